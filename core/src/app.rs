@@ -1,0 +1,76 @@
+//! An app: one registered integration, with everything that decisions about it need.
+
+use std::time::Duration;
+
+use crate::context::inject::Injection;
+use crate::dialect::Dialect;
+use crate::id::AppId;
+use crate::origin::OriginSet;
+use crate::rate::Rate;
+use crate::secret::SecretDigests;
+use crate::token::KeyRing;
+
+/// A registered integration (vendors say widget app, workspace, bot, workflow).
+#[derive(Clone, Debug)]
+pub struct App {
+    /// Its public id.
+    pub id: AppId,
+    /// Its wire format.
+    pub dialect: Dialect,
+    /// Digests of its current and previous secret; `None` if no exchange takes a secret.
+    pub secrets: Option<SecretDigests>,
+    /// Where its pages live. Empty: origins are not checked.
+    pub origins: OriginSet,
+    /// Whether a request without `Origin` passes although `origins` is set.
+    pub allow_missing_origin: bool,
+    /// How its tokens are made; `None` if signing is not configured.
+    pub token: Option<TokenPolicy>,
+    /// What is placed into its forwarded requests.
+    pub injection: Injection,
+    /// How often it may be used.
+    pub limits: AppLimits,
+    /// Who keeps one end user's conversations from another.
+    pub scoping: Scoping,
+    /// Which of the browser's credentials pass; none unless the app says so.
+    pub pass: Pass,
+}
+
+/// How an app's tokens are made.
+#[derive(Clone, Debug)]
+pub struct TokenPolicy {
+    /// The keys.
+    pub keys: KeyRing,
+    /// The lifetime when none is asked for.
+    pub ttl: Duration,
+    /// The longest lifetime that may be asked for.
+    pub max_ttl: Duration,
+}
+
+/// An app's rates; `None` is unlimited.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AppLimits {
+    /// Exchanges.
+    pub exchange: Option<Rate>,
+    /// Admitted chat requests.
+    pub chat: Option<Rate>,
+}
+
+/// Who keeps one end user's conversations from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scoping {
+    /// The gate: it records who created a conversation, refuses others, and filters lists.
+    Gate,
+    /// The upstream, by an injected header that names the end user.
+    Upstream,
+}
+
+/// What of the browser's and the upstream's ambient credentials passes the gate.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pass {
+    /// The browser's `Cookie` goes to the upstream.
+    pub cookies: bool,
+    /// The upstream's `Set-Cookie` goes to the browser.
+    pub set_cookie: bool,
+    /// The widget token goes to the upstream in `Authorization`.
+    pub token: bool,
+}

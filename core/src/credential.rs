@@ -1,0 +1,45 @@
+//! Who is asking: a credential shown, and the proof of who it turned out to be.
+
+use std::sync::Arc;
+
+use secrecy::SecretString;
+
+use crate::app::App;
+use crate::denial::{Code, Denial};
+use crate::secret::SecretDigests;
+
+/// What a customer's server shows for an exchange.
+#[derive(Debug)]
+pub struct AppCredential {
+    /// The app it claims to be. Unverified until [`authenticate`].
+    pub unverified_app: String,
+    /// The app secret.
+    pub secret: SecretString,
+}
+
+/// The proof that the caller holds the app's secret.
+#[derive(Clone, Debug)]
+pub struct Principal {
+    app: Arc<App>,
+}
+
+impl Principal {
+    /// The app that the caller acts for.
+    #[must_use]
+    pub const fn app(&self) -> &Arc<App> {
+        &self.app
+    }
+}
+
+/// Checks an app secret. `app` is what the registry knows under the claimed id: an unknown app, an
+/// app without secrets and a wrong secret give the same answer after the same work.
+///
+/// # Errors
+/// [`Code::InvalidCredentials`].
+pub fn authenticate(app: Option<&Arc<App>>, credential: &AppCredential) -> Result<Principal, Denial> {
+    let known = app.and_then(|app| app.secrets.as_ref());
+    match (SecretDigests::verify(known, &credential.secret), app) {
+        (true, Some(app)) => Ok(Principal { app: Arc::clone(app) }),
+        _ => Err(Code::InvalidCredentials.into()),
+    }
+}

@@ -1,0 +1,158 @@
+//! Refusals. [`Code`] is the one table for status, stable name and message; dialects only choose
+//! the envelope around it.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+use http::StatusCode;
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal, $status:ident, $message:literal;)+) => {
+        /// The stable name of a refusal: the vendor's code where one is documented (Sigmic's are),
+        /// the metric label, and what the docs list.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Code { $($(#[$doc])* $variant,)+ }
+
+        impl Code {
+            /// Every code, in the order of the table.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// The stable name, for example `INVALID_TOKEN`.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+
+            /// The HTTP status.
+            #[must_use]
+            pub const fn status(self) -> StatusCode {
+                match self { $(Self::$variant => StatusCode::$status,)+ }
+            }
+
+            /// What is said when nothing more precise is known.
+            #[must_use]
+            pub const fn message(self) -> &'static str {
+                match self { $(Self::$variant => $message,)+ }
+            }
+        }
+    };
+}
+
+codes! {
+    /// Sigmic: `appId` or `appSecret` not given.
+    MissingCredentials = "MISSING_CREDENTIALS", BAD_REQUEST, "appId and appSecret are required";
+    /// Sigmic: `endUserId` not given or empty.
+    MissingEndUserId = "MISSING_END_USER_ID", BAD_REQUEST, "endUserId is required";
+    /// Sigmic: `expiresIn` is not a lifetime, or longer than the app allows.
+    InvalidExpiresIn = "INVALID_EXPIRES_IN", BAD_REQUEST, "expiresIn must be an integer above zero and one of s, m, h, d";
+    /// Sigmic: a name or value in `env` or `secrets` is not allowed.
+    InvalidEnv = "INVALID_ENV", BAD_REQUEST, "env and secrets must map names to strings";
+    /// Sigmic: app id or secret is wrong; never says which.
+    InvalidCredentials = "INVALID_CREDENTIALS", UNAUTHORIZED, "Invalid app credentials";
+    /// Sigmic: the token is malformed, forged, expired or not for this place.
+    InvalidToken = "INVALID_TOKEN", UNAUTHORIZED, "The token is invalid or has expired";
+    /// Sigmic: the page's origin is not on the list.
+    OriginNotAllowed = "ORIGIN_NOT_ALLOWED", FORBIDDEN, "This origin is not allowed";
+    /// Sigmic: the app has no signing key.
+    JwtNotConfigured = "JWT_NOT_CONFIGURED", NOT_IMPLEMENTED, "Token signing is not configured for this app";
+    /// Sigmic: no credential on a chat route.
+    AuthRequired = "AUTH_REQUIRED", UNAUTHORIZED, "Authentication required";
+    /// Sigmic: an API key where only widget tokens are taken.
+    InvalidApiKey = "INVALID_API_KEY", UNAUTHORIZED, "API keys are not accepted here";
+    /// Sigmic: `Authorization` is neither a token nor an API key.
+    InvalidAuthFormat = "INVALID_AUTH_FORMAT", UNAUTHORIZED, "Authorization must be `Bearer` and a widget token";
+    /// A request that cannot be read: bad JSON, duplicate names, contradicting heads.
+    InvalidRequest = "INVALID_REQUEST", BAD_REQUEST, "The request could not be read";
+    /// A body or part of it is over a limit.
+    PayloadTooLarge = "PAYLOAD_TOO_LARGE", PAYLOAD_TOO_LARGE, "The request body is too large";
+    /// A body in a format or coding that is not taken here.
+    UnsupportedMediaType = "UNSUPPORTED_MEDIA_TYPE", UNSUPPORTED_MEDIA_TYPE, "The request body must be application/json";
+    /// No such route, or a conversation that is not the caller's.
+    NotFound = "NOT_FOUND", NOT_FOUND, "Not found";
+    /// The route exists, for other methods.
+    MethodNotAllowed = "METHOD_NOT_ALLOWED", METHOD_NOT_ALLOWED, "This method is not allowed here";
+    /// Over a limit; `Retry-After` says when to come back.
+    RateLimited = "RATE_LIMITED", TOO_MANY_REQUESTS, "Too many requests";
+    /// The app's templates need a value that this token does not carry, or that may not stand there.
+    ContextUnresolved = "CONTEXT_UNRESOLVED", FORBIDDEN, "The token lacks a value that this app needs";
+    /// env or secrets were given but no seal key is configured.
+    ContextNotConfigured = "CONTEXT_NOT_CONFIGURED", NOT_IMPLEMENTED, "env and secrets need a seal key, and none is configured";
+    /// A store did not answer or is full; nothing was done.
+    StoreUnavailable = "STORE_UNAVAILABLE", SERVICE_UNAVAILABLE, "The store is unavailable; try again";
+    /// More work than the gate takes at once.
+    Overloaded = "OVERLOADED", SERVICE_UNAVAILABLE, "The gate is at its limit; try again";
+    /// The client did not finish its request in time.
+    RequestTimeout = "REQUEST_TIMEOUT", REQUEST_TIMEOUT, "The request was not completed in time";
+    /// A browser on a listener that browsers have no business with.
+    Forbidden = "FORBIDDEN", FORBIDDEN, "Requests from web pages are not taken here";
+    /// A `Host` that is not this server's.
+    MisdirectedRequest = "MISDIRECTED_REQUEST", MISDIRECTED_REQUEST, "This host name is not served here";
+    /// The upstream could not be reached, or broke off before it answered.
+    UpstreamUnavailable = "UPSTREAM_UNAVAILABLE", BAD_GATEWAY, "The chat service could not be reached";
+    /// The upstream answered with something that is no HTTP, or not the answer the vendor documents.
+    UpstreamInvalid = "UPSTREAM_INVALID_RESPONSE", BAD_GATEWAY, "The chat service gave an unreadable answer";
+    /// As many requests are under way to the upstream as it may get at once.
+    UpstreamOverloaded = "UPSTREAM_OVERLOADED", SERVICE_UNAVAILABLE, "The chat service is busy; try again";
+    /// The upstream did not answer in time.
+    UpstreamTimeout = "UPSTREAM_TIMEOUT", GATEWAY_TIMEOUT, "The chat service did not answer in time";
+    /// A fault of ours.
+    Internal = "INTERNAL_ERROR", INTERNAL_SERVER_ERROR, "Internal error";
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A refusal: its code, what may be told to the caller, and when to try again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denial {
+    /// Which refusal.
+    pub code: Code,
+    /// Told to the caller. Names keys and rules, never values.
+    pub message: Cow<'static, str>,
+    /// For `Retry-After`.
+    pub retry_after: Option<Duration>,
+    /// For `Allow`, with [`Code::MethodNotAllowed`].
+    pub allow: Option<&'static str>,
+}
+
+impl Denial {
+    /// A refusal that says more than its code's own message.
+    pub fn because(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { message: message.into(), ..Self::from(code) }
+    }
+
+    /// A refusal for now: try again after `wait`.
+    #[must_use]
+    pub fn retry(code: Code, wait: Duration) -> Self {
+        Self { retry_after: Some(wait), ..Self::from(code) }
+    }
+
+    /// The route takes these methods only, for example `GET, POST`.
+    #[must_use]
+    pub fn method_not_allowed(allow: &'static str) -> Self {
+        Self { allow: Some(allow), ..Self::from(Code::MethodNotAllowed) }
+    }
+}
+
+impl From<Code> for Denial {
+    fn from(code: Code) -> Self {
+        Self { code, message: code.message().into(), retry_after: None, allow: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_all_are_errors() {
+        for (index, code) in Code::ALL.iter().enumerate() {
+            assert!(code.status().is_client_error() || code.status().is_server_error(), "{code}");
+            assert!(Code::ALL[..index].iter().all(|other| other.name() != code.name()), "{code}");
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! The vendors' wire formats. A dialect is a pure translator: it reads a request's head or body
+//! into core's words and writes core's results in the vendor's. No I/O, no clock, no decision.
+
+pub mod sigmic;
+
+use http::Method;
+
+use crate::denial::Denial;
+use crate::id::ConversationId;
+use crate::message::Reply;
+use crate::policy::Issued;
+use crate::token::{Claims, KeyRing};
+
+/// A vendor's wire format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Dialect {
+    /// Sigmic (seeds/003).
+    Sigmic,
+}
+
+/// What a call on the public listener is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// One of Sigmic's chat routes.
+    Sigmic(sigmic::Operation),
+}
+
+/// What an operation needs from the request's body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyUse {
+    /// It has none; a body that is sent is refused.
+    None,
+    /// JSON, rewritten where the app injects fields.
+    Json,
+    /// JSON as above, or a form with files that passes as it comes.
+    JsonOrForm,
+}
+
+/// What becomes of the upstream's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnswerUse {
+    /// It passes, chunk by chunk.
+    Pass,
+    /// It names a new conversation, whose owner is recorded before it passes.
+    RecordOwner,
+    /// It lists conversations, and only the caller's pass.
+    FilterList,
+}
+
+/// A recognised call: what it is, and the conversation that its path names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// What it is.
+    pub operation: Operation,
+    /// The conversation in the path.
+    pub conversation: Option<ConversationId>,
+}
+
+/// Why a path and method are no call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoCall {
+    /// No route has this path.
+    UnknownPath,
+    /// A route has it, for these methods.
+    OtherMethod {
+        /// Whose route.
+        dialect: Dialect,
+        /// For `Allow` and preflights.
+        allow: &'static str,
+    },
+}
+
+/// Finds the call of a path. The route fixes the dialect; no header or token changes it.
+///
+/// # Errors
+/// [`NoCall`].
+pub fn route(method: &Method, path: &str) -> Result<Call, NoCall> {
+    sigmic::route(method, path)
+}
+
+/// The dialect and methods of a path, whatever the method; for preflights.
+#[must_use]
+pub fn methods(path: &str) -> Option<(Dialect, &'static str)> {
+    match sigmic::route(&Method::OPTIONS, path) {
+        Err(NoCall::OtherMethod { dialect, allow }) => Some((dialect, allow)),
+        _ => None,
+    }
+}
+
+impl Operation {
+    /// Every operation, for tables of metrics.
+    pub fn all() -> impl Iterator<Item = Self> {
+        sigmic::Operation::ALL.iter().copied().map(Self::Sigmic)
+    }
+
+    /// Its place in [`Self::all`].
+    #[must_use]
+    pub const fn index(self) -> usize {
+        match self {
+            Self::Sigmic(operation) => operation as usize,
+        }
+    }
+
+    /// Whose route it is.
+    #[must_use]
+    pub const fn dialect(self) -> Dialect {
+        match self {
+            Self::Sigmic(_) => Dialect::Sigmic,
+        }
+    }
+
+    /// The route's template, for logs and metrics: `/api/v1/tasks/{id}/stream`.
+    #[must_use]
+    pub const fn template(self) -> &'static str {
+        match self {
+            Self::Sigmic(operation) => operation.template(),
+        }
+    }
+
+    /// What it needs from the request's body.
+    #[must_use]
+    pub const fn body_use(self) -> BodyUse {
+        match self {
+            Self::Sigmic(operation) => operation.body_use(),
+        }
+    }
+
+    /// What becomes of the upstream's answer.
+    #[must_use]
+    pub const fn answer_use(self) -> AnswerUse {
+        match self {
+            Self::Sigmic(operation) => operation.answer_use(),
+        }
+    }
+}
+
+impl Dialect {
+    /// Its name in the config.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sigmic => "sigmic",
+        }
+    }
+
+    /// A refusal in the vendor's shape.
+    #[must_use]
+    pub fn refusal(self, denial: &Denial) -> Reply {
+        match self {
+            Self::Sigmic => sigmic::refusal(denial),
+        }
+    }
+
+    /// The answer to an exchange in the vendor's shape.
+    ///
+    /// # Errors
+    /// [`crate::denial::Code::Internal`] if the expiry has no textual form.
+    pub fn issued(self, issued: &Issued) -> Result<Reply, Denial> {
+        match self {
+            Self::Sigmic => sigmic::issued(issued),
+        }
+    }
+
+    /// Writes and signs a token with the vendor's claims.
+    ///
+    /// # Errors
+    /// As [`KeyRing::sign`].
+    pub fn sign(self, keys: &KeyRing, claims: &Claims) -> Result<String, Denial> {
+        match self {
+            Self::Sigmic => sigmic::sign(keys, claims),
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Identifiers, checked once where they enter: an app, an end user, a token, a conversation.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// Why a text is not an identifier. Says the rule, never the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidId(&'static str);
+
+impl fmt::Display for InvalidId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for InvalidId {}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $rule:literal, $valid:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Checks `text` against the rule of this kind of identifier.
+            ///
+            /// # Errors
+            /// [`InvalidId`], with the rule.
+            pub fn parse(text: &str) -> Result<Self, InvalidId> {
+                let valid: fn(&str) -> bool = $valid;
+                if valid(text) { Ok(Self(text.into())) } else { Err(InvalidId($rule)) }
+            }
+
+            /// The identifier as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::borrow::Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = InvalidId;
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                Self::parse(text)
+            }
+        }
+    };
+}
+
+id! {
+    /// An app's public id, such as `wapp_a1b2c3d4e5f6`.
+    AppId, "must be 1 to 64 letters, digits, '_' or '-'", |text| {
+        (1..=64).contains(&text.len()) && text.bytes().all(is_word)
+    }
+}
+
+id! {
+    /// The customer's own identifier of an end user (`sub`, the vendor's `endUserId`).
+    EndUserId, "must be 1 to 256 bytes without control characters", |text| {
+        (1..=256).contains(&text.len()) && !text.chars().any(char::is_control)
+    }
+}
+
+id! {
+    /// A token's unique id (`jti`, RFC 7519 section 4.1.7).
+    TokenId, "must be 1 to 64 letters, digits, '_' or '-'", |text| {
+        (1..=64).contains(&text.len()) && text.bytes().all(is_word)
+    }
+}
+
+id! {
+    /// A conversation's id as it stands in paths (Sigmic says task id). Plain characters only, so
+    /// that no encoding or dot segment can make one path look like another.
+    ConversationId, "must be 1 to 128 letters, digits, '_', '-' or '.', not all dots", |text| {
+        (1..=128).contains(&text.len())
+            && text.bytes().all(|byte| is_word(byte) || byte == b'.')
+            && text.bytes().any(|byte| byte != b'.')
+    }
+}
+
+const fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-'
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_conversation_id_cannot_be_a_path_trick() {
+        for bad in ["", ".", "..", "a/b", "a%2fb", "a b", "a\0", "é", &"x".repeat(129)] {
+            assert!(ConversationId::parse(bad).is_err(), "{bad:?}");
+        }
+        for good in ["task_1", "1.2", "01HZY-ab", &"x".repeat(128)] {
+            assert!(ConversationId::parse(good).is_ok(), "{good:?}");
+        }
+    }
+
+    #[test]
+    fn an_end_user_may_be_any_text_without_control_characters() {
+        assert!(EndUserId::parse("user@example.com").is_ok());
+        assert!(EndUserId::parse("Zoë 7").is_ok());
+        for bad in ["", "a\nb", "a\u{7f}", "a\u{85}b", &"x".repeat(257)] {
+            assert!(EndUserId::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+}

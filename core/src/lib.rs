@@ -1,0 +1,25 @@
+//! The decisions of Sidegate, pure and synchronous.
+//!
+//! Two use cases hang on this crate. **exchange**: a [`credential::Credential`] becomes a
+//! [`policy::Grant`] and a signed token. **admit**: a token and an `Origin` become a
+//! [`policy::Permit`], or a [`denial::Denial`]. Nothing here opens a socket, reads a clock, draws
+//! a random number or reads a configuration file: time and randomness are arguments.
+
+pub mod app;
+pub mod clock;
+pub mod context;
+pub mod cors;
+pub mod credential;
+pub mod denial;
+pub mod dialect;
+pub mod duration;
+pub mod entropy;
+pub mod id;
+pub mod json;
+pub mod message;
+pub mod origin;
+pub mod policy;
+pub mod problem;
+pub mod rate;
+pub mod secret;
+pub mod token;

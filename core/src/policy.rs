@@ -1,0 +1,186 @@
+//! The only two decisions: what a caller may have ([`grant`]) and whether a request may pass
+//! ([`admit`]).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::app::{App, TokenPolicy};
+use crate::clock::Timestamp;
+use crate::context::SessionContext;
+use crate::credential::Principal;
+use crate::denial::{Code, Denial};
+use crate::id::{EndUserId, TokenId};
+use crate::origin::{Origin, OriginSet, RequestOrigin};
+use crate::token::Claims;
+
+/// What is asked for in an exchange (RFC 8693 calls it the token request).
+#[derive(Debug)]
+pub struct ExchangeRequest {
+    /// Whom the token is for.
+    pub subject: EndUserId,
+    /// How long it should live; the app's default if not said.
+    pub lifetime: Option<Duration>,
+    /// Its env and secrets.
+    pub context: SessionContext,
+}
+
+/// What is allowed: claims to sign and a context to keep.
+#[derive(Debug)]
+pub struct Grant {
+    principal: Principal,
+    claims: Claims,
+    context: SessionContext,
+}
+
+/// A token handed out.
+#[derive(Debug)]
+pub struct Issued {
+    /// The token's text.
+    pub token: String,
+    /// When it ends.
+    pub expires_at: Timestamp,
+}
+
+/// Decides on an exchange. `token_id` is a fresh random id, used only if there is a context to
+/// keep.
+///
+/// # Errors
+/// [`Code::JwtNotConfigured`]; [`Code::InvalidExpiresIn`] for a lifetime above the app's longest.
+pub fn grant(
+    principal: Principal,
+    request: ExchangeRequest,
+    token_id: TokenId,
+    now: Timestamp,
+) -> Result<Grant, Denial> {
+    let app = principal.app();
+    let policy = token_policy(app)?;
+    let lifetime = request.lifetime.unwrap_or(policy.ttl);
+    if lifetime > policy.max_ttl {
+        let longest = policy.max_ttl.as_secs();
+        return Err(Denial::because(
+            Code::InvalidExpiresIn,
+            format!("expiresIn may be at most {longest}s for this app"),
+        ));
+    }
+    let issued_at = Timestamp::from_seconds(now.seconds());
+    let claims = Claims {
+        app: app.id.clone(),
+        subject: request.subject,
+        origins: app.origins.written().to_vec(),
+        id: (!request.context.is_empty()).then_some(token_id),
+        issued_at,
+        not_before: None,
+        expires_at: issued_at.plus(lifetime),
+    };
+    Ok(Grant { principal, claims, context: request.context })
+}
+
+fn token_policy(app: &App) -> Result<&TokenPolicy, Denial> {
+    app.token.as_ref().ok_or_else(|| Code::JwtNotConfigured.into())
+}
+
+impl Grant {
+    /// The app it was granted for.
+    #[must_use]
+    pub const fn app(&self) -> &Arc<App> {
+        self.principal.app()
+    }
+
+    /// The claims to sign.
+    #[must_use]
+    pub const fn claims(&self) -> &Claims {
+        &self.claims
+    }
+
+    /// The context to keep before the token leaves.
+    #[must_use]
+    pub const fn context(&self) -> &SessionContext {
+        &self.context
+    }
+
+    /// Signs the token. Call it when the context is durable, not before.
+    ///
+    /// # Errors
+    /// [`Code::JwtNotConfigured`], [`Code::Internal`].
+    pub fn issue(&self) -> Result<Issued, Denial> {
+        let app = self.app();
+        let token = app.dialect.sign(&token_policy(app)?.keys, &self.claims)?;
+        Ok(Issued { token, expires_at: self.claims.expires_at })
+    }
+}
+
+/// Where a request comes from, as its head says.
+#[derive(Clone, Copy, Debug)]
+pub struct Provenance<'a> {
+    /// Its `Origin`.
+    pub origin: RequestOrigin<'a>,
+    /// `Sec-Fetch-Site: same-origin`: a page of the gate's own origin, which sends no `Origin` on
+    /// a GET. A page cannot set this field itself (Fetch standard, forbidden request-header).
+    pub same_origin: bool,
+}
+
+/// The proof that a request may pass: token verified, in time, from an origin on both lists.
+/// Limits, ownership and forwarding all ask for it.
+#[derive(Clone, Debug)]
+pub struct Permit {
+    app: Arc<App>,
+    claims: Claims,
+}
+
+impl Permit {
+    /// The app.
+    #[must_use]
+    pub const fn app(&self) -> &Arc<App> {
+        &self.app
+    }
+
+    /// The verified claims.
+    #[must_use]
+    pub const fn claims(&self) -> &Claims {
+        &self.claims
+    }
+}
+
+/// Decides on a request: `claims` come from a verified token of `app`; `own` is the gate's own
+/// origin as browsers see it.
+///
+/// # Errors
+/// [`Code::InvalidToken`] for a token of another app or outside its time;
+/// [`Code::OriginNotAllowed`].
+pub fn admit(
+    app: &Arc<App>,
+    claims: Claims,
+    from: Provenance<'_>,
+    own: Option<&Origin>,
+    now: Timestamp,
+) -> Result<Permit, Denial> {
+    if claims.app != app.id {
+        return Err(Code::InvalidToken.into());
+    }
+    claims.check_times(now)?;
+    // The list only changes with the config, so the token's copy is nearly always the same text.
+    let same_list = claims.origins == app.origins.written();
+    let passes = passes_list(&app.origins, app.allow_missing_origin, from, own)
+        && (same_list || passes_claim(&claims.origins, app.allow_missing_origin, from, own));
+    if !passes {
+        return Err(Code::OriginNotAllowed.into());
+    }
+    Ok(Permit { app: Arc::clone(app), claims })
+}
+
+fn passes_claim(origins: &[String], allow_missing: bool, from: Provenance<'_>, own: Option<&Origin>) -> bool {
+    OriginSet::parse(origins).is_ok_and(|list| passes_list(&list, allow_missing, from, own))
+}
+
+fn passes_list(list: &OriginSet, allow_missing: bool, from: Provenance<'_>, own: Option<&Origin>) -> bool {
+    if list.is_empty() {
+        return true;
+    }
+    match from.origin {
+        RequestOrigin::Sent(origin) => list.contains(origin),
+        RequestOrigin::Malformed => false,
+        RequestOrigin::Absent => {
+            allow_missing || (from.same_origin && own.is_some_and(|own| list.contains(own.as_str())))
+        }
+    }
+}

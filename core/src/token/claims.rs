@@ -1,0 +1,49 @@
+//! What a verified token says, in core's own words.
+
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::denial::{Code, Denial};
+use crate::id::{AppId, EndUserId, TokenId};
+
+/// How far two clocks may differ: the one leeway for `exp`, `nbf` and `iat` (RFC 7519 sections
+/// 4.1.4 to 4.1.6). Small, because tokens are minted and checked by the same program; above zero,
+/// because its replicas have clocks of their own.
+pub const CLOCK_LEEWAY: Duration = Duration::from_secs(5);
+
+/// The claims of a widget token whose signature is checked. Dialects read them from their own
+/// names and require their own markers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claims {
+    /// The app that the token was issued for.
+    pub app: AppId,
+    /// The end user (`sub`).
+    pub subject: EndUserId,
+    /// Origins that may use the token; empty for no restriction of its own.
+    pub origins: Vec<String>,
+    /// Names the token's context in the vault, if it has one.
+    pub id: Option<TokenId>,
+    /// When it was issued.
+    pub issued_at: Timestamp,
+    /// From when on it is good, if it says so.
+    pub not_before: Option<Timestamp>,
+    /// When it ends.
+    pub expires_at: Timestamp,
+}
+
+impl Claims {
+    /// Checks `exp`, `nbf` and `iat` against `now` with [`CLOCK_LEEWAY`].
+    ///
+    /// # Errors
+    /// [`Code::InvalidToken`], saying whether it is over or not yet valid.
+    pub fn check_times(&self, now: Timestamp) -> Result<(), Denial> {
+        if now >= self.expires_at.plus(CLOCK_LEEWAY) {
+            return Err(Denial::because(Code::InvalidToken, "The token has expired"));
+        }
+        let soonest = self.not_before.map_or(self.issued_at, |not_before| not_before.max(self.issued_at));
+        if now.plus(CLOCK_LEEWAY) < soonest {
+            return Err(Denial::because(Code::InvalidToken, "The token is not yet valid"));
+        }
+        Ok(())
+    }
+}
