@@ -40,6 +40,8 @@ pub enum Cors {
     Allowed(HeaderValue),
     /// It may not, or there is no page: no allow header at all.
     Silent,
+    /// The answer is a preflight's, which says everything itself.
+    Preflight,
 }
 
 impl Cors {
@@ -55,6 +57,9 @@ impl Cors {
 
     /// Puts the decision on an answer, in place of whatever CORS fields it had.
     pub fn apply(&self, headers: &mut HeaderMap) {
+        if *self == Self::Preflight {
+            return;
+        }
         for name in OWNED {
             headers.remove(name);
         }

@@ -2,7 +2,6 @@
 
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use serde_json::value::RawValue;
 
 use crate::denial::{Code, Denial};
@@ -10,14 +9,38 @@ use crate::id::ConversationId;
 use crate::message::Reply;
 use crate::policy::Issued;
 
+#[derive(Serialize)]
+struct Refused<'a> {
+    success: bool,
+    error: ErrorBody<'a>,
+}
+
+#[derive(Serialize)]
+struct ErrorBody<'a> {
+    message: &'a str,
+    code: &'a str,
+}
+
+#[derive(Serialize)]
+struct Exchanged<'a> {
+    success: bool,
+    data: TokenBody<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TokenBody<'a> {
+    token: &'a str,
+    expires_at: &'a str,
+}
+
 /// `{"success":false,"error":{"message","code"}}` (docs.sigmic.ai, errors).
 #[must_use]
 pub fn refusal(denial: &Denial) -> Reply {
-    let body = json!({
-        "success": false,
-        "error": { "message": denial.message, "code": denial.code.name() },
-    });
-    Reply::refusal(denial, "application/json", body.to_string().into_bytes())
+    let error = ErrorBody { message: &denial.message, code: denial.code.name() };
+    // Two strings and a boolean can always be written.
+    let body = serde_json::to_vec(&Refused { success: false, error }).unwrap_or_default();
+    Reply::refusal(denial, "application/json", body)
 }
 
 /// `{"success":true,"data":{"token","expiresAt"}}`, the expiry in RFC 3339 with milliseconds.
@@ -26,8 +49,9 @@ pub fn refusal(denial: &Denial) -> Reply {
 /// [`Code::Internal`] if the expiry lies beyond the year 9999.
 pub fn issued(issued: &Issued) -> Result<Reply, Denial> {
     let expires_at = issued.expires_at.rfc3339_millis().ok_or(Code::Internal)?;
-    let body = json!({ "success": true, "data": { "token": issued.token, "expiresAt": expires_at } });
-    Ok(Reply::json(StatusCode::OK, body.to_string().into_bytes()))
+    let data = TokenBody { token: &issued.token, expires_at: &expires_at };
+    let body = serde_json::to_vec(&Exchanged { success: true, data }).map_err(|_| Code::Internal)?;
+    Ok(Reply::json(StatusCode::OK, body))
 }
 
 /// The id in the answer to `POST /api/v1/tasks`: `{"success":true,"data":{"id",…}}`. `None` if the
@@ -96,7 +120,7 @@ mod tests {
         let reply = issued(&issued_token).expect("a reply");
         assert_eq!(
             String::from_utf8(reply.body).expect("UTF-8"),
-            r#"{"data":{"expiresAt":"2026-01-31T12:00:00.000Z","token":"eyJ"},"success":true}"#
+            r#"{"success":true,"data":{"token":"eyJ","expiresAt":"2026-01-31T12:00:00.000Z"}}"#
         );
         assert_eq!(reply.headers["cache-control"], "no-store");
     }

@@ -1,0 +1,54 @@
+# Sidegate. `make` alone lists the targets.
+
+# Debian keeps servers in sbin, and Ubuntu its Chromium in /snap/bin: both may be outside a user's PATH.
+export PATH := $(PATH):/usr/sbin:/sbin:/snap/bin
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test lint audit bench bench-compare docs clean setup-test fmt-check clippy
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## run the gate with a demo app, customer server, chat upstream and page
+	@scripts/setup.sh demo
+	cargo run --release --locked -- demo
+
+# Clippy and the tests share one profile, so that build scripts and C code are built once.
+test: setup-test fmt-check clippy ## install what is missing, then run every check and test
+	cargo test --workspace --locked --profile ci
+
+lint: fmt-check clippy ## formatting, clippy, and the rules on dependencies (deny.toml)
+	@if cargo deny --version >/dev/null 2>&1; then \
+		echo "cargo deny check bans licenses sources"; \
+		cargo deny --locked check bans licenses sources; \
+	else \
+		echo "cargo-deny is not installed, so deny.toml was not checked: cargo install --locked cargo-deny"; \
+	fi
+
+audit: ## known vulnerabilities of the dependencies (fetches the RustSec database)
+	cargo deny --locked check advisories
+
+bench: ## micro-benchmarks, then bench-compare
+	@scripts/setup.sh bench
+	cargo bench --locked --bench micro
+	cargo bench --locked --bench compare
+
+bench-compare: ## side by side with nginx and HAProxy
+	@scripts/setup.sh bench
+	cargo bench --locked --bench compare
+
+docs: ## build the API documentation; a broken link is an error
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --profile ci
+
+clean: ## remove what was built
+	cargo clean
+
+setup-test:
+	@scripts/setup.sh test
+
+fmt-check:
+	cargo fmt --all --check
+
+clippy:
+	cargo clippy --workspace --all-targets --locked --profile ci -- -D warnings

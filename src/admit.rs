@@ -1,0 +1,146 @@
+//! The second use case, first half: a request's head becomes an [`Admission`], or a refusal.
+//!
+//! The order is fixed: token, times, origin (core's [`policy::admit`]), then limits, then whose
+//! conversation it is, then the token's context. Nothing upstream is touched before all have passed.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::header::ORIGIN;
+use http::{HeaderMap, HeaderName};
+use sidegate_core::app::Scoping;
+use sidegate_core::context::{SessionContext, seal};
+use sidegate_core::cors::Cors;
+use sidegate_core::denial::{Code, Denial};
+use sidegate_core::dialect::{Call, sigmic};
+use sidegate_core::origin::RequestOrigin;
+use sidegate_core::policy::{self, Permit, Provenance};
+use sidegate_core::token::{Claims, UnverifiedToken};
+
+use crate::forward::Upstream;
+use crate::gate::Gate;
+use crate::limits::Counted;
+use crate::registry::{Registered, Registry};
+use crate::store::Owner;
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// The proof that a request has passed every check; forwarding asks for it.
+#[derive(Debug)]
+pub struct Admission {
+    permit: Permit,
+    registered: Arc<Registered>,
+    call: Call,
+    context: Option<SessionContext>,
+}
+
+impl Admission {
+    /// Token and origin are right.
+    #[must_use]
+    pub const fn permit(&self) -> &Permit {
+        &self.permit
+    }
+
+    /// Where it goes.
+    #[must_use]
+    pub fn upstream(&self) -> &Arc<Upstream> {
+        &self.registered.upstream
+    }
+
+    /// What it is.
+    #[must_use]
+    pub const fn call(&self) -> &Call {
+        &self.call
+    }
+
+    /// The token's env and secrets, if the app's templates ask for any.
+    #[must_use]
+    pub const fn context(&self) -> Option<&SessionContext> {
+        self.context.as_ref()
+    }
+}
+
+/// Admits a request or refuses it; either way says what the answer may tell a page of its origin.
+pub async fn admit(gate: &Gate, call: Call, headers: &HeaderMap, client: IpAddr) -> (Cors, Result<Admission, Denial>) {
+    let registry = gate.registry.load();
+    let origin = request_origin(headers);
+    let dialect = call.operation.dialect();
+    let (registered, claims) = match verify(&registry, headers) {
+        Ok(proven) => proven,
+        Err(denial) => return (Cors::decide(origin, |origin| registry.any_allows(Some(dialect), origin)), Err(denial)),
+    };
+    let list = &registered.app.origins;
+    let cors = Cors::decide(origin, |origin| list.is_empty() || list.contains(origin));
+    let from = Provenance { origin, same_origin: is_same_origin(headers) };
+    let permit = policy::admit(&registered.app, claims, from, gate.own_origin(), gate.now());
+    let admission = match permit {
+        Ok(permit) => check(gate, permit, registered, call, client).await,
+        Err(denial) => Err(denial),
+    };
+    (cors, admission)
+}
+
+/// The app and claims of a request's token. The unverified claims choose the app, and with it the
+/// keys; after that they are verified or nothing.
+fn verify(registry: &Registry, headers: &HeaderMap) -> Result<(Arc<Registered>, Claims), Denial> {
+    let token = UnverifiedToken::<sigmic::WireClaims>::parse(sigmic::bearer(headers)?)?;
+    let registered = registry.app(&token.unverified_claims.app_id).ok_or(Code::InvalidToken)?;
+    let keys = &registered.app.token.as_ref().ok_or(Code::InvalidToken)?.keys;
+    let claims = Claims::try_from(token.verify(keys)?)?;
+    Ok((Arc::clone(registered), claims))
+}
+
+async fn check(
+    gate: &Gate,
+    permit: Permit,
+    registered: Arc<Registered>,
+    call: Call,
+    address: IpAddr,
+) -> Result<Admission, Denial> {
+    registered.limits.chat(Counted { address, end_user: &permit.claims().subject })?;
+    check_owner(gate, &permit, &call).await?;
+    let context = open_context(gate, &permit).await?;
+    Ok(Admission { permit, registered, call, context })
+}
+
+/// Another user's conversation does not exist for this one.
+async fn check_owner(gate: &Gate, permit: &Permit, call: &Call) -> Result<(), Denial> {
+    let Some(conversation) = &call.conversation else { return Ok(()) };
+    if permit.app().scoping == Scoping::Upstream {
+        return Ok(());
+    }
+    let owner = Owner { app: &permit.app().id, end_user: &permit.claims().subject };
+    match gate.owners.owns(owner, conversation).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Code::NotFound.into()),
+        Err(_) => Err(Code::StoreUnavailable.into()),
+    }
+}
+
+/// The token's env and secrets, where the app's templates need them. A token whose record is gone
+/// is as good as expired: the page fetches a new one, which has its own.
+async fn open_context(gate: &Gate, permit: &Permit) -> Result<Option<SessionContext>, Denial> {
+    let Some(token) = permit.claims().id.as_ref().filter(|_| permit.app().injection.needs_context()) else {
+        return Ok(None);
+    };
+    let record = gate.vault.get(token, gate.now()).await.map_err(|_| Code::StoreUnavailable)?;
+    let owner = seal::Owner { app: &permit.app().id, token };
+    let opened = record.zip(gate.sealer.as_ref()).and_then(|(record, sealer)| sealer.open(owner, &record));
+    let context = opened.and_then(|plaintext| SessionContext::from_plaintext(&plaintext));
+    context.map(Some).ok_or_else(|| Code::InvalidToken.into())
+}
+
+/// The one `Origin` of a request.
+#[must_use]
+pub fn request_origin(headers: &HeaderMap) -> RequestOrigin<'_> {
+    let mut fields = headers.get_all(ORIGIN).iter();
+    match (fields.next(), fields.next()) {
+        (None, _) => RequestOrigin::Absent,
+        (Some(field), None) => field.to_str().map_or(RequestOrigin::Malformed, RequestOrigin::Sent),
+        (Some(_), Some(_)) => RequestOrigin::Malformed,
+    }
+}
+
+fn is_same_origin(headers: &HeaderMap) -> bool {
+    headers.get(SEC_FETCH_SITE).is_some_and(|site| site == "same-origin")
+}

@@ -1,0 +1,204 @@
+//! Wiring, and nothing else: bind before you build, drain before you die.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use sidegate_core::entropy::{self, Entropy};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::config::{ListenSettings, Settings};
+use crate::gate::Gate;
+use crate::http::{Acceptor, Readiness, ops_router, server_config};
+use crate::metrics::Listener;
+use crate::registry::Registry;
+use crate::store::Memory;
+use crate::system::System;
+use crate::worker::{Parts, Worker};
+
+/// How often expired contexts and counters at rest are dropped.
+const SWEEP: Duration = Duration::from_secs(5);
+
+/// Why the program did not start: every reason that was found.
+#[derive(Debug)]
+pub struct StartError(pub Vec<String>);
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<String> for StartError {
+    fn from(reason: String) -> Self {
+        Self(vec![reason])
+    }
+}
+
+/// Where the program listens, once bound.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses {
+    /// For browsers.
+    pub public: SocketAddr,
+    /// For the customer's servers.
+    pub private: SocketAddr,
+    /// For the platform.
+    pub ops: SocketAddr,
+}
+
+/// The running program.
+pub struct Sidegate {
+    /// Where it listens.
+    pub addresses: Addresses,
+    readiness: Arc<Readiness>,
+    draining: watch::Sender<bool>,
+    acceptors: Vec<JoinHandle<()>>,
+    workers: Vec<Worker>,
+    background: Vec<JoinHandle<()>>,
+    drain_timeout: Duration,
+}
+
+struct Sockets {
+    public: TcpListener,
+    private: TcpListener,
+    ops: TcpListener,
+}
+
+impl Sidegate {
+    /// Binds, builds and starts. Needs a tokio runtime around it: the control runtime.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        let sockets = bind(&settings.listen).await?;
+        let addresses = sockets.addresses()?;
+        let listen = settings.listen.clone();
+        let tls = listen.tls.as_ref().map(server_config).transpose()?;
+        let private_tls = listen.private_tls.as_ref().map(server_config).transpose()?;
+        let gate = Arc::new(build_gate(settings)?);
+        let (draining, drained) = watch::channel(false);
+        let mut workers = Vec::new();
+        for index in 0..worker_count(&listen) {
+            let parts = Parts {
+                gate: Arc::clone(&gate),
+                tls: tls.clone(),
+                private_tls: private_tls.clone(),
+                draining: drained.clone(),
+                seed: seed()?,
+            };
+            let worker = Worker::start(format!("worker-{index}"), parts);
+            workers.push(worker.map_err(|fault| format!("cannot start a worker: {fault}"))?);
+        }
+        let metrics = workers.iter().map(|worker| Arc::clone(&worker.metrics)).collect();
+        let readiness = Arc::new(Readiness { gate: Arc::clone(&gate), draining: false.into(), metrics });
+        let acceptors = sockets.accept(&listen, &workers, &readiness, &drained);
+        let background = vec![acceptors.1, tokio::spawn(sweep(gate))];
+        let drain_timeout = listen.drain_timeout;
+        Ok(Self { addresses, readiness, draining, acceptors: acceptors.0, workers, background, drain_timeout })
+    }
+
+    /// Stops: readiness fails, nothing more is accepted, requests under way may finish for
+    /// `drain_timeout`. Returns whether all did.
+    pub async fn stop(self) -> bool {
+        self.readiness.draining.store(true, Ordering::Relaxed);
+        // The receivers live in the workers, so this fails only when all are gone already.
+        let _ = self.draining.send(true);
+        for acceptor in self.acceptors {
+            let _ = acceptor.await;
+        }
+        let threads: Vec<_> = self.workers.into_iter().map(|worker| worker.thread).collect();
+        let joined = tokio::task::spawn_blocking(move || threads.into_iter().all(|thread| thread.join().is_ok()));
+        let finished = tokio::time::timeout(self.drain_timeout, joined).await;
+        for task in self.background {
+            task.abort();
+        }
+        matches!(finished, Ok(Ok(true)))
+    }
+}
+
+async fn bind(listen: &ListenSettings) -> Result<Sockets, StartError> {
+    let bind = |address: SocketAddr, name: &'static str| async move {
+        let fault = |fault: std::io::Error| format!("cannot listen on {address} (listen.{name}): {fault}");
+        TcpListener::bind(address).await.map_err(fault)
+    };
+    Ok(Sockets {
+        public: bind(listen.public, "public").await?,
+        private: bind(listen.private, "private").await?,
+        ops: bind(listen.ops, "ops").await?,
+    })
+}
+
+impl Sockets {
+    fn addresses(&self) -> Result<Addresses, StartError> {
+        let of = |socket: &TcpListener| socket.local_addr().map_err(|fault| fault.to_string());
+        Ok(Addresses { public: of(&self.public)?, private: of(&self.private)?, ops: of(&self.ops)? })
+    }
+
+    /// Starts the acceptors of the workers' listeners, and the ops server.
+    fn accept(
+        self,
+        listen: &ListenSettings,
+        workers: &[Worker],
+        readiness: &Arc<Readiness>,
+        drained: &watch::Receiver<bool>,
+    ) -> (Vec<JoinHandle<()>>, JoinHandle<()>) {
+        let acceptor = |socket, listener| Acceptor {
+            socket,
+            listener,
+            workers: workers.iter().map(|worker| worker.inbox.clone()).collect(),
+            max_connections: listen.max_connections,
+        };
+        let public = acceptor(self.public, Listener::Public).run(drained.clone());
+        let private = acceptor(self.private, Listener::Private).run(drained.clone());
+        let router = ops_router(Arc::clone(readiness));
+        let ops = async move {
+            if let Err(fault) = axum::serve(self.ops, router).await {
+                tracing::error!(error = %fault, "the ops listener ended");
+            }
+        };
+        (vec![tokio::spawn(public), tokio::spawn(private)], tokio::spawn(ops))
+    }
+}
+
+fn build_gate(settings: Settings) -> Result<Gate, StartError> {
+    let registry = Registry::new(&settings.upstreams, settings.apps).map_err(StartError)?;
+    let store = Arc::new(Memory::new(settings.store.memory));
+    Ok(Gate {
+        registry: ArcSwap::from_pointee(registry),
+        vault: Arc::clone(&store) as _,
+        owners: store,
+        sealer: settings.store.sealer,
+        limits: settings.limits,
+        listen: settings.listen,
+        cors_max_age: settings.cors_max_age,
+        access_log: settings.access_log,
+        clock: Arc::new(System),
+        entropy: Arc::new(System),
+    })
+}
+
+async fn sweep(gate: Arc<Gate>) {
+    loop {
+        tokio::time::sleep(SWEEP).await;
+        gate.sweep().await;
+    }
+}
+
+fn worker_count(listen: &ListenSettings) -> usize {
+    match listen.workers {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        count => count,
+    }
+}
+
+fn seed() -> Result<u64, StartError> {
+    let bytes = entropy::bytes(&System as &dyn Entropy).map_err(|fault| fault.to_string())?;
+    Ok(u64::from_le_bytes(bytes))
+}

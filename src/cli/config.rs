@@ -1,0 +1,21 @@
+//! `sidegate check` and `sidegate config print`.
+
+use super::{ConfigArgs, Exit};
+use crate::config;
+use crate::registry::Registry;
+
+pub(super) fn check(args: ConfigArgs) -> Result<(), Exit> {
+    let settings = args.load()?.settings;
+    let (apps, upstreams) = (settings.apps.len(), settings.upstreams.len());
+    for tls in [&settings.listen.tls, &settings.listen.private_tls].into_iter().flatten() {
+        crate::http::server_config(tls).map_err(Exit::Usage)?;
+    }
+    Registry::new(&settings.upstreams, settings.apps).map_err(|faults| Exit::Usage(faults.join("\n")))?;
+    println!("The configuration is good: {apps} apps, {upstreams} upstreams.");
+    Ok(())
+}
+
+pub(super) fn print(args: ConfigArgs) -> Result<(), Exit> {
+    print!("{}", config::print(&args.load()?));
+    Ok(())
+}

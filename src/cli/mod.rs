@@ -1,0 +1,152 @@
+//! The command line.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "talking to the terminal is this module's work")]
+
+mod config;
+mod demo;
+mod health;
+mod secrets;
+mod serve;
+mod token;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Input, Loaded, load};
+
+/// The side gate for embedded chat.
+///
+/// Servers trade a credential for a short-lived widget token; browsers chat through the gate with
+/// that token; the gate checks token, Origin and limits, injects per-user env and secrets, and
+/// streams the chat to the upstream chat service.
+#[derive(Debug, Parser)]
+#[command(name = "sidegate", version, after_help = EXIT_CODES, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 it failed, or is not healthy; 2 the command line or the configuration is wrong.\n\
+     Start with: sidegate demo";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gate
+    Serve(ConfigArgs),
+    /// Check the configuration without starting: every mistake at once, each with file and line
+    Check(ConfigArgs),
+    /// Show the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Run a gate, a customer's server, a chat service and two pages on loopback, to try it all
+    Demo(demo::DemoArgs),
+    /// Work on apps
+    #[command(subcommand)]
+    App(AppCommand),
+    /// Work on keys
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Work on tokens
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Ask a running gate whether it is ready (for HEALTHCHECK)
+    Health(health::HealthArgs),
+    /// Print the version
+    Version,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Print the merged settings, secrets redacted, each with the place it comes from
+    Print(ConfigArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum AppCommand {
+    /// Print a new app secret and its digest; the secret is shown only here
+    NewSecret,
+}
+
+#[derive(Debug, Subcommand)]
+enum KeysCommand {
+    /// Print a new random key of 256 bits
+    Generate {
+        /// What it is for; both kinds are 32 random bytes in base64url
+        #[arg(value_enum, default_value_t = secrets::KeyKind::Hs256)]
+        kind: secrets::KeyKind,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum TokenCommand {
+    /// Show what a widget token says; with --config also whether its app would take it
+    Inspect(token::InspectArgs),
+}
+
+/// Where the configuration comes from.
+#[derive(Clone, Debug, Default, Args)]
+struct ConfigArgs {
+    /// A configuration file; later ones are laid over earlier ones
+    #[arg(short, long = "config", value_name = "FILE")]
+    config: Vec<PathBuf>,
+    /// One setting, laid over files and environment, such as listen.public=127.0.0.1:9000
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+impl ConfigArgs {
+    fn load(self) -> Result<Loaded, Exit> {
+        load(&Input::from_process(self.config, self.set)).map_err(|problems| Exit::Usage(problems.to_string()))
+    }
+}
+
+/// How a command ends when it does not succeed.
+enum Exit {
+    /// Exit code 1.
+    Failure(String),
+    /// Exit code 2.
+    Usage(String),
+}
+
+/// Runs the program.
+#[must_use]
+pub fn main() -> ExitCode {
+    install_crypto();
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Exit::Failure(message)) => {
+            eprintln!("sidegate: {message}");
+            ExitCode::from(1)
+        }
+        Err(Exit::Usage(message)) => {
+            eprintln!("{message}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Exit> {
+    match command {
+        Command::Serve(args) => serve::serve(args.load()?),
+        Command::Check(args) => config::check(args),
+        Command::Config(ConfigCommand::Print(args)) => config::print(args),
+        Command::Demo(args) => demo::demo(&args),
+        Command::App(AppCommand::NewSecret) => secrets::new_app_secret(),
+        Command::Keys(KeysCommand::Generate { kind }) => secrets::generate_key(kind),
+        Command::Token(TokenCommand::Inspect(args)) => token::inspect(args),
+        Command::Health(args) => health::health(args),
+        Command::Version => {
+            println!("sidegate {}", env!("CARGO_PKG_VERSION"));
+            Ok(())
+        }
+    }
+}
+
+/// Both libraries choose their cryptography at first use; choosing it here makes it certain.
+fn install_crypto() {
+    // An error means that it is installed already.
+    let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}

@@ -1,0 +1,36 @@
+//! `sidegate app new-secret` and `sidegate keys generate`.
+
+use clap::ValueEnum;
+use secrecy::ExposeSecret;
+use sidegate_core::context::seal;
+use sidegate_core::secret::{SecretDigest, new_app_secret as random_app_secret};
+
+use super::Exit;
+use crate::system::System;
+
+/// What a key is for.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum KeyKind {
+    /// Signs an app's tokens (`apps.token.key`)
+    Hs256,
+    /// Seals env and secrets (`store.seal_key`)
+    Seal,
+}
+
+pub(super) fn new_app_secret() -> Result<(), Exit> {
+    let secret = random_app_secret(&System).map_err(|fault| Exit::Failure(fault.to_string()))?;
+    println!("secret  {}", secret.expose_secret());
+    println!("digest  {}", SecretDigest::of(&secret));
+    eprintln!("Give the secret to the customer's server; put the digest into the app's secret_digests.");
+    Ok(())
+}
+
+pub(super) fn generate_key(kind: KeyKind) -> Result<(), Exit> {
+    let key = seal::new_key(&System).map_err(|fault| Exit::Failure(fault.to_string()))?;
+    println!("{}", key.expose_secret());
+    match kind {
+        KeyKind::Hs256 => eprintln!("For one app's token.key. Give every app its own."),
+        KeyKind::Seal => eprintln!("For store.seal_key."),
+    }
+    Ok(())
+}

@@ -1,0 +1,79 @@
+//! `sidegate serve`.
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::Exit;
+use crate::app::Sidegate;
+use crate::config::{Loaded, Settings};
+use crate::telemetry;
+
+/// Threads of the control runtime: it accepts, answers ops and sweeps; workers do the rest.
+const CONTROL_THREADS: usize = 2;
+
+pub(super) fn control_runtime() -> Result<tokio::runtime::Runtime, Exit> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.worker_threads(CONTROL_THREADS).thread_name("control").enable_all().build();
+    runtime.map_err(|fault| Exit::Failure(format!("cannot start: {fault}")))
+}
+
+pub(super) fn serve(loaded: Loaded) -> Result<(), Exit> {
+    // Lines that are still queued are written when the guard is dropped, after the last one.
+    let _flush = telemetry::start(&loaded.settings);
+    control_runtime()?.block_on(run(loaded.settings))
+}
+
+async fn run(settings: Settings) -> Result<(), Exit> {
+    warn_of_gaps(&settings);
+    let (mut terminate, mut interrupt) = signals()?;
+    let gate = Sidegate::start(settings).await.map_err(|fault| Exit::Failure(fault.to_string()))?;
+    let at = gate.addresses;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        public = %at.public,
+        private = %at.private,
+        ops = %at.ops,
+        "listening"
+    );
+    wait(&mut terminate, &mut interrupt).await;
+    tracing::info!("draining");
+    let finished = tokio::select! {
+        finished = gate.stop() => finished,
+        // A second signal: at once.
+        () = wait(&mut terminate, &mut interrupt) => false,
+    };
+    if finished {
+        tracing::info!("stopped");
+    } else {
+        tracing::warn!("stopped with requests under way");
+    }
+    Ok(())
+}
+
+type Signal = tokio::signal::unix::Signal;
+
+fn signals() -> Result<(Signal, Signal), Exit> {
+    let register = |kind| signal(kind).map_err(|fault| Exit::Failure(format!("cannot wait for signals: {fault}")));
+    Ok((register(SignalKind::terminate())?, register(SignalKind::interrupt())?))
+}
+
+async fn wait(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {},
+        _ = interrupt.recv() => {},
+    }
+}
+
+fn warn_of_gaps(settings: &Settings) {
+    if settings.apps.is_empty() {
+        tracing::warn!("no [[apps]] are configured: every token will be refused");
+    }
+    if settings.store.sealer.is_none() {
+        tracing::warn!("no store.seal_key is configured: exchanges with env or secrets will be refused");
+    }
+    tracing::info!(
+        "contexts and task owners are kept in memory and end with the program; limits are counted in this process"
+    );
+    for (app, _) in settings.apps.iter().filter(|(app, _)| app.origins.is_empty()) {
+        tracing::warn!(app = app.id.as_str(), "origins is empty: pages of any origin may use this app's tokens");
+    }
+}

@@ -1,0 +1,177 @@
+//! `[[apps]]`: the registered integrations.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use sidegate_core::app::{App, AppLimits, Pass, Scoping, TokenPolicy};
+use sidegate_core::context::inject::{Injection, InjectionSource};
+use sidegate_core::context::template::Scope;
+use sidegate_core::dialect::Dialect;
+use sidegate_core::duration::parse_lifetime;
+use sidegate_core::id::AppId;
+use sidegate_core::origin::OriginSet;
+use sidegate_core::secret::{SecretDigest, SecretDigests};
+use sidegate_core::token::KeyRing;
+
+use super::layered::parsers::{boolean, list, non_empty, one_of, parsed, secret_source, string, string_list};
+use super::layered::{Faults, Node, Reader, Value};
+use super::settings::{KeyUses, Resolve};
+use super::upstream::UpstreamSettings;
+
+pub(super) fn read_app(
+    table: Reader<'_>,
+    resolve: &Resolve<'_>,
+    upstreams: &[&UpstreamSettings],
+    keys: &mut KeyUses,
+) -> Option<(App, String)> {
+    let id = table.required("id", parsed::<AppId>());
+    let dialect = table.required("dialect", one_of(&[("sigmic", Dialect::Sigmic)]));
+    let upstream = table.required("upstream", non_empty);
+    let secrets = table.optional("secret_digests", secret_digests);
+    let origins = table.optional("origins", origin_set).unwrap_or_default();
+    let allow_missing_origin = table.or("allow_missing_origin", boolean, false);
+    let scoping = table.or("scoping", one_of(SCOPINGS), Scoping::Gate);
+    let pass = read_pass(&table);
+    let token = read_token(&table, id.as_ref(), resolve, keys);
+    let limits = read_limits(&table);
+    let known = upstreams.iter().find(|known| Some(&known.name) == upstream.as_ref());
+    if upstream.is_some() && known.is_none() {
+        table.problem("upstream", "is not the name of one of the [[upstreams]]");
+    }
+    let injection = read_injection(&table, id.as_ref(), known.map(|known| &known.service));
+    if scoping == Scoping::Upstream && !injection.header_names_subject() {
+        table.problem(
+            "scoping",
+            "\"upstream\" needs an injected header with {{claims.sub}}, to tell the upstream whom to serve",
+        );
+    }
+    table.finish();
+    let app = App {
+        id: id?,
+        dialect: dialect?,
+        secrets,
+        origins,
+        allow_missing_origin,
+        token,
+        injection,
+        limits,
+        scoping,
+        pass,
+    };
+    Some((app, upstream?))
+}
+
+const SCOPINGS: &[(&str, Scoping)] = &[("gate", Scoping::Gate), ("upstream", Scoping::Upstream)];
+
+fn secret_digests(node: &Node) -> Result<SecretDigests, Faults> {
+    let mut digests = list(parsed::<SecretDigest>())(node)?.into_iter();
+    match (digests.next(), digests.next(), digests.next()) {
+        (Some(current), previous, None) => Ok(SecretDigests::new(current, previous)),
+        _ => Err("must be one digest, or two during a rotation".into()),
+    }
+}
+
+fn origin_set(node: &Node) -> Result<OriginSet, Faults> {
+    let entries = string_list(node)?;
+    OriginSet::parse(&entries).map_err(|(index, fault)| format!("entry {}: {fault}", index + 1).into())
+}
+
+fn read_pass(table: &Reader<'_>) -> Pass {
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    enum What {
+        Cookies,
+        SetCookie,
+        Token,
+    }
+    let choice = one_of(&[("cookies", What::Cookies), ("set_cookie", What::SetCookie), ("token", What::Token)]);
+    let what = table.or("pass", list(choice), Vec::new());
+    Pass {
+        cookies: what.contains(&What::Cookies),
+        set_cookie: what.contains(&What::SetCookie),
+        token: what.contains(&What::Token),
+    }
+}
+
+const HOUR: Duration = Duration::from_secs(3_600);
+const WEEK: Duration = Duration::from_secs(7 * 24 * 3_600);
+
+/// Lifetimes are written as in `expiresIn`: whole seconds, minutes, hours, days.
+fn lifetime(node: &Node) -> Result<Duration, Faults> {
+    parse_lifetime(&string(node)?).map_err(|rule| rule.to_string().into())
+}
+
+fn read_token(
+    table: &Reader<'_>,
+    id: Option<&AppId>,
+    resolve: &Resolve<'_>,
+    keys: &mut KeyUses,
+) -> Option<TokenPolicy> {
+    let token = table.table("token")?;
+    let secret = |node: &Node| -> Result<_, Faults> { Ok(resolve(&secret_source(node)?)?) };
+    let active = token.required("key", secret);
+    let retired = token.or("retired_keys", list(secret), Vec::new());
+    let ttl = token.or("ttl", lifetime, HOUR);
+    let max_ttl = token.or("max_ttl", lifetime, WEEK);
+    if ttl > max_ttl {
+        token.problem("ttl", "must not be longer than max_ttl");
+    }
+    let ring =
+        active.and_then(|active| KeyRing::hs256(&active, &retired).map_err(|fault| token.problem("key", fault)).ok());
+    let purpose = format!("app {}", id.map_or("", AppId::as_str));
+    for fingerprint in ring.iter().flat_map(KeyRing::fingerprints) {
+        if let Err(clash) = keys.claim(fingerprint, &purpose) {
+            token.problem("key", &clash);
+        }
+    }
+    token.finish();
+    Some(TokenPolicy { keys: ring?, ttl, max_ttl })
+}
+
+fn read_limits(table: &Reader<'_>) -> AppLimits {
+    let limits = table.section("limits");
+    let exchange = limits.optional("exchange", parsed());
+    let chat = limits.optional("chat", parsed());
+    limits.finish();
+    AppLimits { exchange, chat }
+}
+
+fn read_injection(
+    table: &Reader<'_>,
+    id: Option<&AppId>,
+    service: Option<&BTreeMap<String, secrecy::SecretString>>,
+) -> Injection {
+    let inject = table.section("inject");
+    let source = InjectionSource {
+        headers: inject.map_of("headers", string).into_iter().collect(),
+        query: inject.map_of("query", string).into_iter().collect(),
+        body: inject.map_of("body", to_json).into_iter().collect(),
+        allowed_hosts: inject.or("allowed_hosts", string_list, Vec::new()),
+    };
+    let (Some(app), Some(service)) = (id, service) else {
+        inject.finish();
+        return Injection::default();
+    };
+    let injection = Injection::compile(&source, Scope { app: Some(app), service }).unwrap_or_else(|faults| {
+        for (key, fault) in faults {
+            inject.problem(&key, &fault);
+        }
+        Injection::default()
+    });
+    inject.finish();
+    injection
+}
+
+/// A TOML value as JSON. TOML has no null; a template that may be left out stands in its place.
+fn to_json(node: &Node) -> Result<serde_json::Value, Faults> {
+    Ok(match &node.value {
+        Value::String(text) => serde_json::Value::from(text.as_str()),
+        Value::Integer(number) => serde_json::Value::from(*number),
+        Value::Boolean(truth) => serde_json::Value::from(*truth),
+        Value::Float(number) => serde_json::Number::from_f64(*number).ok_or("must be a finite number")?.into(),
+        Value::Array(items) => items.iter().map(to_json).collect::<Result<Vec<_>, _>>()?.into(),
+        Value::Table(table) => {
+            let members = table.iter().map(|(name, node)| Ok((name.clone(), to_json(node)?)));
+            serde_json::Value::Object(members.collect::<Result<_, Faults>>()?)
+        }
+    })
+}

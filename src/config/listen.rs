@@ -1,0 +1,126 @@
+//! `[listen]`: where the gate listens, and what it bears from clients.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use sidegate_core::origin::Origin;
+
+use super::layered::Reader;
+use super::layered::parsers::{boolean, bytes, duration, integer, list, non_empty, parsed, string_list};
+
+/// Where the gate listens.
+#[derive(Clone, Debug)]
+pub struct ListenSettings {
+    /// For browsers.
+    pub public: SocketAddr,
+    /// For the customer's servers.
+    pub private: SocketAddr,
+    /// For the platform.
+    pub ops: SocketAddr,
+    /// Whether exchanges with a server's secret are also taken on `public`.
+    pub public_exchange: bool,
+    /// The gate's own origin as browsers see it.
+    pub public_origin: Option<Origin>,
+    /// Host names of the private and ops listeners.
+    pub hosts: Vec<String>,
+    /// Networks whose forwarding fields are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Worker threads; 0 is one for each core.
+    pub workers: usize,
+    /// Open connections at once.
+    pub max_connections: usize,
+    /// Bytes of a request's head.
+    pub max_head: usize,
+    /// For a request's head, and for an idle connection.
+    pub head_timeout: Duration,
+    /// Between two pieces of a request's body.
+    pub body_timeout: Duration,
+    /// For a client to take what is sent.
+    pub write_timeout: Duration,
+    /// For requests under way at the end.
+    pub drain_timeout: Duration,
+    /// TLS on `public`.
+    pub tls: Option<TlsFiles>,
+    /// TLS on `private`.
+    pub private_tls: Option<TlsFiles>,
+}
+
+/// Files of a TLS server.
+#[derive(Clone, Debug)]
+pub struct TlsFiles {
+    /// The certificate chain, PEM.
+    pub cert: PathBuf,
+    /// The private key, PEM.
+    pub key: PathBuf,
+    /// The authority whose clients may connect, PEM.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// hyper reads no head into a smaller buffer.
+const MIN_HEAD: usize = 8 * 1024;
+
+pub(super) fn read_listen(root: &Reader<'_>) -> Option<ListenSettings> {
+    let table = root.section("listen");
+    let public = table.required("public", parsed());
+    let private = table.required("private", parsed::<SocketAddr>());
+    let ops = table.required("ops", parsed());
+    let public_exchange = table.required("public_exchange", boolean);
+    let public_origin = table.optional("public_url", parsed::<Origin>());
+    let hosts = table.required("hosts", string_list);
+    let trusted_proxies = table.required("trusted_proxies", list(parsed()));
+    let workers = table.required("workers", integer(0..=1024));
+    let max_connections = table.required("max_connections", integer(1..=1_000_000));
+    let max_head = table.required("max_head", bytes);
+    if max_head.is_some_and(|size| !(MIN_HEAD..=1024 * 1024).contains(&size)) {
+        table.problem("max_head", "must be from 8KiB to 1MiB");
+    }
+    let head_timeout = table.required("head_timeout", duration);
+    let body_timeout = table.required("body_timeout", duration);
+    let write_timeout = table.required("write_timeout", duration);
+    let drain_timeout = table.required("drain_timeout", duration);
+    let tls = table.table("tls").map(read_tls);
+    let private_tls = table.table("private_tls").map(read_tls);
+    let mutual = private_tls.as_ref().is_some_and(|tls| tls.as_ref().is_some_and(|tls| tls.client_ca.is_some()));
+    if private.is_some_and(|address| !address.ip().is_loopback()) && !mutual {
+        table.problem("private", "beyond loopback needs `listen.private_tls` with `client_ca`");
+    }
+    table.finish();
+    Some(ListenSettings {
+        public: public?,
+        private: private?,
+        ops: ops?,
+        public_exchange: public_exchange?,
+        public_origin,
+        hosts: hosts?,
+        trusted_proxies: trusted_proxies?,
+        workers: workers?,
+        max_connections: max_connections?,
+        max_head: max_head?,
+        head_timeout: head_timeout?,
+        body_timeout: body_timeout?,
+        write_timeout: write_timeout?,
+        drain_timeout: drain_timeout?,
+        tls: all_or_none(tls)?,
+        private_tls: all_or_none(private_tls)?,
+    })
+}
+
+/// `Some(None)` where there is no table, `None` where it has a problem.
+#[expect(clippy::option_option, reason = "absent and refused are different things here")]
+fn all_or_none<T>(read: Option<Option<T>>) -> Option<Option<T>> {
+    match read {
+        None => Some(None),
+        Some(None) => None,
+        Some(Some(value)) => Some(Some(value)),
+    }
+}
+
+fn read_tls(table: Reader<'_>) -> Option<TlsFiles> {
+    let cert = table.required("cert", non_empty);
+    let key = table.required("key", non_empty);
+    let client_ca = table.optional("client_ca", non_empty).map(PathBuf::from);
+    table.finish();
+    Some(TlsFiles { cert: cert?.into(), key: key?.into(), client_ca })
+}

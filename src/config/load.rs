@@ -1,0 +1,109 @@
+//! From layers to settings. The only place that reads the environment.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use super::layered::{self, Collector, Layers, Node, Problem, Problems, Reader};
+use super::settings::{Settings, read_settings};
+
+/// The defaults, with every key; also what `docs/configuration.md` points to.
+pub(super) const DEFAULTS: &str = include_str!("../../config/default.toml");
+
+/// A config file may be this long.
+const MAX_FILE: u64 = 4 * 1024 * 1024;
+
+/// Where settings come from, beside the defaults.
+#[derive(Clone, Debug, Default)]
+pub struct Input {
+    /// Config texts with the names to give them in messages; before the files.
+    pub documents: Vec<(PathBuf, String)>,
+    /// Config files, in order.
+    pub files: Vec<PathBuf>,
+    /// Environment variables; those that begin with `SIDEGATE__` are settings, others may hold secrets.
+    pub environment: Vec<(String, String)>,
+    /// `a.b=value`, as given to `--set`.
+    pub flags: Vec<String>,
+}
+
+impl Input {
+    /// The process's own environment, with the given files and flags. Variables that are not UTF-8
+    /// are left out: no setting or secret is.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+    pub fn from_process(files: Vec<PathBuf>, flags: Vec<String>) -> Self {
+        let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+        Self { documents: Vec::new(), files, environment: std::env::vars_os().filter_map(text).collect(), flags }
+    }
+
+    /// An environment variable.
+    #[must_use]
+    pub fn variable(&self, name: &str) -> Option<String> {
+        self.environment.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone())
+    }
+}
+
+/// What was read.
+#[derive(Debug)]
+pub struct Loaded {
+    /// As meant.
+    pub settings: Settings,
+    /// As written.
+    tree: Node,
+}
+
+/// Reads and checks everything: unknown keys, values, references, secrets.
+///
+/// # Errors
+/// All problems at once, each with its place.
+pub fn load(input: &Input) -> Result<Loaded, Problems> {
+    let problems = Collector::default();
+    let tree = merge(input, &problems);
+    let settings = tree.as_ref().and_then(|tree| {
+        let root = Reader::new(tree, &problems);
+        let settings =
+            read_settings(&root, &|source| source.resolve(&|name| input.variable(name), &|path| read_text(path)));
+        root.finish();
+        settings
+    });
+    let settings = problems.into_result(settings)?;
+    Ok(Loaded { settings, tree: tree.unwrap_or_else(|| unreachable!("settings come from a tree")) })
+}
+
+/// The merged settings as text, each with the place it comes from, secrets redacted.
+#[must_use]
+pub fn print(loaded: &Loaded) -> String {
+    layered::print(&loaded.tree, &is_secret_key)
+}
+
+/// Whether what stands at this key may hold a secret, whatever form it has: header templates may
+/// have one written out.
+#[must_use]
+pub fn is_secret_key(path: &str) -> bool {
+    path.contains(".headers.") || path.contains(".headers[") || path.contains(".inject.")
+}
+
+fn merge(input: &Input, problems: &Collector) -> Option<Node> {
+    let mut layers = Layers::new(problems).defaults(DEFAULTS);
+    for (name, text) in &input.documents {
+        layers = layers.file(name, text);
+    }
+    for path in &input.files {
+        match read_text(path) {
+            Ok(text) => layers = layers.file(path, &text),
+            Err(fault) => problems.push(Problem {
+                place: None,
+                key: path.display().to_string(),
+                message: format!("cannot be read: {fault}"),
+                suggestion: None,
+            }),
+        }
+    }
+    layers.environment("SIDEGATE", input.environment.iter().cloned()).flags(&input.flags).merged()
+}
+
+fn read_text(path: &Path) -> std::io::Result<String> {
+    if std::fs::metadata(path)?.len() > MAX_FILE {
+        return Err(std::io::Error::other("larger than 4 MiB"));
+    }
+    std::fs::read_to_string(path)
+}

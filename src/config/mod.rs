@@ -1,0 +1,15 @@
+//! Configuration: as written (the layered tree of [`layered`]) and as meant ([`Settings`]).
+//!
+//! Defaults are the commented file `config/default.toml`, which is compiled in.
+
+mod app;
+pub mod layered;
+mod listen;
+mod load;
+mod settings;
+mod upstream;
+
+pub use listen::{ListenSettings, TlsFiles};
+pub use load::{Input, Loaded, is_secret_key, load, print};
+pub use settings::{LimitSettings, LogFormat, Settings, StoreSettings};
+pub use upstream::{Protocol, UpstreamSettings};

@@ -1,0 +1,177 @@
+//! The settings as the program means them, and the reading of their sections.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use sidegate_core::app::App;
+use sidegate_core::context::ContextLimits;
+use sidegate_core::context::seal::Sealer;
+use sidegate_core::secret::SecretDigest;
+use tracing::Level;
+
+use super::app::read_app;
+use super::layered::parsers::{boolean, bytes, duration, integer, one_of, secret_source};
+use super::layered::{Reader, SecretSource};
+use super::listen::{ListenSettings, read_listen};
+use super::upstream::{UpstreamSettings, read_upstream};
+
+/// Everything that the program was told.
+#[derive(Debug)]
+pub struct Settings {
+    /// Listeners.
+    pub listen: ListenSettings,
+    /// Sizes.
+    pub limits: LimitSettings,
+    /// For how long a browser may remember a preflight.
+    pub cors_max_age: Duration,
+    /// What is kept, and how.
+    pub store: StoreSettings,
+    /// How log lines look.
+    pub log_format: LogFormat,
+    /// Which log lines are written.
+    pub log_level: Level,
+    /// Whether each request has a line.
+    pub access_log: bool,
+    /// Chat services.
+    pub upstreams: Vec<UpstreamSettings>,
+    /// Apps, with the name of their upstream.
+    pub apps: Vec<(App, String)>,
+}
+
+/// Limits on what comes from outside, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct LimitSettings {
+    /// An exchange's body.
+    pub exchange_body: usize,
+    /// A chat request's JSON body.
+    pub json_body: usize,
+    /// A chat request's form.
+    pub form_body: usize,
+    /// An upstream answer that is read.
+    pub read_answer: usize,
+    /// A token's env and secrets.
+    pub context: ContextLimits,
+}
+
+/// The state store.
+#[derive(Debug)]
+pub struct StoreSettings {
+    /// Bytes that the memory store may hold.
+    pub memory: usize,
+    /// Seals env and secrets.
+    pub sealer: Option<Sealer>,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// Turns a secret's source into the secret.
+pub(super) type Resolve<'a> = dyn Fn(&SecretSource) -> Result<SecretString, String> + 'a;
+
+/// Which purpose a key already serves, by its digest: no key serves two.
+#[derive(Default)]
+pub(super) struct KeyUses(BTreeMap<String, String>);
+
+impl KeyUses {
+    /// Notes that `digest` serves `purpose`; the earlier purpose if it serves another one already.
+    pub(super) fn claim(&mut self, digest: &SecretDigest, purpose: &str) -> Result<(), String> {
+        match self.0.insert(digest.to_string(), purpose.to_owned()) {
+            Some(earlier) => Err(format!("the same key also serves {earlier}; give each its own")),
+            None => Ok(()),
+        }
+    }
+}
+
+pub(super) fn read_settings(root: &Reader<'_>, resolve: &Resolve<'_>) -> Option<Settings> {
+    let mut keys = KeyUses::default();
+    let listen = read_listen(root);
+    let limits = read_limits(root.section("limits"));
+    let cors = root.section("cors");
+    let cors_max_age = cors.required("max_age", duration);
+    cors.finish();
+    let store = read_store(root.section("store"), resolve, &mut keys);
+    let (log_format, log_level, access_log) = read_log(root.section("log"));
+    let upstreams: Vec<_> = root.tables("upstreams").into_iter().map(|table| read_upstream(table, resolve)).collect();
+    let known: Vec<_> = upstreams.iter().flatten().collect();
+    let tables = root.tables("apps");
+    let apps: Vec<_> = tables.into_iter().map(|table| read_app(table, resolve, &known, &mut keys)).collect();
+    let apps: Vec<_> = apps.into_iter().collect::<Option<_>>()?;
+    unique(root, "apps", apps.iter().map(|(app, _)| app.id.as_str()));
+    unique(root, "upstreams", known.iter().map(|upstream| upstream.name.as_str()));
+    Some(Settings {
+        listen: listen?,
+        limits: limits?,
+        cors_max_age: cors_max_age?,
+        store: store?,
+        log_format: log_format?,
+        log_level: log_level?,
+        access_log: access_log?,
+        upstreams: upstreams.into_iter().collect::<Option<_>>()?,
+        apps,
+    })
+}
+
+fn read_limits(table: Reader<'_>) -> Option<LimitSettings> {
+    let exchange_body = table.required("exchange_body", bytes);
+    let json_body = table.required("json_body", bytes);
+    let form_body = table.required("form_body", bytes);
+    let read_answer = table.required("read_answer", bytes);
+    let entries = table.required("context_entries", integer(0..=10_000_usize));
+    let name = table.required("context_name", bytes);
+    let value = table.required("context_value", bytes);
+    let total = table.required("context_total", bytes);
+    table.finish();
+    Some(LimitSettings {
+        exchange_body: exchange_body?,
+        json_body: json_body?,
+        form_body: form_body?,
+        read_answer: read_answer?,
+        context: ContextLimits { max_entries: entries?, max_name: name?, max_value: value?, max_total: total? },
+    })
+}
+
+fn read_store(table: Reader<'_>, resolve: &Resolve<'_>, keys: &mut KeyUses) -> Option<StoreSettings> {
+    let state = table.required("state", one_of(&[("memory", ())]));
+    let memory = table.required("memory", bytes);
+    let sealer = table.optional("seal_key", |node| -> Result<_, super::layered::Faults> {
+        let key = resolve(&secret_source(node)?)?;
+        keys.claim(&SecretDigest::of(&key), "as the seal key")?;
+        Ok(Sealer::from_text(&key)?)
+    });
+    table.finish();
+    state?;
+    Some(StoreSettings { memory: memory?, sealer })
+}
+
+fn read_log(table: Reader<'_>) -> (Option<LogFormat>, Option<Level>, Option<bool>) {
+    let format = table.required("format", one_of(&[("json", LogFormat::Json), ("text", LogFormat::Text)]));
+    let level = table.required(
+        "level",
+        one_of(&[
+            ("error", Level::ERROR),
+            ("warn", Level::WARN),
+            ("info", Level::INFO),
+            ("debug", Level::DEBUG),
+            ("trace", Level::TRACE),
+        ]),
+    );
+    let access = table.required("access", boolean);
+    table.finish();
+    (format, level, access)
+}
+
+fn unique<'a>(root: &Reader<'_>, key: &str, names: impl Iterator<Item = &'a str>) {
+    let mut seen = std::collections::BTreeSet::new();
+    for name in names {
+        if !seen.insert(name) {
+            root.problem(key, &format!("`{name}` stands there twice"));
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! The first use case: a credential becomes a token.
+
+use std::net::IpAddr;
+
+use sidegate_core::context::seal;
+use sidegate_core::credential::authenticate;
+use sidegate_core::denial::{Code, Denial};
+use sidegate_core::dialect::{Dialect, sigmic};
+use sidegate_core::entropy::{self, hex};
+use sidegate_core::id::TokenId;
+use sidegate_core::message::Reply;
+use sidegate_core::policy::{self, Grant};
+
+use crate::gate::Gate;
+use crate::limits::Counted;
+
+/// Handles the body of `POST /api/v1/auth/token`. The answer is written when the context is
+/// durable, not before.
+///
+/// # Errors
+/// A [`Denial`] with one of Sigmic's codes or, for what they do not cover, of ours.
+pub async fn exchange(gate: &Gate, body: &[u8], address: IpAddr) -> Result<Reply, Denial> {
+    let wire = sigmic::parse_exchange(body)?;
+    let registry = gate.registry.load();
+    let registered = registry.app(&wire.credential.unverified_app);
+    let principal = authenticate(registered.map(|registered| &registered.app), &wire.credential)?;
+    let registered = registered.ok_or(Code::InvalidCredentials)?;
+    let request = wire.into_request(&gate.limits.context)?;
+    registered.limits.exchange(Counted { address, end_user: &request.subject })?;
+    let grant = policy::grant(principal, request, new_token_id(gate)?, gate.now())?;
+    keep_context(gate, &grant).await?;
+    Dialect::Sigmic.issued(&grant.issue()?)
+}
+
+/// 128 random bits in hexadecimal.
+fn new_token_id(gate: &Gate) -> Result<TokenId, Denial> {
+    let random: [u8; 16] = entropy::bytes(&*gate.entropy).map_err(|_| Code::Internal)?;
+    TokenId::parse(&hex(&random)).map_err(|_| Code::Internal.into())
+}
+
+/// Seals and stores the grant's context, if it has one.
+async fn keep_context(gate: &Gate, grant: &Grant) -> Result<(), Denial> {
+    let Some(token) = &grant.claims().id else { return Ok(()) };
+    let sealer = gate.sealer.as_ref().ok_or(Code::ContextNotConfigured)?;
+    let owner = seal::Owner { app: &grant.app().id, token };
+    let plaintext = grant.context().to_plaintext()?;
+    let record = sealer.seal(owner, &plaintext, &*gate.entropy).map_err(|_| Code::Internal)?;
+    // Kept for as long as a token may be admitted: the leeway included.
+    let expires_at = grant.claims().expires_at.plus(sidegate_core::token::CLOCK_LEEWAY);
+    gate.vault.put(token, record, expires_at).await.map_err(|_| Code::StoreUnavailable.into())
+}

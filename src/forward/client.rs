@@ -1,0 +1,172 @@
+//! A worker's HTTP client: takes or opens a connection, sends, waits for the head, and repeats a
+//! request once where that is provably harmless.
+
+use std::future::Future;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, Method, Uri};
+use hyper::client::conn::http2;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::time::Instant;
+
+use super::answer::UpstreamBody;
+use super::connect::{Connected, UpstreamIo, connect};
+use super::http1::{Http1, Unsent};
+use super::pool::Pool;
+use super::request_body::{Progress, RequestBody};
+use super::{Failure, Upstream};
+
+/// The longest head of an answer.
+pub(super) const MAX_ANSWER_HEAD: usize = 64 * 1024;
+
+/// A worker's client. Not shared between threads.
+#[derive(Default)]
+pub struct Client {
+    pub(super) pool: Pool,
+}
+
+/// An answer, and how often its request had to be repeated (0 or 1).
+pub(super) struct Answered {
+    pub(super) response: Response<UpstreamBody>,
+    pub(super) repeated: bool,
+}
+
+impl Client {
+    /// Closes connections that have idled too long. Call it now and then.
+    pub fn sweep(&self, upstreams: &[Arc<Upstream>]) {
+        for upstream in upstreams {
+            self.pool.sweep(upstream);
+        }
+    }
+
+    /// Sends a request. A request that found its pooled connection closed is repeated once on a
+    /// new one if nothing of it was sent, or if it is a GET without a body (RFC 9110 section
+    /// 9.2.2): nothing else is.
+    pub(super) async fn send(
+        self: &Rc<Self>,
+        upstream: &Arc<Upstream>,
+        mut request: Request<RequestBody>,
+        progress: Option<&Progress>,
+    ) -> Result<Answered, Failure> {
+        if let Some(sender) = self.pool.http2(upstream) {
+            return send_http2(sender, upstream, request, progress).await.map(once);
+        }
+        let mut repeated = false;
+        if let Some(connection) = self.pool.take(upstream) {
+            let spare = spare(&request);
+            match self.send_http1(connection, upstream, request, progress).await {
+                Ok(response) => return Ok(once(response)),
+                Err((failure, unsent)) => request = unsent.or(spare).ok_or(failure)?,
+            }
+            repeated = true;
+        }
+        let Connected { io, http2 } = connect(upstream, false).await?;
+        let response = if http2 {
+            let sender = self.open_http2(upstream, io).await?;
+            send_http2(sender, upstream, request, progress).await?
+        } else {
+            let connection = Http1::handshake(io, MAX_ANSWER_HEAD).await.map_err(|fault| Failure::from(&fault))?;
+            self.send_http1(connection, upstream, request, progress).await.map_err(|(failure, _)| failure)?
+        };
+        Ok(Answered { response, repeated })
+    }
+
+    /// The second part of an error is the request, if it may be sent again: none of it was sent,
+    /// on a connection that had idled.
+    async fn send_http1(
+        self: &Rc<Self>,
+        mut connection: Box<Http1>,
+        upstream: &Arc<Upstream>,
+        request: Request<RequestBody>,
+        progress: Option<&Progress>,
+    ) -> Result<Response<UpstreamBody>, (Failure, Option<Request<RequestBody>>)> {
+        let deadline = upstream.settings.first_byte_timeout;
+        let sent = within(deadline, progress, connection.send(request)).await;
+        match sent.ok_or((Failure::ResponseTimeout, None))? {
+            Ok(response) => Ok(response
+                .map(|incoming| UpstreamBody::http1(incoming, connection, Rc::clone(self), Arc::clone(upstream)))),
+            Err(fault) => Err(self::fault(fault)),
+        }
+    }
+
+    async fn open_http2(
+        &self,
+        upstream: &Upstream,
+        io: UpstreamIo,
+    ) -> Result<http2::SendRequest<RequestBody>, Failure> {
+        let handshake = http2::Builder::new(LocalExecutor)
+            .timer(TokioTimer::new())
+            .keep_alive_interval(Duration::from_secs(20))
+            .max_header_list_size(u32::try_from(MAX_ANSWER_HEAD).unwrap_or(u32::MAX))
+            .handshake(TokioIo::new(io));
+        let (sender, driver) = handshake.await.map_err(|fault| Failure::from(&fault))?;
+        // Many requests share it, so none of them can drive it; it ends with its last sender.
+        tokio::task::spawn_local(driver);
+        self.pool.put_http2(upstream, sender.clone());
+        Ok(sender)
+    }
+}
+
+async fn send_http2(
+    mut sender: http2::SendRequest<RequestBody>,
+    upstream: &Upstream,
+    mut request: Request<RequestBody>,
+    progress: Option<&Progress>,
+) -> Result<Response<UpstreamBody>, Failure> {
+    let scheme = if upstream.tls.is_some() { "https" } else { "http" };
+    let target = request.uri().path_and_query().cloned();
+    let uri = Uri::builder().scheme(scheme).authority(upstream.authority.clone());
+    *request.uri_mut() = uri.path_and_query(target.ok_or(Failure::Protocol)?).build().map_err(|_| Failure::Protocol)?;
+    request.headers_mut().remove(http::header::HOST);
+    let deadline = upstream.settings.first_byte_timeout;
+    let sent = within(deadline, progress, sender.try_send_request(request)).await;
+    let response = sent.ok_or(Failure::ResponseTimeout)?.map_err(|unsent| fault(unsent).0)?;
+    Ok(response.map(UpstreamBody::http2))
+}
+
+fn once(response: Response<UpstreamBody>) -> Answered {
+    Answered { response, repeated: false }
+}
+
+fn fault(mut unsent: Unsent) -> (Failure, Option<Request<RequestBody>>) {
+    let request = unsent.take_message();
+    (Failure::from(unsent.error()), request)
+}
+
+/// A copy of a request that may be sent twice whatever became of the first.
+fn spare(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
+    if request.method() != Method::GET || !matches!(request.body(), RequestBody::Empty) {
+        return None;
+    }
+    let mut copy = Request::new(RequestBody::Empty);
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = HeaderMap::clone(request.headers());
+    Some(copy)
+}
+
+/// Waits for `work` until `deadline` after the upstream last took a piece of the body.
+async fn within<T>(deadline: Duration, progress: Option<&Progress>, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(work);
+    let mut until = Instant::now() + deadline;
+    loop {
+        if let Ok(done) = tokio::time::timeout_at(until, work.as_mut()).await {
+            return Some(done);
+        }
+        let moved = progress.and_then(Progress::last_moved).map(|moved| moved + deadline);
+        until = moved.filter(|later| *later > until)?;
+    }
+}
+
+/// Runs a connection's tasks on this worker.
+#[derive(Clone, Copy, Debug)]
+pub struct LocalExecutor;
+
+impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalExecutor {
+    fn execute(&self, task: F) {
+        tokio::task::spawn_local(task);
+    }
+}

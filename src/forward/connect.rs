@@ -1,0 +1,172 @@
+//! New connections to an upstream: name lookup, TCP, TLS, all under one deadline.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::{Failure, Upstream};
+use crate::config::{Protocol, UpstreamSettings};
+
+/// How TLS is spoken with an upstream.
+#[derive(Clone)]
+pub struct TlsConfigs {
+    pooled: Arc<ClientConfig>,
+    /// WebSockets need HTTP/1.1, whatever ALPN would agree on.
+    http1: Arc<ClientConfig>,
+    name: ServerName<'static>,
+}
+
+impl std::fmt::Debug for TlsConfigs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "TlsConfigs({:?})", self.name)
+    }
+}
+
+impl TlsConfigs {
+    /// Reads the certificate authorities: those of the settings, else the system's.
+    pub(super) fn load(settings: &UpstreamSettings) -> Result<Self, String> {
+        let fault = |what: &str| format!("upstream {}: {what}", settings.name);
+        let host = settings.url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        let name = ServerName::try_from(host).map_err(|_| fault("its host name cannot be verified by TLS"))?;
+        let roots = roots(settings).map_err(|message| fault(&message))?;
+        let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        let with_alpn = |protocols: &[&[u8]]| {
+            let mut config = config.clone();
+            config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+            Arc::new(config)
+        };
+        let pooled = match settings.protocol {
+            Protocol::Auto => with_alpn(&[b"h2", b"http/1.1"]),
+            Protocol::Http1 => with_alpn(&[b"http/1.1"]),
+            Protocol::Http2 => with_alpn(&[b"h2"]),
+        };
+        Ok(Self { pooled, http1: with_alpn(&[b"http/1.1"]), name })
+    }
+}
+
+fn roots(settings: &UpstreamSettings) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    if let Some(path) = &settings.ca {
+        let certificates = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        let certificates = certificates.map_err(|fault| format!("{}: {fault}", path.display()))?;
+        roots.add_parsable_certificates(certificates);
+    } else {
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    }
+    if roots.is_empty() { Err("no certificate authority was found to verify it with".into()) } else { Ok(roots) }
+}
+
+/// A connected socket, and whether HTTP/2 was agreed on.
+pub(super) struct Connected {
+    pub(super) io: UpstreamIo,
+    pub(super) http2: bool,
+}
+
+/// Connects within the upstream's `connect_timeout`; `websocket` asks for HTTP/1.1.
+pub(super) async fn connect(upstream: &Upstream, websocket: bool) -> Result<Connected, Failure> {
+    let connecting = async {
+        let tcp = connect_tcp(upstream).await?;
+        let Some(tls) = &upstream.tls else {
+            return Ok(Connected { io: UpstreamIo::Plain(tcp), http2: upstream.is_plain_http2() && !websocket });
+        };
+        let config = if websocket { &tls.http1 } else { &tls.pooled };
+        let connector = TlsConnector::from(Arc::clone(config));
+        let stream = connector.connect(tls.name.clone(), tcp).await.map_err(|fault| tls_failure(&fault))?;
+        let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        Ok(Connected { io: UpstreamIo::Tls(Box::new(stream)), http2 })
+    };
+    let deadline = upstream.settings.connect_timeout;
+    tokio::time::timeout(deadline, connecting).await.unwrap_or(Err(Failure::ConnectionTimeout))
+}
+
+async fn connect_tcp(upstream: &Upstream) -> Result<TcpStream, Failure> {
+    let host = upstream.authority.host().trim_matches(['[', ']']);
+    let default_port = if upstream.tls.is_some() { 443 } else { 80 };
+    let port = upstream.authority.port_u16().unwrap_or(default_port);
+    let addresses = tokio::net::lookup_host((host, port)).await.map_err(|_| Failure::Dns)?;
+    let mut failure = Failure::Dns;
+    for address in addresses {
+        match TcpStream::connect(address).await {
+            Ok(tcp) => {
+                // Chat is small messages: waiting to fill a segment only delays them.
+                let _ = tcp.set_nodelay(true);
+                return Ok(tcp);
+            }
+            Err(_) => failure = Failure::ConnectionRefused,
+        }
+    }
+    Err(failure)
+}
+
+fn tls_failure(fault: &io::Error) -> Failure {
+    match fault.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::InvalidCertificate(_)) => Failure::TlsCertificate,
+        Some(_) => Failure::TlsProtocol,
+        None => Failure::Terminated,
+    }
+}
+
+/// A socket to an upstream.
+pub(super) enum UpstreamIo {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl AsyncRead for UpstreamIo {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(io) => Pin::new(io).poll_read(cx, buffer),
+            Self::Tls(io) => Pin::new(io).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for UpstreamIo {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(io) => Pin::new(io).poll_write(cx, bytes),
+            Self::Tls(io) => Pin::new(io).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(io) => Pin::new(io).poll_write_vectored(cx, slices),
+            Self::Tls(io) => Pin::new(io).poll_write_vectored(cx, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Plain(io) => io.is_write_vectored(),
+            Self::Tls(io) => io.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(io) => Pin::new(io).poll_flush(cx),
+            Self::Tls(io) => Pin::new(io).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(io) => Pin::new(io).poll_shutdown(cx),
+            Self::Tls(io) => Pin::new(io).poll_shutdown(cx),
+        }
+    }
+}

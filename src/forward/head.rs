@@ -1,0 +1,191 @@
+//! Heads, edited in place: what of a request passes to the upstream, and of its answer to the
+//! browser.
+
+use http::header::{
+    ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, FORWARDED, HOST, PROXY_AUTHORIZATION, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE, VIA,
+};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use sidegate_core::app::Pass;
+
+use super::Upstream;
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What the gate says of the client, in fields that are its own.
+#[derive(Clone, Debug)]
+pub struct Forwarded {
+    /// `X-Forwarded-For`: the addresses on the way, as far as they are believed.
+    pub addresses: HeaderValue,
+    /// `X-Forwarded-Proto`.
+    pub scheme: HeaderValue,
+    /// `X-Forwarded-Host`.
+    pub host: Option<HeaderValue>,
+    /// Whether a trusted proxy sent the request, so that its `Forwarded` passes.
+    pub trusted: bool,
+}
+
+/// Prepares a request's fields for the upstream; injection comes after and has the last word.
+pub(super) fn prepare_request(
+    headers: &mut HeaderMap,
+    upstream: &Upstream,
+    forwarded: Forwarded,
+    request_id: HeaderValue,
+    pass: Pass,
+) {
+    remove_hop_by_hop(headers);
+    let kept_forwarded = if forwarded.trusted { headers.get(FORWARDED).cloned() } else { None };
+    remove_all(headers, |name| is_stripped(name, pass));
+    headers.insert(HOST, upstream.host.clone());
+    headers.insert("x-forwarded-for", forwarded.addresses);
+    headers.insert("x-forwarded-proto", forwarded.scheme);
+    if let Some(host) = forwarded.host {
+        headers.insert("x-forwarded-host", host);
+    }
+    if let Some(value) = kept_forwarded {
+        headers.insert(FORWARDED, value);
+    }
+    headers.insert(X_REQUEST_ID, request_id);
+    headers.append(VIA, HeaderValue::from_static("1.1 sidegate"));
+    for (name, value) in &upstream.settings.headers {
+        headers.insert(name, value.clone());
+    }
+}
+
+/// An answer that we read must come as it is.
+pub(super) fn ask_for_identity(headers: &mut HeaderMap) {
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+}
+
+/// Fields of a client that never pass: credentials that are not the upstream's business, fields
+/// that we own, framing (hyper writes its own), and names with `_`, which many servers read as `-`
+/// and so as a field of ours.
+fn is_stripped(name: &HeaderName, pass: Pass) -> bool {
+    match name.as_str() {
+        "authorization" => !pass.token,
+        "cookie" => !pass.cookies,
+        "content-length"
+        | "expect"
+        | "forwarded"
+        | "proxy-authorization"
+        | "x-api-key"
+        | "x-real-ip"
+        | "x-request-id" => true,
+        name => name.starts_with("x-forwarded-") || name.starts_with("x-sidegate-") || name.contains('_'),
+    }
+}
+
+/// Prepares an answer's fields for the browser; CORS comes after.
+pub(super) fn prepare_answer(headers: &mut HeaderMap, pass: Pass, streams: bool) {
+    remove_hop_by_hop(headers);
+    remove_all(headers, |name| match name.as_str() {
+        "set-cookie" => !pass.set_cookie,
+        // The first leads browsers past the gate, the rest command proxies in front of it.
+        "alt-svc" | "proxy-authenticate" | "x-request-id" => true,
+        name => name.starts_with("x-accel-"),
+    });
+    if streams {
+        headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
+    }
+}
+
+/// Whether an answer streams: an event stream, or of unknown length.
+pub(super) fn is_stream(headers: &HeaderMap) -> bool {
+    let events = headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"));
+    events || !headers.contains_key(CONTENT_LENGTH)
+}
+
+/// Removes the fields of one hop (RFC 9110 section 7.6.1): those that `Connection` names, and the
+/// known ones.
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(CONNECTION) {
+        let named: Vec<HeaderName> = headers
+            .get_all(CONNECTION)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|list| list.split(','))
+            .filter_map(|name| HeaderName::try_from(name.trim()).ok())
+            .collect();
+        for name in named {
+            headers.remove(name);
+        }
+    }
+    for name in [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, PROXY_AUTHORIZATION]
+    {
+        headers.remove(name);
+    }
+}
+
+fn remove_all(headers: &mut HeaderMap, test: impl Fn(&HeaderName) -> bool) {
+    let names: Vec<HeaderName> = headers.keys().filter(|name| test(name)).cloned().collect();
+    for name in names {
+        headers.remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::{ALT_SVC, AUTHORIZATION, COOKIE, EXPECT, PROXY_AUTHENTICATE, SET_COOKIE};
+
+    use super::*;
+
+    fn names(headers: &HeaderMap) -> Vec<&str> {
+        let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    #[test]
+    fn fields_of_one_hop_go_also_those_that_connection_names() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("connection", "close, X-Secret"),
+            ("connection", "keep-alive"),
+            ("x-secret", "1"),
+            ("te", "trailers"),
+            ("upgrade", "h2c"),
+            ("accept", "*/*"),
+        ] {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        remove_hop_by_hop(&mut headers);
+        assert_eq!(names(&headers), ["accept"]);
+    }
+
+    #[test]
+    fn credentials_and_our_own_fields_are_stripped() {
+        let stripped = [
+            "authorization",
+            "cookie",
+            "x-api-key",
+            "x-forwarded-for",
+            "x-forwarded-anything",
+            "x_tenant",
+            "x-request-id",
+            "forwarded",
+            "x-real-ip",
+            "x-sidegate-app",
+        ];
+        for name in stripped {
+            assert!(is_stripped(&HeaderName::from_static(name), Pass::default()), "{name}");
+        }
+        for name in ["accept", "content-type", "origin", "traceparent", "user-agent"] {
+            assert!(!is_stripped(&HeaderName::from_static(name), Pass::default()), "{name}");
+        }
+        let pass = Pass { cookies: true, token: true, set_cookie: false };
+        assert!(!is_stripped(&COOKIE, pass) && !is_stripped(&AUTHORIZATION, pass));
+    }
+
+    #[test]
+    fn an_answer_cannot_set_cookies_or_command_proxies() {
+        let mut headers = HeaderMap::new();
+        for name in [SET_COOKIE, ALT_SVC, PROXY_AUTHENTICATE, HeaderName::from_static("x-accel-redirect"), EXPECT] {
+            headers.append(name, HeaderValue::from_static("x"));
+        }
+        prepare_answer(&mut headers, Pass::default(), true);
+        assert_eq!(names(&headers), ["expect", "x-accel-buffering"]);
+    }
+}

@@ -1,0 +1,26 @@
+//! Forwarding: an admitted request goes to its upstream, and the answer streams back.
+//!
+//! One request, one task: the upstream connection is driven by whoever waits for it, first the
+//! request, then the answer's body, and goes back to its worker's pool when the body ends. No
+//! channel and no other task stand between the two sockets.
+
+mod answer;
+mod client;
+mod connect;
+mod failure;
+mod head;
+mod http1;
+mod pool;
+mod request;
+mod request_body;
+mod stream;
+mod upstream;
+mod websocket;
+
+pub use client::{Client, LocalExecutor};
+pub use connect::TlsConfigs;
+pub use failure::Failure;
+pub use head::Forwarded;
+pub use request::{AnswerBody, Forward, Refused, forward, read};
+pub use stream::Streamed;
+pub use upstream::{Slot, Upstream};

@@ -1,0 +1,110 @@
+//! An answer's body on its way to the browser: ends with its token, and when the upstream goes
+//! quiet for too long.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use prometheus::IntGauge;
+use tokio::time::{Instant, Sleep};
+
+use super::answer::UpstreamBody;
+use super::{Failure, Slot};
+
+/// A body that streams from an upstream.
+pub struct Streamed {
+    body: UpstreamBody,
+    idle: Duration,
+    /// The token's end, for answers of unknown length: those may go on for ever.
+    ends_at: Option<Instant>,
+    timer: Option<Pin<Box<Sleep>>>,
+    /// Whether data moved since the timer was set.
+    moved: bool,
+    _under_way: UnderWay,
+}
+
+/// A place at the upstream and in the gauge of requests under way; both are given back when the
+/// body ends or is dropped.
+pub(super) struct UnderWay {
+    _slot: Slot,
+    gauge: IntGauge,
+}
+
+impl UnderWay {
+    pub(super) fn new(slot: Slot, gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self { _slot: slot, gauge: gauge.clone() }
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.gauge.dec();
+    }
+}
+
+impl Streamed {
+    pub(super) fn new(body: UpstreamBody, idle: Duration, ends_at: Instant, under_way: UnderWay) -> Self {
+        let endless = body.size_hint().exact().is_none();
+        Self { body, idle, ends_at: endless.then_some(ends_at), timer: None, moved: false, _under_way: under_way }
+    }
+
+    /// Waits, but not beyond the end of the token or of patience.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+        let quiet_at = Instant::now() + self.idle;
+        let wake_at = self.ends_at.map_or(quiet_at, |ends_at| ends_at.min(quiet_at));
+        let timer = match &mut self.timer {
+            Some(timer) => timer,
+            None => self.timer.insert(Box::pin(tokio::time::sleep_until(wake_at))),
+        };
+        if std::mem::take(&mut self.moved) {
+            timer.as_mut().reset(wake_at);
+        }
+        match timer.as_mut().poll(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(()) if self.is_over() => Poll::Ready(None),
+            Poll::Ready(()) => Poll::Ready(Some(Err(Failure::Incomplete))),
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.ends_at.is_some_and(|ends_at| Instant::now() >= ends_at)
+    }
+}
+
+impl Body for Streamed {
+    type Data = Bytes;
+    type Error = Failure;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+        match Pin::new(&mut self.body).poll_frame(cx) {
+            // A busy stream never waits for its timer, so it looks at the clock itself.
+            Poll::Ready(Some(Ok(_))) if self.is_over() => Poll::Ready(None),
+            Poll::Ready(Some(Ok(frame))) => {
+                self.moved = true;
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(Failure::Incomplete))),
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Pending => self.poll_timer(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.error_type())
+    }
+}
+
+impl std::error::Error for Failure {}

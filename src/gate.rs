@@ -1,0 +1,75 @@
+//! What all listeners share: the registry, the stores, the clock.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use sidegate_core::clock::{Clock, Timestamp};
+use sidegate_core::context::seal::Sealer;
+use sidegate_core::entropy::Entropy;
+use sidegate_core::origin::Origin;
+
+use crate::config::{LimitSettings, ListenSettings};
+use crate::registry::Registry;
+use crate::store::{Owners, Vault};
+
+/// The shared state of the program; workers hold it in an `Arc`.
+pub struct Gate {
+    /// Apps and upstreams.
+    pub registry: ArcSwap<Registry>,
+    /// Contexts.
+    pub vault: Arc<dyn Vault>,
+    /// Owners of conversations.
+    pub owners: Arc<dyn Owners>,
+    /// Seals contexts; without it env and secrets are refused.
+    pub sealer: Option<Sealer>,
+    /// Sizes.
+    pub limits: LimitSettings,
+    /// Listeners.
+    pub listen: ListenSettings,
+    /// How long browsers may remember a preflight.
+    pub cors_max_age: Duration,
+    /// Whether each request is logged.
+    pub access_log: bool,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+impl std::fmt::Debug for Gate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gate").field("listen", &self.listen).finish_non_exhaustive()
+    }
+}
+
+impl Gate {
+    /// The time now.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The gate's own origin as browsers see it.
+    #[must_use]
+    pub const fn own_origin(&self) -> Option<&Origin> {
+        self.listen.public_origin.as_ref()
+    }
+
+    /// Whether forwarding fields from this address are believed.
+    #[must_use]
+    pub fn trusts(&self, address: IpAddr) -> bool {
+        self.listen.trusted_proxies.iter().any(|network| network.contains(&address))
+    }
+
+    /// Drops what has expired. Called every few seconds.
+    pub async fn sweep(&self) {
+        if self.vault.sweep(self.now()).await.is_err() {
+            tracing::warn!("the vault could not be swept");
+        }
+        for registered in self.registry.load().apps() {
+            registered.limits.sweep();
+        }
+    }
+}

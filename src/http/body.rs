@@ -1,0 +1,58 @@
+//! The body of an answer, with the record that is written when it ends.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+
+use super::access::Record;
+use crate::forward::{AnswerBody, Failure};
+
+/// The body of any answer on the public listener.
+pub struct Body {
+    kind: AnswerBody,
+    record: Record,
+}
+
+impl Body {
+    pub(super) const fn new(kind: AnswerBody, record: Record) -> Self {
+        Self { kind, record }
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = Failure;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+        let frame = match &mut self.kind {
+            AnswerBody::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
+            AnswerBody::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            AnswerBody::Streamed(streamed) => Pin::new(streamed).poll_frame(cx),
+        };
+        match &frame {
+            Poll::Ready(Some(Ok(frame))) => self.record.sent(frame.data_ref().map_or(0, Bytes::len)),
+            Poll::Ready(Some(Err(failure))) => self.record.broke_off(*failure),
+            Poll::Ready(None) | Poll::Pending => {}
+        }
+        if matches!(frame, Poll::Ready(None)) || self.is_end_stream() {
+            self.record.complete();
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            AnswerBody::Full(bytes) => bytes.is_empty(),
+            AnswerBody::Streamed(streamed) => streamed.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            AnswerBody::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            AnswerBody::Streamed(streamed) => streamed.size_hint(),
+        }
+    }
+}

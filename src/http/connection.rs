@@ -1,0 +1,153 @@
+//! One client connection: TLS or not, HTTP/1.1 or HTTP/2, until its end or the program's.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::Service;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+
+use super::io::Patient;
+use crate::forward::LocalExecutor;
+
+/// An HTTP/2 connection is closed gracefully after this time, so that no worker keeps its
+/// heaviest clients for ever.
+const HTTP2_MAX_AGE: Duration = Duration::from_secs(3_600);
+
+/// Requests at once on one HTTP/2 connection.
+const HTTP2_MAX_STREAMS: u32 = 128;
+
+/// What a connection bears.
+#[derive(Clone, Debug)]
+pub struct ConnectionLimits {
+    /// For a head to arrive, TLS to be agreed, and an idle connection to stay open.
+    pub head_timeout: Duration,
+    /// For a write to be taken.
+    pub write_timeout: Duration,
+    /// Bytes of a head.
+    pub max_head: usize,
+    /// Whether HTTP/2 without TLS is spoken when the client begins with it.
+    pub h2c: bool,
+}
+
+/// Serves a connection until it ends; gracefully once `draining` turns true.
+pub async fn serve<S, B>(
+    tcp: TcpStream,
+    tls: Option<Arc<ServerConfig>>,
+    limits: &ConnectionLimits,
+    service: S,
+    draining: watch::Receiver<bool>,
+) where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + 'static,
+    S::Future: 'static,
+    B: http_body::Body<Data = Bytes> + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let Some(tls) = tls else {
+        let http2 = limits.h2c && begins_with_http2(&tcp, limits.head_timeout).await;
+        let io = Patient::new(tcp, limits.write_timeout);
+        return serve_http(io, http2, limits, service, draining).await;
+    };
+    let handshake = TlsAcceptor::from(tls).accept(Patient::new(tcp, limits.write_timeout));
+    if let Ok(Ok(io)) = tokio::time::timeout(limits.head_timeout, handshake).await {
+        let http2 = io.get_ref().1.alpn_protocol() == Some(b"h2");
+        serve_http(io, http2, limits, service, draining).await;
+    }
+}
+
+async fn serve_http<I, S, B>(
+    io: I,
+    http2: bool,
+    limits: &ConnectionLimits,
+    service: S,
+    mut draining: watch::Receiver<bool>,
+) where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + 'static,
+    S::Future: 'static,
+    B: http_body::Body<Data = Bytes> + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    // How a connection ends is the client's affair; each of its requests has been recorded.
+    if http2 {
+        let mut connection = pin!(http2_builder(limits).serve_connection(TokioIo::new(io), service));
+        if until(connection.as_mut(), &mut draining, HTTP2_MAX_AGE).await.is_none() {
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.await;
+        }
+    } else {
+        let mut connection = pin!(http1_builder(limits).serve_connection(TokioIo::new(io), service).with_upgrades());
+        if until(connection.as_mut(), &mut draining, Duration::MAX).await.is_none() {
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.await;
+        }
+    }
+}
+
+/// `None` if the connection was still going when draining began or its age was reached.
+async fn until<T>(
+    connection: impl Future<Output = T>,
+    draining: &mut watch::Receiver<bool>,
+    age: Duration,
+) -> Option<T> {
+    let end = async {
+        // An error means that the program's other end is gone: also a reason to drain.
+        let _ = draining.wait_for(|draining| *draining).await;
+    };
+    let end = async { drop(tokio::time::timeout(age, end).await) };
+    tokio::select! {
+        biased;
+        done = connection => Some(done),
+        () = end => None,
+    }
+}
+
+fn http1_builder(limits: &ConnectionLimits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head_timeout)
+        .max_header_size(limits.max_head)
+        .max_headers(100);
+    builder
+}
+
+fn http2_builder(limits: &ConnectionLimits) -> http2::Builder<LocalExecutor> {
+    let mut builder = http2::Builder::new(LocalExecutor);
+    builder
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Duration::from_secs(20))
+        .keep_alive_timeout(limits.head_timeout)
+        .max_concurrent_streams(HTTP2_MAX_STREAMS)
+        .max_header_list_size(u32::try_from(limits.max_head).unwrap_or(u32::MAX));
+    builder
+}
+
+/// Whether the client's first bytes are HTTP/2's preface (RFC 9113 section 3.4). Waits for four of
+/// them, which tell it from any HTTP/1.1 method, but not for ever.
+async fn begins_with_http2(tcp: &TcpStream, patience: Duration) -> bool {
+    let first_bytes = async {
+        let mut bytes = [0; 4];
+        loop {
+            match tcp.peek(&mut bytes).await {
+                Ok(4) => return &bytes == b"PRI ",
+                Ok(0) | Err(_) => return false,
+                Ok(got) if !b"PRI ".starts_with(&bytes[..got]) => return false,
+                // The socket stays readable while bytes wait in it, so only time can be waited for.
+                Ok(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        }
+    };
+    tokio::time::timeout(patience, first_bytes).await.unwrap_or(false)
+}

@@ -1,0 +1,100 @@
+//! Accepting: one acceptor for each listener deals sockets to the worker with the fewest.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+
+use crate::metrics::Listener;
+
+/// A connection on its way to its worker.
+pub struct Accepted {
+    /// The socket, not yet known to any runtime.
+    pub socket: std::net::TcpStream,
+    /// The other end.
+    pub address: SocketAddr,
+    /// Which listener it came in by.
+    pub listener: Listener,
+    /// Its places among the worker's and the listener's connections.
+    pub place: Place,
+}
+
+/// A connection's place, given back when dropped.
+pub struct Place {
+    load: Arc<AtomicUsize>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.load.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Where a worker takes its connections from.
+#[derive(Clone)]
+pub struct Inbox {
+    /// To the worker.
+    pub sender: mpsc::UnboundedSender<Accepted>,
+    /// How many connections it has.
+    pub load: Arc<AtomicUsize>,
+}
+
+/// One listener's acceptor.
+pub struct Acceptor {
+    /// The bound socket.
+    pub socket: TcpListener,
+    /// Which listener it is.
+    pub listener: Listener,
+    /// All workers.
+    pub workers: Vec<Inbox>,
+    /// Connections at once.
+    pub max_connections: usize,
+}
+
+impl Acceptor {
+    /// Accepts until `draining` turns true. At the limit, new connections wait in the kernel's
+    /// queue.
+    pub async fn run(self, mut draining: watch::Receiver<bool>) {
+        let places = Arc::new(Semaphore::new(self.max_connections));
+        loop {
+            let next = async {
+                let permit = Arc::clone(&places).acquire_owned().await;
+                (permit, self.socket.accept().await)
+            };
+            let (permit, accepted) = tokio::select! {
+                biased;
+                _ = draining.wait_for(|draining| *draining) => return,
+                next = next => next,
+            };
+            match (permit, accepted) {
+                (Ok(permit), Ok((socket, address))) => self.deal(socket, address, permit),
+                (Ok(_), Err(fault)) => pause_after(&fault).await,
+                (Err(_), _) => return,
+            }
+        }
+    }
+
+    fn deal(&self, socket: TcpStream, address: SocketAddr, permit: OwnedSemaphorePermit) {
+        let Some(worker) = self.workers.iter().min_by_key(|worker| worker.load.load(Ordering::Relaxed)) else { return };
+        let _ = socket.set_nodelay(true);
+        let Ok(socket) = socket.into_std() else { return };
+        worker.load.fetch_add(1, Ordering::Relaxed);
+        let place = Place { load: Arc::clone(&worker.load), _permit: permit };
+        // A worker that is gone drops the socket, which tells the client.
+        let _ = worker.sender.send(Accepted { socket, address, listener: self.listener, place });
+    }
+}
+
+/// A connection that broke before it was accepted is no reason to wait; a want of descriptors or
+/// memory is, or the loop would spin.
+async fn pause_after(fault: &io::Error) {
+    if !matches!(fault.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
+        tracing::warn!(error = %fault, "cannot accept a connection");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}

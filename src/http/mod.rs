@@ -1,0 +1,22 @@
+//! HTTP on our side: listeners, connections, and the services on them.
+
+mod access;
+mod body;
+mod connection;
+mod convert;
+mod guard;
+mod io;
+mod listener;
+mod ops;
+mod peer;
+mod private;
+mod public;
+mod tls;
+
+pub use connection::{ConnectionLimits, serve};
+pub use listener::{Accepted, Acceptor, Inbox};
+pub use ops::{Readiness, ops_router};
+pub use peer::Peer;
+pub use private::private_router;
+pub use public::{Public, RequestIds};
+pub use tls::server_config;

@@ -1,0 +1,71 @@
+//! The ops listener: is the program alive, is it ready, what has it counted.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::Router;
+use axum::extract::State;
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::StatusCode;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use serde_json::json;
+use sidegate_core::denial::{Code, Denial};
+
+use super::guard::{Hosts, guard, refuse};
+use crate::gate::Gate;
+use crate::metrics::{Metrics, scrape};
+
+/// What `/readyz` asks.
+pub struct Readiness {
+    /// The shared state.
+    pub gate: Arc<Gate>,
+    /// Whether the program has been told to stop.
+    pub draining: AtomicBool,
+    /// All workers' counters.
+    pub metrics: Vec<Arc<Metrics>>,
+}
+
+/// All routes of the ops listener.
+pub fn ops_router(readiness: Arc<Readiness>) -> Router {
+    let hosts: Hosts = readiness.gate.listen.hosts.clone().into();
+    let get_only = || async { refuse(Denial::method_not_allowed("GET, HEAD")) };
+    Router::new()
+        .route("/livez", get(|| async { plain("ok\n") }).fallback(get_only))
+        .route("/readyz", get(readyz).fallback(get_only))
+        .route("/metrics", get(metrics).fallback(get_only))
+        .fallback(|| async { refuse(Code::NotFound) })
+        .layer(from_fn_with_state(hosts, guard))
+        .with_state(readiness)
+}
+
+fn plain(text: impl Into<String>) -> Response {
+    ([(CONTENT_TYPE, "text/plain; charset=utf-8"), (CACHE_CONTROL, "no-store")], text.into()).into_response()
+}
+
+/// 200 if every check passes, else 503; the body says which.
+async fn readyz(State(readiness): State<Arc<Readiness>>) -> Response {
+    let draining = readiness.draining.load(Ordering::Relaxed);
+    let store = match readiness.gate.owners.has_room().await {
+        Ok(true) => "ok",
+        Ok(false) => "full",
+        Err(_) => "unavailable",
+    };
+    let ready = !draining && store != "unavailable";
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let body = json!({
+        "ready": ready,
+        "checks": {
+            "accepting": if draining { "draining" } else { "ok" },
+            "store": store,
+            "apps": readiness.gate.registry.load().apps().count(),
+        },
+    });
+    (status, [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")], format!("{body}\n")).into_response()
+}
+
+async fn metrics(State(readiness): State<Arc<Readiness>>) -> Response {
+    let text = scrape(readiness.metrics.iter().map(AsRef::as_ref));
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}

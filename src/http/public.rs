@@ -1,0 +1,260 @@
+//! The public listener: what a browser asks is recognised, admitted, forwarded, and answered, with
+//! the CORS fields that its origin may see on every answer, whatever it is.
+
+use std::convert::Infallible;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, HOST};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Method, Request, Response};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use sidegate_core::cors::{self, Cors};
+use sidegate_core::denial::{Code, Denial};
+use sidegate_core::dialect::{self, Call, Dialect, NoCall, Operation, sigmic};
+use sidegate_core::id::AppId;
+use sidegate_core::origin::RequestOrigin;
+use tokio::time::Instant;
+
+use super::access::Record;
+use super::body::Body;
+use super::{Peer, convert, private};
+use crate::admit::{admit, request_origin};
+use crate::forward::{AnswerBody, Client, Failure, Forward, Refused, forward};
+use crate::gate::Gate;
+use crate::metrics::Metrics;
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+
+/// The public service of one worker.
+pub struct Public {
+    /// What all workers share.
+    pub gate: Arc<Gate>,
+    /// This worker's counters.
+    pub metrics: Arc<Metrics>,
+    /// This worker's upstream connections.
+    pub client: Rc<Client>,
+    /// This worker's request ids.
+    pub request_ids: RequestIds,
+}
+
+/// An answer on its way out, with what its record will say.
+struct Outcome {
+    response: Response<AnswerBody>,
+    cors: Cors,
+    operation: Option<Operation>,
+    app: Option<AppId>,
+    code: Option<Code>,
+    failure: Option<Failure>,
+}
+
+impl Outcome {
+    fn of(response: Response<Bytes>, cors: Cors) -> Self {
+        let response = response.map(AnswerBody::Full);
+        Self { response, cors, operation: None, app: None, code: None, failure: None }
+    }
+
+    fn refused(dialect: Option<Dialect>, denial: &Denial, cors: Cors) -> Self {
+        Self { code: Some(denial.code), ..Self::of(convert::refusal(dialect, denial), cors) }
+    }
+}
+
+impl Public {
+    /// Answers one request.
+    ///
+    /// # Errors
+    /// Never: what goes wrong is an answer.
+    pub async fn handle(
+        self: Rc<Self>,
+        peer: Rc<Peer>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Infallible> {
+        let started = Instant::now();
+        let request_id = self.request_ids.next();
+        let (parts, body) = request.into_parts();
+        let method = parts.method.clone();
+        let Outcome { mut response, cors, operation, app, code, failure } =
+            self.respond(&peer, parts, body, &request_id).await;
+        cors.apply(response.headers_mut());
+        response.headers_mut().insert(X_REQUEST_ID, request_id.clone());
+        if let Some(failure) = failure {
+            response.headers_mut().insert(PROXY_STATUS, HeaderValue::from_static(failure.proxy_status()));
+            self.metrics.failure(failure);
+        }
+        if let Some(code) = code {
+            self.metrics.denial(code);
+        }
+        let record = Record {
+            metrics: Arc::clone(&self.metrics),
+            logged: self.gate.access_log,
+            started,
+            head: started.elapsed(),
+            method,
+            operation,
+            app,
+            status: response.status(),
+            code,
+            failure,
+            request_id,
+            sent_bytes: 0,
+            complete: is_empty(response.body()),
+        };
+        Ok(response.map(|body| Body::new(body, record)))
+    }
+
+    async fn respond(&self, peer: &Peer, parts: Parts, body: Incoming, request_id: &HeaderValue) -> Outcome {
+        if let Err(denial) = check_head(&parts) {
+            let dialect = dialect::methods(parts.uri.path()).map(|(dialect, _)| dialect);
+            return Outcome::refused(dialect, &denial, self.unproven(&parts, dialect));
+        }
+        if cors::is_preflight(&parts.method, &parts.headers) {
+            return self.preflight(&parts);
+        }
+        match dialect::route(&parts.method, parts.uri.path()) {
+            Ok(call) => self.chat(peer, parts, body, call, request_id).await,
+            Err(NoCall::OtherMethod { dialect, allow }) => {
+                let cors = self.unproven(&parts, Some(dialect));
+                Outcome::refused(Some(dialect), &Denial::method_not_allowed(allow), cors)
+            }
+            Err(NoCall::UnknownPath) if self.takes_exchange(&parts) => self.exchange(peer, &parts, body).await,
+            Err(NoCall::UnknownPath) => Outcome::refused(None, &Code::NotFound.into(), self.unproven(&parts, None)),
+        }
+    }
+
+    /// What a page may read before its app is known: what any app of the route lets in.
+    fn unproven(&self, parts: &Parts, dialect: Option<Dialect>) -> Cors {
+        let registry = self.gate.registry.load();
+        Cors::decide(request_origin(&parts.headers), |origin| registry.any_allows(dialect, origin))
+    }
+
+    /// Answered before any token is looked at: a preflight carries none.
+    fn preflight(&self, parts: &Parts) -> Outcome {
+        let found = dialect::methods(parts.uri.path());
+        let dialect = found.map(|(dialect, _)| dialect);
+        let cors = self.unproven(parts, dialect);
+        let Some((_, methods)) = found else {
+            return Outcome::refused(None, &Code::NotFound.into(), cors);
+        };
+        let Cors::Allowed(origin) = cors else {
+            return Outcome::refused(dialect, &Code::OriginNotAllowed.into(), cors);
+        };
+        let registry = self.gate.registry.load();
+        let denied = |name: &str| is_denied_header(name) || registry.injects_header(name);
+        let mut reply = cors::preflight(&parts.headers, methods, self.gate.cors_max_age, denied);
+        reply.headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        Outcome::of(convert::response(reply), Cors::Preflight)
+    }
+
+    async fn chat(&self, peer: &Peer, parts: Parts, body: Incoming, call: Call, request_id: &HeaderValue) -> Outcome {
+        let operation = call.operation;
+        let dialect = Some(operation.dialect());
+        let client = peer.client(&self.gate, &parts.headers);
+        let (cors, admission) = admit(&self.gate, call, &parts.headers, client).await;
+        let admission = match admission {
+            Ok(admission) => admission,
+            Err(denial) => return Outcome { operation: Some(operation), ..Outcome::refused(dialect, &denial, cors) },
+        };
+        let app = Some(admission.permit().app().id.clone());
+        let left = admission.permit().claims().expires_at.since(self.gate.now());
+        let request = Forward {
+            client: &self.client,
+            metrics: &self.metrics,
+            limits: &self.gate.limits,
+            body_timeout: self.gate.listen.body_timeout,
+            owners: &*self.gate.owners,
+            forwarded: peer.forwarded(&parts.headers, parts.uri.authority().map(http::uri::Authority::as_str)),
+            admission: &admission,
+            request_id: request_id.clone(),
+            ends_at: end_of(left),
+        };
+        match forward(request, parts, body).await {
+            Ok(response) => Outcome { response, cors, operation: Some(operation), app, code: None, failure: None },
+            Err(Refused { denial, failure }) => {
+                Outcome { operation: Some(operation), app, failure, ..Outcome::refused(dialect, &denial, cors) }
+            }
+        }
+    }
+
+    fn takes_exchange(&self, parts: &Parts) -> bool {
+        self.gate.listen.public_exchange && parts.uri.path() == sigmic::EXCHANGE_PATH
+    }
+
+    /// The exchange of the private listener, for servers: a page has no business with it.
+    async fn exchange(&self, peer: &Peer, parts: &Parts, body: Incoming) -> Outcome {
+        let sigmic = Some(Dialect::Sigmic);
+        if !matches!(request_origin(&parts.headers), RequestOrigin::Absent) {
+            return Outcome::refused(sigmic, &Code::Forbidden.into(), Cors::Silent);
+        }
+        if parts.method != Method::POST {
+            return Outcome::refused(sigmic, &Denial::method_not_allowed("POST"), Cors::Silent);
+        }
+        let address = peer.client(&self.gate, &parts.headers);
+        let response = private::respond(&self.gate, &self.metrics, &parts.headers, body, address).await;
+        Outcome::of(response, Cors::Silent)
+    }
+}
+
+/// An answer without a body is never asked for a frame, so it is complete from the start.
+fn is_empty(body: &AnswerBody) -> bool {
+    match body {
+        AnswerBody::Full(bytes) => bytes.is_empty(),
+        AnswerBody::Streamed(streamed) => streamed.is_end_stream(),
+    }
+}
+
+/// When a stream must end: with its token. A token beyond a year ends after a year.
+fn end_of(left: Duration) -> Instant {
+    const YEAR: Duration = Duration::from_secs(365 * 24 * 3_600);
+    Instant::now() + left.min(YEAR)
+}
+
+/// hyper takes two `Host` fields, and a target whose authority is not `Host`: two servers could
+/// read such a request as meant for different hosts.
+fn check_head(parts: &Parts) -> Result<(), Denial> {
+    let mut hosts = parts.headers.get_all(HOST).iter();
+    let agrees = match (hosts.next(), hosts.next(), parts.uri.authority()) {
+        (Some(_), None, None) => true,
+        (Some(host), None, Some(authority)) => host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()),
+        (None, _, Some(_)) => true,
+        _ => false,
+    };
+    if agrees { Ok(()) } else { Err(Denial::because(Code::InvalidRequest, "The request must name one host")) }
+}
+
+/// Header names that no page is given leave to send: credentials that stop at the gate, and fields
+/// that are the gate's.
+fn is_denied_header(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    matches!(&*name, "cookie" | "host" | "forwarded" | "x-api-key" | "x-real-ip" | "x-request-id")
+        || name.starts_with("x-forwarded-")
+        || name.starts_with("x-sidegate-")
+        || name.starts_with("proxy-")
+}
+
+/// Request ids: 64 bits in hexadecimal, unique in a worker, spread so that they say nothing of
+/// how many came before.
+pub struct RequestIds {
+    state: std::cell::Cell<u64>,
+}
+
+impl RequestIds {
+    /// Ids that begin at a random `seed`.
+    #[must_use]
+    pub const fn new(seed: u64) -> Self {
+        Self { state: std::cell::Cell::new(seed) }
+    }
+
+    /// The next id: a counter through the finaliser of SplitMix64, which is a bijection.
+    fn next(&self) -> HeaderValue {
+        let state = self.state.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.state.set(state);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        let id = sidegate_core::entropy::hex(&(mixed ^ (mixed >> 31)).to_be_bytes());
+        HeaderValue::try_from(id).unwrap_or(HeaderValue::from_static("-"))
+    }
+}

@@ -1,0 +1,21 @@
+//! Sidegate, the program: listeners, stores, upstreams and wiring around [`sidegate_core`].
+//!
+//! ARCHITECTURE.md has the map. Imports point one way: `cli → app → http → {exchange, admit,
+//! forward} → store → core`.
+
+pub mod admit;
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod demo;
+pub mod exchange;
+pub mod forward;
+pub mod gate;
+pub mod http;
+pub mod limits;
+pub mod metrics;
+pub mod registry;
+pub mod store;
+pub mod system;
+pub mod telemetry;
+pub mod worker;

@@ -1,0 +1,256 @@
+//! Metrics: one table. Each worker counts in a set of its own, so that counting shares no cache
+//! line; a scrape adds the sets up. Labels come from closed enums, never from a request.
+
+use std::collections::BTreeMap;
+
+use http::StatusCode;
+use prometheus::core::Collector;
+use prometheus::proto::{self, Metric, MetricFamily, MetricType};
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
+use sidegate_core::denial::Code;
+use sidegate_core::dialect::Operation;
+
+use crate::forward::Failure;
+
+/// Seconds; chat answers begin between a millisecond and half a minute.
+const BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+/// Status classes, `1xx` to `5xx`.
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// Which listener a connection came in by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listener {
+    /// For browsers.
+    Public,
+    /// For the customer's servers.
+    Private,
+}
+
+/// One worker's metrics.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: Vec<[IntCounter; 5]>,
+    head_seconds: Vec<Histogram>,
+    denials: Vec<IntCounter>,
+    failures: Vec<IntCounter>,
+    connections: [IntGauge; 2],
+    /// Requests under way to an upstream, streams included.
+    pub forwards: IntGauge,
+    /// Tokens handed out.
+    pub exchanges: IntCounter,
+    /// Requests repeated on another connection because the first one had gone stale.
+    pub repeats: IntCounter,
+    /// Bytes of answer bodies sent to browsers.
+    pub sent_bytes: IntCounter,
+    /// Requests whose client left before the answer's end.
+    pub client_aborts: IntCounter,
+}
+
+impl Metrics {
+    /// Registers the table.
+    ///
+    /// # Errors
+    /// If two metrics have one name: a fault of the table.
+    pub fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let requests = counters(
+            &registry,
+            "sidegate_requests_total",
+            "Chat requests, by route and status class.",
+            &["route", "method", "status"],
+        )?;
+        let heads = HistogramVec::new(
+            HistogramOpts::new(
+                "sidegate_head_seconds",
+                "Seconds from a request's head to its answer's head, by route.",
+            )
+            .buckets(BUCKETS.to_vec()),
+            &["route", "method"],
+        )?;
+        registry.register(Box::new(heads.clone()))?;
+        let denials =
+            counters(&registry, "sidegate_denials_total", "Requests that the gate refused, by code.", &["code"])?;
+        let failures = counters(
+            &registry,
+            "sidegate_upstream_failures_total",
+            "Failed exchanges with an upstream, by the error type of Proxy-Status (RFC 9209).",
+            &["error"],
+        )?;
+        let connections = IntGaugeVec::new(
+            Opts::new("sidegate_connections", "Open client connections, by listener."),
+            &["listener"],
+        )?;
+        registry.register(Box::new(connections.clone()))?;
+        Ok(Self {
+            requests: Operation::all()
+                .map(|operation| {
+                    CLASSES.map(|class| requests.with_label_values(&[operation.template(), method(operation), class]))
+                })
+                .collect(),
+            head_seconds: Operation::all()
+                .map(|operation| heads.with_label_values(&[operation.template(), method(operation)]))
+                .collect(),
+            denials: Code::ALL.iter().map(|code| denials.with_label_values(&[code.name()])).collect(),
+            failures: Failure::ALL.iter().map(|failure| failures.with_label_values(&[failure.error_type()])).collect(),
+            connections: ["public", "private"].map(|listener| connections.with_label_values(&[listener])),
+            forwards: gauge(&registry, "sidegate_forwards", "Requests under way to an upstream, streams included.")?,
+            exchanges: counter(&registry, "sidegate_exchanges_total", "Tokens handed out.")?,
+            repeats: counter(
+                &registry,
+                "sidegate_upstream_repeats_total",
+                "Requests repeated on another upstream connection.",
+            )?,
+            sent_bytes: counter(
+                &registry,
+                "sidegate_sent_bytes_total",
+                "Bytes of answer bodies sent on the public listener.",
+            )?,
+            client_aborts: counter(
+                &registry,
+                "sidegate_client_aborts_total",
+                "Requests whose client left before the answer's end.",
+            )?,
+            registry,
+        })
+    }
+
+    /// Counts an answered chat request.
+    pub fn request(&self, operation: Operation, status: StatusCode, head_seconds: f64) {
+        let class = usize::from(status.as_u16() / 100).clamp(1, 5) - 1;
+        self.requests[operation.index()][class].inc();
+        self.head_seconds[operation.index()].observe(head_seconds);
+    }
+
+    /// Counts a refusal.
+    pub fn denial(&self, code: Code) {
+        self.denials[code as usize].inc();
+    }
+
+    /// Counts an upstream's failure.
+    pub fn failure(&self, failure: Failure) {
+        self.failures[failure as usize].inc();
+    }
+
+    /// The gauge of open connections of a listener.
+    #[must_use]
+    pub const fn connections(&self, listener: Listener) -> &IntGauge {
+        match listener {
+            Listener::Public => &self.connections[0],
+            Listener::Private => &self.connections[1],
+        }
+    }
+}
+
+const fn method(operation: Operation) -> &'static str {
+    use sidegate_core::dialect::sigmic::Operation::{CreateTask, SendMessage};
+    match operation {
+        Operation::Sigmic(CreateTask | SendMessage) => "POST",
+        Operation::Sigmic(_) => "GET",
+    }
+}
+
+fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
+    register(registry, IntCounterVec::new(Opts::new(name, help), labels)?)
+}
+
+fn counter(registry: &Registry, name: &str, help: &str) -> prometheus::Result<IntCounter> {
+    register(registry, IntCounter::new(name, help)?)
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str) -> prometheus::Result<IntGauge> {
+    register(registry, IntGauge::new(name, help)?)
+}
+
+fn register<C: Collector + Clone + 'static>(registry: &Registry, metric: C) -> prometheus::Result<C> {
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+/// The sum of all workers' metrics in Prometheus' text format.
+#[must_use]
+pub fn scrape<'a>(workers: impl Iterator<Item = &'a Metrics>) -> String {
+    let mut families: BTreeMap<String, MetricFamily> = BTreeMap::new();
+    for worker in workers {
+        for family in worker.registry.gather() {
+            match families.get_mut(family.name()) {
+                Some(sum) => add_family(sum, &family),
+                None => drop(families.insert(family.name().to_owned(), family)),
+            }
+        }
+    }
+    let mut text = Vec::new();
+    let families: Vec<_> = families.into_values().collect();
+    // Writing to memory fails only for a family without metrics, which the table has none of.
+    let _ = TextEncoder::new().encode(&families, &mut text);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// Adds metric by metric: all workers register one table, so both are in the same order.
+fn add_family(sum: &mut MetricFamily, family: &MetricFamily) {
+    let kind = family.get_field_type();
+    let pairs = sum.get_metric().iter().zip(family.get_metric());
+    let metrics = pairs.map(|(one, other)| add_metric(kind, one, other)).collect();
+    sum.set_metric(metrics);
+}
+
+fn add_metric(kind: MetricType, one: &Metric, other: &Metric) -> Metric {
+    let mut sum = one.clone();
+    match kind {
+        MetricType::COUNTER => {
+            let mut counter = one.get_counter().clone();
+            counter.set_value(one.get_counter().get_value() + other.get_counter().get_value());
+            sum.set_counter(counter);
+        }
+        MetricType::GAUGE => {
+            let mut gauge = one.get_gauge().clone();
+            gauge.set_value(one.get_gauge().get_value() + other.get_gauge().get_value());
+            sum.set_gauge(gauge);
+        }
+        MetricType::HISTOGRAM => sum.set_histogram(add_histogram(one.get_histogram(), other.get_histogram())),
+        // The table has none of these.
+        MetricType::SUMMARY | MetricType::UNTYPED => {}
+    }
+    sum
+}
+
+fn add_histogram(one: &proto::Histogram, other: &proto::Histogram) -> proto::Histogram {
+    let mut sum = one.clone();
+    sum.set_sample_count(one.get_sample_count() + other.get_sample_count());
+    sum.set_sample_sum(one.get_sample_sum() + other.get_sample_sum());
+    let buckets = one.get_bucket().iter().zip(other.get_bucket()).map(|(one, other)| {
+        let mut bucket = one.clone();
+        bucket.set_cumulative_count(one.cumulative_count() + other.cumulative_count());
+        bucket
+    });
+    sum.set_bucket(buckets.collect());
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scrape_adds_the_workers_up() {
+        let workers = [Metrics::new().expect("a table"), Metrics::new().expect("a table")];
+        let operation = Operation::all().next().expect("an operation");
+        for worker in &workers {
+            worker.request(operation, StatusCode::OK, 0.002);
+            worker.denial(Code::InvalidToken);
+            worker.connections(Listener::Public).inc();
+        }
+        let text = scrape(workers.iter());
+        assert!(text.contains("sidegate_denials_total{code=\"INVALID_TOKEN\"} 2"), "{text}");
+        assert!(text.contains("sidegate_connections{listener=\"public\"} 2"), "{text}");
+        assert!(text.contains("le=\"0.0025\"} 2"), "{text}");
+        assert!(
+            text.contains("sidegate_requests_total{method=\"POST\",route=\"/api/v1/tasks\",status=\"2xx\"} 2"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,151 @@
+//! A worker: one thread, one single-threaded runtime, its own upstream connections. A request
+//! never leaves the thread it came in on.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use hyper::service::service_fn;
+use hyper_util::service::TowerToHyperService;
+use rustls::ServerConfig;
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, watch};
+use tokio::task::LocalSet;
+use tower::ServiceExt as _;
+
+use crate::forward::Client;
+use crate::gate::Gate;
+use crate::http::{Accepted, ConnectionLimits, Inbox, Peer, Public, RequestIds, private_router, serve};
+use crate::metrics::{Listener, Metrics};
+
+/// How often idle upstream connections are looked at.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// A running worker.
+pub struct Worker {
+    /// Where it takes connections from.
+    pub inbox: Inbox,
+    /// Its counters.
+    pub metrics: Arc<Metrics>,
+    /// Its thread.
+    pub thread: std::thread::JoinHandle<()>,
+}
+
+/// What a worker is made of.
+pub struct Parts {
+    /// What all workers share.
+    pub gate: Arc<Gate>,
+    /// TLS on the public listener.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// TLS on the private listener.
+    pub private_tls: Option<Arc<ServerConfig>>,
+    /// Turns true when the program is told to stop.
+    pub draining: watch::Receiver<bool>,
+    /// Where its request ids begin.
+    pub seed: u64,
+}
+
+impl Worker {
+    /// Starts a worker's thread.
+    ///
+    /// # Errors
+    /// If the operating system gives no thread or runtime.
+    pub fn start(name: String, parts: Parts) -> std::io::Result<Self> {
+        let metrics = Arc::new(Metrics::new().map_err(std::io::Error::other)?);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (sender, inbox) = mpsc::unbounded_channel();
+        let shared = Arc::clone(&metrics);
+        let thread = std::thread::Builder::new().name(name).spawn(move || {
+            LocalSet::new().block_on(&runtime, run(parts, shared, inbox));
+        })?;
+        Ok(Self { inbox: Inbox { sender, load: Arc::new(AtomicUsize::new(0)) }, metrics, thread })
+    }
+}
+
+/// The thread's own state.
+struct Local {
+    parts: Parts,
+    metrics: Arc<Metrics>,
+    public: Rc<Public>,
+    private: axum::Router,
+    limits: ConnectionLimits,
+}
+
+/// Serves connections until the acceptors are gone and the last connection has ended.
+async fn run(parts: Parts, metrics: Arc<Metrics>, mut inbox: mpsc::UnboundedReceiver<Accepted>) {
+    let local = Rc::new(Local::new(parts, metrics));
+    let sweeper = tokio::task::spawn_local(sweep(Rc::clone(&local)));
+    let connections = Rc::new(());
+    while let Some(accepted) = inbox.recv().await {
+        tokio::task::spawn_local(connection(Rc::clone(&local), accepted, Rc::clone(&connections)));
+    }
+    while Rc::strong_count(&connections) > 1 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    sweeper.abort();
+}
+
+impl Local {
+    fn new(parts: Parts, metrics: Arc<Metrics>) -> Self {
+        let gate = &parts.gate;
+        let listen = &gate.listen;
+        Self {
+            public: Rc::new(Public {
+                gate: Arc::clone(gate),
+                metrics: Arc::clone(&metrics),
+                client: Rc::new(Client::default()),
+                request_ids: RequestIds::new(parts.seed),
+            }),
+            private: private_router(Arc::clone(gate), Arc::clone(&metrics)),
+            limits: ConnectionLimits {
+                head_timeout: listen.head_timeout,
+                write_timeout: listen.write_timeout,
+                max_head: listen.max_head,
+                h2c: false,
+            },
+            metrics,
+            parts,
+        }
+    }
+}
+
+async fn sweep(local: Rc<Local>) {
+    loop {
+        tokio::time::sleep(SWEEP).await;
+        local.public.client.sweep(local.parts.gate.registry.load().upstreams());
+    }
+}
+
+/// One connection; `_alive` tells the worker that it is still there.
+async fn connection(local: Rc<Local>, accepted: Accepted, _alive: Rc<()>) {
+    let Accepted { socket, address, listener, place } = accepted;
+    let Ok(socket) = TcpStream::from_std(socket) else { return };
+    let gauge = local.metrics.connections(listener);
+    gauge.inc();
+    match listener {
+        Listener::Public => public(&local, socket, address.ip()).await,
+        Listener::Private => private(&local, socket, address.ip()).await,
+    }
+    gauge.dec();
+    drop(place);
+}
+
+async fn public(local: &Rc<Local>, socket: TcpStream, address: std::net::IpAddr) {
+    let tls = local.parts.tls.clone();
+    let peer = Rc::new(Peer::new(&local.parts.gate, address, tls.is_some()));
+    let limits = ConnectionLimits { h2c: peer.trusted, ..local.limits.clone() };
+    let public = Rc::clone(&local.public);
+    let service = service_fn(move |request| Rc::clone(&public).handle(Rc::clone(&peer), request));
+    serve(socket, tls, &limits, service, local.parts.draining.clone()).await;
+}
+
+async fn private(local: &Rc<Local>, socket: TcpStream, address: std::net::IpAddr) {
+    let tls = local.parts.private_tls.clone();
+    let peer = Peer::new(&local.parts.gate, address, tls.is_some());
+    let router = local.private.clone().map_request(move |mut request: http::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(peer.clone());
+        request
+    });
+    serve(socket, tls, &local.limits, TowerToHyperService::new(router), local.parts.draining.clone()).await;
+}

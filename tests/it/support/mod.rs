@@ -1,0 +1,7 @@
+//! What the integration tests share: a fake upstream, and the program itself as a child process.
+
+pub mod gate;
+pub mod tls;
+pub mod upstream;
+
+pub use gate::{Gate, SHOP, Token};

@@ -1,0 +1,32 @@
+//! Which protocols the upstream speaks.
+
+use tokio::net::TcpListener;
+
+use super::{Upstream, serve};
+
+/// What an upstream is started with.
+#[derive(Default)]
+pub struct Builder {
+    tls: Option<(String, String)>,
+    http2: bool,
+}
+
+impl Builder {
+    /// TLS with this certificate chain and key, in PEM.
+    pub fn tls(mut self, cert_pem: impl Into<String>, key_pem: impl Into<String>) -> Self {
+        self.tls = Some((cert_pem.into(), key_pem.into()));
+        self
+    }
+
+    /// HTTP/2: with prior knowledge on plain TCP, offered beside HTTP/1.1 over TLS.
+    pub fn http2(mut self) -> Self {
+        self.http2 = true;
+        self
+    }
+
+    pub async fn start(self) -> Upstream {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let tls = self.tls.map(|(cert, key)| serve::acceptor(&cert, &key, self.http2));
+        Upstream::run(listener, tls, self.http2)
+    }
+}
