@@ -2,6 +2,30 @@
 #![allow(missing_docs, unreachable_pub, reason = "a test binary has no public interface")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed test says so by panicking")]
 
+mod admission;
+mod browser;
+mod cli;
+mod config;
+mod cors;
+mod crosscheck;
+mod deadlines;
+mod demo;
 mod exchange;
+mod heads;
+mod http2;
+mod injection;
+mod lifecycle;
+mod limits;
+mod ops;
+mod origin;
+mod pooling;
+mod private;
+mod scoping;
+mod secrets;
+mod streaming;
 mod support;
+mod tls;
+mod upload;
 mod upstream;
+mod upstream_failure;
+mod websocket;

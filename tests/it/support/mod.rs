@@ -3,5 +3,3 @@
 pub mod gate;
 pub mod tls;
 pub mod upstream;
-
-pub use gate::{Gate, SHOP, Token};
