@@ -178,12 +178,14 @@ impl Forward<'_> {
             (BodyUse::None, _) if body.is_end_stream() => Ok((RequestBody::Empty, None)),
             (BodyUse::None, _) => Err(Denial::because(Code::InvalidRequest, "This route takes no body").into()),
             (BodyUse::Json | BodyUse::JsonOrForm, MediaType::Json) if rewrites => self.rewritten(parts, body).await,
-            (BodyUse::Json | BodyUse::JsonOrForm, MediaType::Json) => self.streamed(parts, body, self.limits.json_body),
+            (BodyUse::Json | BodyUse::JsonOrForm, MediaType::Json) => {
+                self.passed(parts, body, self.limits.json_body).await
+            }
             (BodyUse::JsonOrForm, MediaType::Form) if rewrites => {
                 let rule = "This app adds fields to the body, which must be application/json";
                 Err(Denial::because(Code::UnsupportedMediaType, rule).into())
             }
-            (BodyUse::JsonOrForm, MediaType::Form) => self.streamed(parts, body, self.limits.form_body),
+            (BodyUse::JsonOrForm, MediaType::Form) => self.passed(parts, body, self.limits.form_body).await,
             (BodyUse::JsonOrForm, MediaType::Other) => {
                 let rule = "The request body must be application/json or multipart/form-data";
                 Err(Denial::because(Code::UnsupportedMediaType, rule).into())
@@ -192,13 +194,19 @@ impl Forward<'_> {
         }
     }
 
-    fn streamed(
+    /// The body as it comes; a short one in one piece, so that it leaves together with its head.
+    async fn passed(
         &self,
         parts: &Parts,
         body: Incoming,
         limit: usize,
     ) -> Result<(RequestBody, Option<Rc<Progress>>), Refused> {
-        refuse_longer(parts, limit)?;
+        let length = announced_length(parts);
+        refuse_longer(length, limit)?;
+        if length.is_some_and(|length| length <= SHORT_BODY) {
+            let short = read(body, limit, self.body_timeout).await?;
+            return Ok((RequestBody::Full(Some(short)), None));
+        }
         let (upload, progress) = Upload::new(body, limit, self.body_timeout);
         Ok((RequestBody::Streamed(upload), Some(progress)))
     }
@@ -207,7 +215,7 @@ impl Forward<'_> {
         if parts.headers.contains_key(CONTENT_ENCODING) {
             return Err(Denial::because(Code::UnsupportedMediaType, "The body must have no content coding here").into());
         }
-        refuse_longer(parts, self.limits.json_body)?;
+        refuse_longer(announced_length(parts), self.limits.json_body)?;
         let sent = read(body, self.limits.json_body, self.body_timeout).await?;
         let injection = &self.admission.permit().app().injection;
         let body = injection
@@ -283,11 +291,17 @@ impl MediaType {
     }
 }
 
+/// Bytes of a body that is read before it is sent on: a chat message, not a file.
+const SHORT_BODY: u64 = 16 * 1024;
+
+/// The length that the head announces; hyper has checked that the body has it.
+fn announced_length(parts: &Parts) -> Option<u64> {
+    parts.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
 /// Refuses by the announced length, before anything is read or sent.
-fn refuse_longer(parts: &Parts, limit: usize) -> Result<(), Denial> {
-    let length = parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    let longer = length.and_then(|length| length.parse::<u64>().ok()).is_some_and(|length| length > limit as u64);
-    if longer { Err(Code::PayloadTooLarge.into()) } else { Ok(()) }
+fn refuse_longer(length: Option<u64>, limit: usize) -> Result<(), Denial> {
+    if length.is_some_and(|length| length > limit as u64) { Err(Code::PayloadTooLarge.into()) } else { Ok(()) }
 }
 
 /// Reads a whole body.

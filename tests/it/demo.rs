@@ -90,38 +90,21 @@ async fn the_chat_service_streams_a_reply_that_names_the_context() {
 
     let stream = forwarded("GET", "/api/v1/tasks/task_1/stream", &Value::Null);
     let live = text(send(chat, stream.clone()).await).await;
-    let names: Vec<&str> = live
-        .lines()
-        .filter_map(|line| line.strip_prefix("event: "))
-        .collect();
-    let opening = [
-        "history_message",
-        "history_done",
-        "status",
-        "status",
-        "thought",
-        "content",
-    ];
+    let names: Vec<&str> = live.lines().filter_map(|line| line.strip_prefix("event: ")).collect();
+    let opening = ["history_message", "history_done", "status", "status", "thought", "content"];
     assert_eq!(names[..6], opening);
     assert_eq!(names.last(), Some(&"done"));
     let print = upstream::fingerprint(b"sk-hidden");
     assert!(live.contains(&format!("X-Api-Token ({print})")), "{live}");
     let print = upstream::fingerprint(b"Bearer sk-hidden");
-    assert!(
-        live.contains(&format!("mcp_servers[0] Authorization ({print})")),
-        "{live}"
-    );
+    assert!(live.contains(&format!("mcp_servers[0] Authorization ({print})")), "{live}");
     assert!(live.contains("X-End-User: ada"), "{live}");
     assert!(!live.contains("sk-hidden") && !live.contains(KEY), "{live}");
 
     // Idle now: the history has both messages, and the stream ends after it.
     let idle = text(send(chat, stream).await).await;
     assert_eq!(idle.matches("event: history_message").count(), 2);
-    assert!(
-        idle.trim_end()
-            .ends_with(r#"{"isStreaming":false,"messageCount":2}"#),
-        "{idle}"
-    );
+    assert!(idle.trim_end().ends_with(r#"{"isStreaming":false,"messageCount":2}"#), "{idle}");
 }
 
 #[tokio::test]
@@ -130,10 +113,7 @@ async fn the_chat_service_takes_a_form_with_files() {
     let body = "--b\r\nContent-Disposition: form-data; name=\"message\"\r\n\r\nlook\r\n\
         --b\r\nContent-Disposition: form-data; name=\"files[]\"; filename=\"a.txt\"\r\n\r\nabc\r\n--b--\r\n";
     let mut request = forwarded("POST", "/api/v1/tasks", &Value::Null).map(|_| Full::from(body));
-    request.headers_mut().insert(
-        "content-type",
-        "multipart/form-data; boundary=b".parse().unwrap(),
-    );
+    request.headers_mut().insert("content-type", "multipart/form-data; boundary=b".parse().unwrap());
     assert_eq!(send(chat, request).await.status(), StatusCode::OK);
     let history = forwarded("GET", "/api/v1/tasks/task_1/history", &Value::Null);
     let history = json_of(send(chat, history).await).await;
@@ -145,11 +125,7 @@ async fn the_chat_service_takes_a_form_with_files() {
 async fn the_chat_service_lists_by_page_and_user() {
     let chat = chat_service().await;
     for _ in 0..3 {
-        send(
-            chat,
-            forwarded("POST", "/api/v1/tasks", &json!({ "message": "hi" })),
-        )
-        .await;
+        send(chat, forwarded("POST", "/api/v1/tasks", &json!({ "message": "hi" }))).await;
     }
     let page = forwarded("GET", "/api/v1/tasks?limit=2&offset=0", &Value::Null);
     let page = json_of(send(chat, page).await).await;
@@ -157,33 +133,23 @@ async fn the_chat_service_lists_by_page_and_user() {
     let expected = json!({ "total": 3, "limit": 2, "offset": 0, "hasMore": true });
     assert_eq!(page["pagination"], expected);
     let mut other = forwarded("GET", "/api/v1/tasks/task_1", &Value::Null);
-    other
-        .headers_mut()
-        .insert("x-end-user", "grace".parse().unwrap());
+    other.headers_mut().insert("x-end-user", "grace".parse().unwrap());
     assert_eq!(send(chat, other).await.status(), StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]
 async fn the_chat_service_wants_its_key() {
     let chat = chat_service().await;
-    for (key, code) in [
-        (None, "AUTH_REQUIRED"),
-        (Some("Bearer no"), "INVALID_API_KEY"),
-    ] {
+    for (key, code) in [(None, "AUTH_REQUIRED"), (Some("Bearer no"), "INVALID_API_KEY")] {
         let mut request = forwarded("GET", "/api/v1/tasks", &Value::Null);
         request.headers_mut().remove("authorization");
         if let Some(key) = key {
-            request
-                .headers_mut()
-                .insert("authorization", key.parse().unwrap());
+            request.headers_mut().insert("authorization", key.parse().unwrap());
         }
         let response = send(chat, request).await;
         assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
         let body = json_of(response).await;
-        assert_eq!(
-            (&body["success"], &body["error"]["code"]),
-            (&json!(false), &json!(code))
-        );
+        assert_eq!((&body["success"], &body["error"]["code"]), (&json!(false), &json!(code)));
     }
 }
 
@@ -194,21 +160,12 @@ async fn the_customer_trades_its_secret_for_a_token() {
     gate.always(Behaviour::answer(Reply::json(200, &issued)));
     let shop = customer_of(gate.address()).await;
     let request = token_request(&json!({ "userId": "ada", "expiresIn": "2s" }));
-    assert_eq!(
-        json_of(send(shop, request).await).await,
-        json!({ "token": "t.o.k" })
-    );
+    assert_eq!(json_of(send(shop, request).await).await, json!({ "token": "t.o.k" }));
     let seen = &gate.take()[0];
     assert_eq!(seen.uri.path(), "/api/v1/auth/token");
     let sent = seen.json();
-    assert_eq!(
-        (&sent["appId"], &sent["appSecret"]),
-        (&json!("wapp_1"), &json!("wsec_hidden"))
-    );
-    assert_eq!(
-        (&sent["endUserId"], &sent["expiresIn"]),
-        (&json!("ada"), &json!("2s"))
-    );
+    assert_eq!((&sent["appId"], &sent["appSecret"]), (&json!("wapp_1"), &json!("wsec_hidden")));
+    assert_eq!((&sent["endUserId"], &sent["expiresIn"]), (&json!("ada"), &json!("2s")));
     assert_eq!(sent["env"], json!({ "TENANT": "acme" }));
     assert!(sent["secrets"]["API_TOKEN"].is_string());
 }
@@ -219,13 +176,7 @@ async fn the_customer_passes_errors_on_but_never_its_secret() {
     let shop = customer_of(gate.address()).await;
     let refusals = [
         (400, "INVALID_EXPIRES_IN", "no", 400, "INVALID_EXPIRES_IN"),
-        (
-            401,
-            "INVALID_CREDENTIALS",
-            "Invalid app credentials",
-            502,
-            "INVALID_CREDENTIALS",
-        ),
+        (401, "INVALID_CREDENTIALS", "Invalid app credentials", 502, "INVALID_CREDENTIALS"),
         (400, "ODD", "you sent wsec_hidden", 400, "TOKEN_REFUSED"),
     ];
     for (status, code, message, expected_status, expected_code) in refusals {
@@ -234,10 +185,7 @@ async fn the_customer_passes_errors_on_but_never_its_secret() {
         let response = send(shop, token_request(&json!({ "userId": "ada" }))).await;
         assert_eq!(response.status(), expected_status);
         let body = text(response).await;
-        assert!(
-            body.contains(expected_code) && !body.contains("wsec_hidden"),
-            "{body}"
-        );
+        assert!(body.contains(expected_code) && !body.contains("wsec_hidden"), "{body}");
     }
     let nobody = send(shop, token_request(&json!({ "userId": "eve" }))).await;
     assert_eq!(nobody.status(), StatusCode::FORBIDDEN);
@@ -250,33 +198,19 @@ async fn the_customer_passes_errors_on_but_never_its_secret() {
 async fn the_page_has_a_strict_policy_and_no_inline_script() {
     let shop = customer_of(Upstream::nowhere().await).await;
     for path in ["/", "/page.js", "/page.css", "/icon.svg", "/config.json"] {
-        let request = Request::get(path)
-            .header("host", "shop")
-            .body(Full::default())
-            .unwrap();
+        let request = Request::get(path).header("host", "shop").body(Full::default()).unwrap();
         let response = send(shop, request).await;
         assert_eq!(response.status(), StatusCode::OK, "{path}");
-        let policy = response.headers()["content-security-policy"]
-            .to_str()
-            .unwrap();
+        let policy = response.headers()["content-security-policy"].to_str().unwrap();
         assert!(policy.contains("script-src 'self';"), "{policy}");
-        assert!(
-            policy.contains("connect-src 'self' http://127.0.0.1:8080;"),
-            "{policy}"
-        );
+        assert!(policy.contains("connect-src 'self' http://127.0.0.1:8080;"), "{policy}");
         assert!(!text(response).await.contains("wsec_hidden"));
     }
 }
 
 #[test]
 fn a_gate_url_that_could_bend_the_policy_is_refused() {
-    for url in [
-        "",
-        "chat.example",
-        "javascript:alert(1)",
-        "http://a;script-src *",
-        "ftp://a",
-    ] {
+    for url in ["", "chat.example", "javascript:alert(1)", "http://a;script-src *", "ftp://a"] {
         let settings = customer::Settings {
             private: ([127, 0, 0, 1], 1).into(),
             gate_url: url.into(),

@@ -1,0 +1,80 @@
+//! Before the load: does the row forward, and does a gate refuse, inject and answer CORS? A broken proxy is fast.
+
+use crate::lab::{Lab, Proxy};
+use crate::rows::Row;
+use crate::{Result, token};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// The request that every row is loaded with.
+pub(crate) const CHAT_PATH: &str = "/api/v1/tasks/task_1/messages";
+const TASKS_PATH: &str = "/api/v1/tasks";
+/// The upstream answers here with the injected headers that it saw.
+const ECHO_PATH: &str = "/api/v1/tasks/task_1/history";
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Creates the task that the load writes to, then checks what the row promises.
+pub(crate) fn check(row: &Row, proxy: &Proxy, lab: &Lab) -> Result<()> {
+    let ask = Ask { name: &row.name, address: proxy.address, body: &lab.request_body };
+    ask.expect(200, "POST", TASKS_PATH, token::ORIGIN, &lab.token)?;
+    let reply = ask.expect(200, "POST", CHAT_PATH, token::ORIGIN, &lab.token)?;
+    if !reply.ends_with(&lab.reply_body) {
+        return Err(format!("{}: the reply is not the upstream's:\n{reply}", row.name).into());
+    }
+    if row.guards { guards(&ask, lab) } else { Ok(()) }
+}
+
+fn guards(ask: &Ask, lab: &Lab) -> Result<()> {
+    ask.expect(401, "POST", CHAT_PATH, token::ORIGIN, &token::forged()?)?;
+    ask.expect(401, "POST", CHAT_PATH, token::ORIGIN, &token::expired()?)?;
+    ask.expect(401, "POST", CHAT_PATH, token::ORIGIN, "")?;
+    ask.expect(403, "POST", CHAT_PATH, "https://shop.example.com.evil.example", &lab.token)?;
+    ask.expect(204, "OPTIONS", CHAT_PATH, token::ORIGIN, "")?;
+    let echo = ask.expect(200, "GET", ECHO_PATH, token::ORIGIN, &lab.token)?;
+    let injected = format!("tenant=bench user={} app={} auth=\"", token::END_USER, token::APP);
+    let allowed = format!("access-control-allow-origin: {}", token::ORIGIN);
+    if echo.contains(&injected) && echo.to_lowercase().contains(&allowed) {
+        Ok(())
+    } else {
+        Err(format!("{}: expected {injected} and {allowed} in\n{echo}", ask.name).into())
+    }
+}
+
+/// Whom to ask, and the body to send.
+struct Ask<'a> {
+    name: &'a str,
+    address: SocketAddr,
+    body: &'a str,
+}
+
+impl Ask<'_> {
+    /// The whole response, head and body, if it has the expected status.
+    fn expect(&self, status: u16, method: &str, path: &str, origin: &str, token: &str) -> Result<String> {
+        let reply = self
+            .exchange(method, path, origin, token)
+            .map_err(|error| format!("{}: {method} {path}: {error}", self.name))?;
+        if reply.starts_with(&format!("HTTP/1.1 {status} ")) {
+            return Ok(reply);
+        }
+        Err(format!("{}: {method} {path} should answer {status} but said\n{reply}", self.name).into())
+    }
+
+    fn exchange(&self, method: &str, path: &str, origin: &str, token: &str) -> Result<String> {
+        let body = if method == "POST" { self.body } else { "" };
+        let bearer = if token.is_empty() { String::new() } else { format!("Authorization: Bearer {token}\r\n") };
+        let preflight = if method == "OPTIONS" { "Access-Control-Request-Method: POST\r\n" } else { "" };
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nOrigin: {origin}\r\n{bearer}{preflight}\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            self.address,
+            body.len()
+        );
+        let mut stream = TcpStream::connect(self.address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.write_all(request.as_bytes())?;
+        let mut reply = Vec::new();
+        stream.read_to_end(&mut reply)?;
+        Ok(String::from_utf8_lossy(&reply).into_owned())
+    }
+}

@@ -1,0 +1,49 @@
+//! Finding the installed programs, and saying which Debian package brings a missing one.
+
+use crate::Result;
+use crate::rows::Row;
+use std::env;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+/// Used by every run, whatever its rows.
+const ALWAYS: [(&str, &str); 5] =
+    [("nginx", "nginx"), ("wrk", "wrk"), ("taskset", "util-linux"), ("setpriv", "util-linux"), ("sh", "dash")];
+
+/// A server program lives here on Debian, where a user's `PATH` may not look.
+const SYSTEM: [&str; 2] = ["/usr/sbin", "/usr/local/sbin"];
+
+/// Fails with every missing program at once.
+pub(crate) fn require(rows: &[Row]) -> Result<()> {
+    let of_rows = rows.iter().map(|row| (row.program.as_str(), row.package));
+    let mut missing: Vec<String> = ALWAYS
+        .into_iter()
+        .chain(of_rows)
+        .filter(|(program, _)| find(program).is_none())
+        .map(|(program, package)| format!("{program} is missing: apt-get install {package}"))
+        .collect();
+    missing.sort();
+    missing.dedup();
+    if missing.is_empty() { Ok(()) } else { Err(missing.join("\n").into()) }
+}
+
+/// Where a program is; a name with a slash is a path already.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
+    if program.contains('/') {
+        return Some(PathBuf::from(program)).filter(|path| path.is_file());
+    }
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path)
+        .chain(SYSTEM.map(PathBuf::from))
+        .map(|folder| folder.join(program))
+        .find(|path| path.is_file())
+}
+
+/// First line of what the program says about its version; empty if it says nothing.
+pub(crate) fn version(program: &str, argument: &str) -> String {
+    let Some(path) = find(program) else { return String::new() };
+    let Ok(output) = Command::new(path).arg(argument).stdin(Stdio::null()).output() else { return String::new() };
+    // nginx answers on standard error.
+    let text = [output.stdout, output.stderr].concat();
+    String::from_utf8_lossy(&text).lines().next().unwrap_or_default().trim().to_owned()
+}

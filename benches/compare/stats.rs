@@ -1,0 +1,18 @@
+//! Medians and spreads of a handful of samples.
+
+/// Lowest, middle and highest of the samples.
+#[derive(Clone, Copy)]
+pub(crate) struct Spread {
+    pub(crate) low: f64,
+    pub(crate) median: f64,
+    pub(crate) high: f64,
+}
+
+/// The spread of samples in any order; all zero without samples.
+pub(crate) fn spread(samples: impl Iterator<Item = f64>) -> Spread {
+    let mut sorted: Vec<f64> = samples.collect();
+    sorted.sort_by(f64::total_cmp);
+    let at = |index: usize| sorted.get(index).copied().unwrap_or_default();
+    let last = sorted.len().saturating_sub(1);
+    Spread { low: at(0), median: f64::midpoint(at(last / 2), at(last.div_ceil(2))), high: at(last) }
+}

@@ -1,0 +1,172 @@
+//! Micro-benchmarks of the decisions: what one request costs before a byte goes upstream.
+//!
+//! `cargo bench --bench micro`. One core, no sockets.
+#![allow(clippy::expect_used, reason = "a benchmark that cannot be set up has nothing to measure")]
+#![allow(missing_docs, reason = "a bench binary has no public interface")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use divan::{Bencher, black_box};
+use http::HeaderMap;
+use serde_json::json;
+use sidegate::system::System;
+use sidegate_core::app::{App, AppLimits, Pass, Scoping, TokenPolicy};
+use sidegate_core::clock::{Clock as _, Timestamp};
+use sidegate_core::context::inject::{Injection, InjectionSource};
+use sidegate_core::context::seal::{Owner, Sealer, new_key};
+use sidegate_core::context::template::{Scope, Values};
+use sidegate_core::context::{ContextLimits, SessionContext};
+use sidegate_core::dialect::{Dialect, sigmic};
+use sidegate_core::id::{AppId, EndUserId, TokenId};
+use sidegate_core::origin::{OriginSet, RequestOrigin};
+use sidegate_core::policy::{Provenance, admit};
+use sidegate_core::token::{Claims, KeyRing, UnverifiedToken};
+
+const SHOP: &str = "https://shop.example.com";
+
+fn main() {
+    divan::main();
+}
+
+fn keys() -> KeyRing {
+    KeyRing::hs256(&"0123456789abcdef0123456789abcdef".into(), &[]).expect("a key")
+}
+
+fn claims(now: Timestamp) -> Claims {
+    Claims {
+        app: "wapp_bench".parse().expect("id"),
+        subject: "user-1".parse().expect("id"),
+        origins: vec![SHOP.to_owned()],
+        id: Some(token_id()),
+        issued_at: now,
+        not_before: None,
+        expires_at: now.plus(std::time::Duration::from_secs(3_600)),
+    }
+}
+
+fn token_id() -> TokenId {
+    "0123456789abcdef0123456789abcdef".parse().expect("id")
+}
+
+fn app_id() -> AppId {
+    "wapp_bench".parse().expect("id")
+}
+
+fn app() -> Arc<App> {
+    Arc::new(App {
+        id: app_id(),
+        dialect: Dialect::Sigmic,
+        secrets: None,
+        origins: OriginSet::parse(&[SHOP]).expect("an origin"),
+        allow_missing_origin: false,
+        token: Some(TokenPolicy {
+            keys: keys(),
+            ttl: std::time::Duration::from_secs(3_600),
+            max_ttl: std::time::Duration::from_secs(3_600),
+        }),
+        injection: Injection::default(),
+        limits: AppLimits::default(),
+        scoping: Scoping::Gate,
+        pass: Pass::default(),
+    })
+}
+
+fn context() -> SessionContext {
+    let limits = ContextLimits { max_entries: 64, max_name: 128, max_value: 16_384, max_total: 65_536 };
+    let env = vec![("TENANT".to_owned(), "acme".into())];
+    let secrets = vec![("API_TOKEN".to_owned(), "s".repeat(1_000).into())];
+    SessionContext::new(env, secrets, &limits).expect("a context")
+}
+
+/// A token signed: what an exchange costs beside its body and its store.
+#[divan::bench]
+fn mint(bencher: Bencher<'_, '_>) {
+    let (keys, claims) = (keys(), claims(System.now()));
+    bencher.bench_local(|| sigmic::sign(black_box(&keys), black_box(&claims)).expect("signed"));
+}
+
+/// A token read and its signature checked.
+#[divan::bench]
+fn verify(bencher: Bencher<'_, '_>) {
+    let keys = keys();
+    let token = sigmic::sign(&keys, &claims(System.now())).expect("signed");
+    bencher.bench_local(|| {
+        let token = UnverifiedToken::<sigmic::WireClaims>::parse(black_box(&token)).expect("read");
+        Claims::try_from(token.verify(&keys).expect("verified")).expect("claims")
+    });
+}
+
+/// The decision on verified claims: app, times, both origin lists.
+#[divan::bench]
+fn admit_claims(bencher: Bencher<'_, '_>) {
+    let (app, now) = (app(), System.now());
+    let from = Provenance { origin: RequestOrigin::Sent(SHOP), same_origin: false };
+    bencher
+        .with_inputs(|| claims(now))
+        .bench_local_values(|claims| admit(&app, claims, black_box(from), None, now).expect("admitted"));
+}
+
+/// A context of about 1 KiB sealed.
+#[divan::bench]
+fn seal(bencher: Bencher<'_, '_>) {
+    let sealer = Sealer::from_text(&new_key(&System).expect("a key")).expect("a sealer");
+    let plaintext = context().to_plaintext().expect("JSON");
+    let (app, token) = (app_id(), token_id());
+    let owner = Owner { app: &app, token: &token };
+    bencher.bench_local(|| sealer.seal(owner, black_box(&plaintext), &System).expect("sealed"));
+}
+
+/// The same opened and read.
+#[divan::bench]
+fn open(bencher: Bencher<'_, '_>) {
+    let sealer = Sealer::from_text(&new_key(&System).expect("a key")).expect("a sealer");
+    let (app, token) = (app_id(), token_id());
+    let owner = Owner { app: &app, token: &token };
+    let record = sealer.seal(owner, &context().to_plaintext().expect("JSON"), &System).expect("sealed");
+    bencher.bench_local(|| {
+        let plaintext = sealer.open(owner, black_box(&record)).expect("opened");
+        SessionContext::from_plaintext(&plaintext).expect("read")
+    });
+}
+
+fn injection() -> Injection {
+    let source = InjectionSource {
+        headers: BTreeMap::from([
+            ("X-Tenant".to_owned(), "{{env.TENANT}}".to_owned()),
+            ("X-End-User".to_owned(), "{{claims.sub}}".to_owned()),
+            ("X-App".to_owned(), "{{app.id}}".to_owned()),
+        ]),
+        body: BTreeMap::from([
+            ("/tenant".to_owned(), json!("{{env.TENANT}}")),
+            ("/metadata/user".to_owned(), json!("{{claims.sub}}")),
+        ]),
+        ..InjectionSource::default()
+    };
+    Injection::compile(&source, Scope { app: Some(&app_id()), service: &BTreeMap::new() }).expect("templates")
+}
+
+/// Three header fields set.
+#[divan::bench]
+fn inject_headers(bencher: Bencher<'_, '_>) {
+    let (injection, context) = (injection(), context());
+    let subject: EndUserId = "user-1".parse().expect("id");
+    bencher.with_inputs(HeaderMap::new).bench_local_values(|mut headers| {
+        let values = Values { subject: &subject, context: Some(&context) };
+        injection.apply_headers(values, &mut headers).expect("applied");
+        headers
+    });
+}
+
+/// Two fields set in a JSON body of 1 KiB.
+#[divan::bench]
+fn inject_body(bencher: Bencher<'_, '_>) {
+    let (injection, context) = (injection(), context());
+    let subject: EndUserId = "user-1".parse().expect("id");
+    let message = "m".repeat(900);
+    let body = json!({ "message": message, "metadata": { "page": "/cart" }, "n": [1, 2, 3] }).to_string();
+    bencher.bench_local(|| {
+        let values = Values { subject: &subject, context: Some(&context) };
+        injection.apply_body(values, black_box(body.as_bytes())).expect("resolved").expect("an object")
+    });
+}
