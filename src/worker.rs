@@ -14,9 +14,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 use tower::ServiceExt as _;
 
-use crate::forward::Client;
+use crate::forward::{Client, Connection};
 use crate::gate::Gate;
-use crate::http::{Accepted, ConnectionLimits, Inbox, Peer, Public, RequestIds, private_router, serve};
+use crate::http::{Accepted, ConnectionLimits, Inbox, Peer, Place, Public, RequestIds, private_router, serve};
 use crate::metrics::{Listener, Metrics};
 
 /// How often idle upstream connections are looked at.
@@ -117,26 +117,40 @@ async fn sweep(local: Rc<Local>) {
     }
 }
 
-/// One connection; `_alive` tells the worker that it is still there.
-async fn connection(local: Rc<Local>, accepted: Accepted, _alive: Rc<()>) {
-    let Accepted { socket, address, listener, place } = accepted;
-    let Ok(socket) = TcpStream::from_std(socket) else { return };
-    let gauge = local.metrics.connections(listener);
-    gauge.inc();
-    match listener {
-        Listener::Public => public(&local, socket, address.ip()).await,
-        Listener::Private => private(&local, socket, address.ip()).await,
-    }
-    gauge.dec();
-    drop(place);
+/// What a connection holds while it lives, also as a WebSocket after its last request: its places,
+/// the gauge, and the count by which the worker knows that it is still there.
+struct Alive {
+    _place: Place,
+    _counted: Rc<()>,
+    gauge: prometheus::IntGauge,
 }
 
-async fn public(local: &Rc<Local>, socket: TcpStream, address: std::net::IpAddr) {
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.gauge.dec();
+    }
+}
+
+async fn connection(local: Rc<Local>, accepted: Accepted, counted: Rc<()>) {
+    let Accepted { socket, address, listener, place } = accepted;
+    let Ok(socket) = TcpStream::from_std(socket) else { return };
+    let gauge = local.metrics.connections(listener).clone();
+    gauge.inc();
+    let alive = Rc::new(Alive { _place: place, _counted: counted, gauge });
+    match listener {
+        Listener::Public => public(&local, socket, address.ip(), alive).await,
+        Listener::Private => private(&local, socket, address.ip()).await,
+    }
+}
+
+async fn public(local: &Rc<Local>, socket: TcpStream, address: std::net::IpAddr, alive: Rc<Alive>) {
     let tls = local.parts.tls.clone();
     let peer = Rc::new(Peer::new(&local.parts.gate, address, tls.is_some()));
     let limits = ConnectionLimits { h2c: peer.trusted, ..local.limits.clone() };
     let public = Rc::clone(&local.public);
-    let service = service_fn(move |request| Rc::clone(&public).handle(Rc::clone(&peer), request));
+    let connection: Connection = alive;
+    let service =
+        service_fn(move |request| Rc::clone(&public).handle(Rc::clone(&peer), Rc::clone(&connection), request));
     serve(socket, tls, &limits, service, local.parts.draining.clone()).await;
 }
 

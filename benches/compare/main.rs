@@ -4,6 +4,8 @@
 //! the row does what it claims (`probe`), loads the rows in turn (`rounds`), prints a table and writes
 //! `target/bench/compare.json` (`report`). Any error under load voids the run.
 
+#![allow(clippy::disallowed_methods, reason = "a bench reads clocks and the environment; the bans are for the program")]
+
 mod flags;
 mod lab;
 mod load;

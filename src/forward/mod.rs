@@ -21,6 +21,6 @@ pub use client::{Client, LocalExecutor};
 pub use connect::TlsConfigs;
 pub use failure::Failure;
 pub use head::Forwarded;
-pub use request::{AnswerBody, Forward, Refused, forward, read};
+pub use request::{AnswerBody, Connection, Forward, Refused, forward, read};
 pub use stream::Streamed;
 pub use upstream::{Slot, Upstream};

@@ -48,7 +48,13 @@ pub struct Forward<'a> {
     pub request_id: HeaderValue,
     /// When the token ends.
     pub ends_at: Instant,
+    /// The client's connection.
+    pub connection: Connection,
 }
+
+/// What must live as long as a client's connection does. A WebSocket outlives the HTTP that it came
+/// in by, and so keeps it.
+pub type Connection = Rc<dyn std::any::Any>;
 
 /// The answer's body.
 pub enum AnswerBody {

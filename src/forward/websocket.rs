@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::connect::connect;
 use super::head::prepare_answer;
-use super::request::{AnswerBody, Forward, Refused};
+use super::request::{AnswerBody, Connection, Forward, Refused};
 use super::request_body::RequestBody;
 use super::stream::UnderWay;
 use super::{Failure, client};
@@ -52,7 +52,7 @@ pub(super) async fn forward(
     prepare_answer(&mut head.headers, this.admission.permit().app().pass, false);
     mark_upgrade(&mut head.headers);
     let upstream_side = hyper::upgrade::on(Response::from_parts(head.clone(), body));
-    tokio::task::spawn_local(carry(browser, upstream_side, this.ends_at, under_way));
+    tokio::task::spawn_local(carry(browser, upstream_side, this.ends_at, (under_way, this.connection)));
     Ok(Response::from_parts(head, AnswerBody::Full(bytes::Bytes::new())))
 }
 
@@ -62,7 +62,7 @@ fn mark_upgrade(headers: &mut http::HeaderMap) {
 }
 
 /// Copies until either side closes or the token ends.
-async fn carry(browser: OnUpgrade, upstream: OnUpgrade, ends_at: Instant, under_way: UnderWay) {
+async fn carry(browser: OnUpgrade, upstream: OnUpgrade, ends_at: Instant, held: (UnderWay, Connection)) {
     /// The browser has our 101 by then or is gone.
     const HANDSHAKE: Duration = Duration::from_secs(10);
     let both = async { tokio::try_join!(browser, upstream) };
@@ -71,5 +71,5 @@ async fn carry(browser: OnUpgrade, upstream: OnUpgrade, ends_at: Instant, under_
         // Either end of the copy, or the token's, closes both sockets.
         let _ = tokio::time::timeout_at(ends_at, tokio::io::copy_bidirectional(&mut browser, &mut upstream)).await;
     }
-    drop(under_way);
+    drop(held);
 }

@@ -14,7 +14,7 @@ mod public;
 mod tls;
 
 pub use connection::{ConnectionLimits, serve};
-pub use listener::{Accepted, Acceptor, Inbox};
+pub use listener::{Accepted, Acceptor, Inbox, Place};
 pub use ops::{Readiness, ops_router};
 pub use peer::Peer;
 pub use private::private_router;

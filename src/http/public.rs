@@ -23,7 +23,7 @@ use super::access::Record;
 use super::body::Body;
 use super::{Peer, convert, private};
 use crate::admit::{admit, request_origin};
-use crate::forward::{AnswerBody, Client, Failure, Forward, Refused, forward};
+use crate::forward::{AnswerBody, Client, Connection, Failure, Forward, Refused, forward};
 use crate::gate::Gate;
 use crate::metrics::Metrics;
 
@@ -40,6 +40,13 @@ pub struct Public {
     pub client: Rc<Client>,
     /// This worker's request ids.
     pub request_ids: RequestIds,
+}
+
+/// A request on its way in: whose, and under which id.
+struct Arrival {
+    peer: Rc<Peer>,
+    connection: Connection,
+    request_id: HeaderValue,
 }
 
 /// An answer on its way out, with what its record will say.
@@ -71,16 +78,16 @@ impl Public {
     pub async fn handle(
         self: Rc<Self>,
         peer: Rc<Peer>,
+        connection: Connection,
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Infallible> {
         let started = Instant::now();
-        let request_id = self.request_ids.next();
+        let arrival = Arrival { peer, connection, request_id: self.request_ids.next() };
         let (parts, body) = request.into_parts();
         let method = parts.method.clone();
-        let Outcome { mut response, cors, operation, app, code, failure } =
-            self.respond(&peer, parts, body, &request_id).await;
+        let Outcome { mut response, cors, operation, app, code, failure } = self.respond(&arrival, parts, body).await;
         cors.apply(response.headers_mut());
-        response.headers_mut().insert(X_REQUEST_ID, request_id.clone());
+        response.headers_mut().insert(X_REQUEST_ID, arrival.request_id.clone());
         if let Some(failure) = failure {
             response.headers_mut().insert(PROXY_STATUS, HeaderValue::from_static(failure.proxy_status()));
             self.metrics.failure(failure);
@@ -99,14 +106,14 @@ impl Public {
             status: response.status(),
             code,
             failure,
-            request_id,
+            request_id: arrival.request_id,
             sent_bytes: 0,
             complete: is_empty(response.body()),
         };
         Ok(response.map(|body| Body::new(body, record)))
     }
 
-    async fn respond(&self, peer: &Peer, parts: Parts, body: Incoming, request_id: &HeaderValue) -> Outcome {
+    async fn respond(&self, arrival: &Arrival, parts: Parts, body: Incoming) -> Outcome {
         if let Err(denial) = check_head(&parts) {
             let dialect = dialect::methods(parts.uri.path()).map(|(dialect, _)| dialect);
             return Outcome::refused(dialect, &denial, self.unproven(&parts, dialect));
@@ -115,12 +122,12 @@ impl Public {
             return self.preflight(&parts);
         }
         match dialect::route(&parts.method, parts.uri.path()) {
-            Ok(call) => self.chat(peer, parts, body, call, request_id).await,
+            Ok(call) => self.chat(arrival, parts, body, call).await,
             Err(NoCall::OtherMethod { dialect, allow }) => {
                 let cors = self.unproven(&parts, Some(dialect));
                 Outcome::refused(Some(dialect), &Denial::method_not_allowed(allow), cors)
             }
-            Err(NoCall::UnknownPath) if self.takes_exchange(&parts) => self.exchange(peer, &parts, body).await,
+            Err(NoCall::UnknownPath) if self.takes_exchange(&parts) => self.exchange(&arrival.peer, &parts, body).await,
             Err(NoCall::UnknownPath) => Outcome::refused(None, &Code::NotFound.into(), self.unproven(&parts, None)),
         }
     }
@@ -149,7 +156,8 @@ impl Public {
         Outcome::of(convert::response(reply), Cors::Preflight)
     }
 
-    async fn chat(&self, peer: &Peer, parts: Parts, body: Incoming, call: Call, request_id: &HeaderValue) -> Outcome {
+    async fn chat(&self, arrival: &Arrival, parts: Parts, body: Incoming, call: Call) -> Outcome {
+        let peer = &arrival.peer;
         let operation = call.operation;
         let dialect = Some(operation.dialect());
         let client = peer.client(&self.gate, &parts.headers);
@@ -168,7 +176,8 @@ impl Public {
             owners: &*self.gate.owners,
             forwarded: peer.forwarded(&parts.headers, parts.uri.authority().map(http::uri::Authority::as_str)),
             admission: &admission,
-            request_id: request_id.clone(),
+            request_id: arrival.request_id.clone(),
+            connection: Rc::clone(&arrival.connection),
             ends_at: end_of(left),
         };
         match forward(request, parts, body).await {
