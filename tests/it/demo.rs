@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use sidegate::demo::{customer, upstream};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::support::demo::Demo;
 use crate::support::upstream::{Behaviour, Reply, Upstream};
 
 const KEY: &str = "service-key";
@@ -238,4 +239,34 @@ async fn a_server_ends_when_it_is_told_to() {
     stop.send(()).unwrap();
     let ended = tokio::time::timeout(Duration::from_secs(10), served).await;
     assert!(ended.unwrap().unwrap().is_ok());
+}
+
+/// Runs shell commands as somebody would who pastes them; what they print.
+async fn bash(commands: String) -> String {
+    let mut shell = tokio::process::Command::new("bash");
+    let output = shell.args(["-euo", "pipefail", "-c", &commands]).output().await.unwrap();
+    assert!(output.status.success(), "{commands}\n{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[tokio::test]
+async fn the_printed_commands_work_as_printed() {
+    let demo = Demo::start().await;
+    let printed = bash(demo.commands()).await;
+    let (streamed, refused) = printed.split_once("HTTP/1.1 ").unwrap();
+    assert!(streamed.contains("event: history_done\n"), "{streamed}");
+    assert!(streamed.contains(r#""finalResponse":"You said: Hello · "#), "{streamed}");
+    assert!(streamed.contains(&format!("X-Api-Token ({})", upstream::fingerprint(b"sk-ada"))), "{streamed}");
+    assert!(streamed.contains("X-Tenant: acme") && !streamed.contains("sk-ada"), "{streamed}");
+    assert!(refused.starts_with("403 Forbidden\r\n"), "{refused}");
+    assert!(refused.contains(r#""code":"ORIGIN_NOT_ALLOWED""#), "{refused}");
+    assert!(!refused.contains("access-control-allow-origin"), "{refused}");
+}
+
+#[tokio::test]
+async fn the_printed_addresses_answer() {
+    let demo = Demo::start().await;
+    for url in [&demo.page, &demo.other_page, &format!("{}/readyz", demo.ops), &format!("{}/metrics", demo.ops)] {
+        assert_eq!(reqwest::get(url).await.unwrap().status(), 200, "{url}");
+    }
 }

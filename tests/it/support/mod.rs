@@ -1,5 +1,6 @@
 //! What the integration tests share: a fake upstream, and the program itself as a child process.
 
+pub mod demo;
 pub mod gate;
 pub mod tls;
 pub mod upstream;
