@@ -46,6 +46,6 @@ async fn keep_context(gate: &Gate, grant: &Grant) -> Result<(), Denial> {
     let plaintext = grant.context().to_plaintext()?;
     let record = sealer.seal(owner, &plaintext, &*gate.entropy).map_err(|_| Code::Internal)?;
     // Kept for as long as a token may be admitted: the leeway included.
-    let expires_at = grant.claims().expires_at.plus(sidegate_core::token::CLOCK_LEEWAY);
+    let expires_at = grant.claims().refused_from();
     gate.vault.put(token, record, expires_at).await.map_err(|_| Code::StoreUnavailable.into())
 }

@@ -167,7 +167,7 @@ impl Public {
             Err(denial) => return Outcome { operation: Some(operation), ..Outcome::refused(dialect, &denial, cors) },
         };
         let app = Some(admission.permit().app().id.clone());
-        let left = admission.permit().claims().expires_at.since(self.gate.now());
+        let left = admission.permit().claims().refused_from().since(self.gate.now());
         let request = Forward {
             client: &self.client,
             metrics: &self.metrics,

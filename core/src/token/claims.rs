@@ -32,12 +32,20 @@ pub struct Claims {
 }
 
 impl Claims {
+    /// From when on the token is refused: its end and [`CLOCK_LEEWAY`]. Whatever an admitted token
+    /// keeps open must last until then and no longer: if a stream ended before, its page would ask
+    /// again with the same token and be admitted to another stream that ends at once.
+    #[must_use]
+    pub fn refused_from(&self) -> Timestamp {
+        self.expires_at.plus(CLOCK_LEEWAY)
+    }
+
     /// Checks `exp`, `nbf` and `iat` against `now` with [`CLOCK_LEEWAY`].
     ///
     /// # Errors
     /// [`Code::InvalidToken`], saying whether it is over or not yet valid.
     pub fn check_times(&self, now: Timestamp) -> Result<(), Denial> {
-        if now >= self.expires_at.plus(CLOCK_LEEWAY) {
+        if now >= self.refused_from() {
             return Err(Denial::because(Code::InvalidToken, "The token has expired"));
         }
         let soonest = self.not_before.map_or(self.issued_at, |not_before| not_before.max(self.issued_at));

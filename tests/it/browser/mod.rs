@@ -203,6 +203,19 @@ async fn an_expired_token_is_renewed_and_the_call_repeated() {
 }
 
 #[tokio::test]
+async fn a_token_that_ends_in_mid_stream_is_renewed_and_the_reply_is_complete() {
+    let demo = Demo::start().await;
+    let page = Browser::open(&demo.page).await;
+    page.wait_for(READY).await;
+    page.choose("#expires", "2s").await;
+    // A hundred words take longer than the token and the leeway of five seconds.
+    let reply = chat(&page, &"a ".repeat(100)).await;
+    assert!(reply.starts_with("You said: a a a") && reply.contains("X-End-User: ada"), "{reply}");
+    let calls = calls(&page).await;
+    assert!(calls.iter().any(|call| call.ends_with("/stream 401")), "{calls:?}");
+}
+
+#[tokio::test]
 async fn a_token_is_renewed_only_once() {
     let demo = Demo::start().await;
     let page = Browser::open(&demo.page).await;
