@@ -255,7 +255,7 @@ async fn the_printed_commands_work_as_printed() {
     let printed = bash(demo.commands()).await;
     let (streamed, refused) = printed.split_once("HTTP/1.1 ").unwrap();
     assert!(streamed.contains("event: history_done\n"), "{streamed}");
-    assert!(streamed.contains(r#""finalResponse":"You said: Hello · "#), "{streamed}");
+    assert!(streamed.contains(r#""finalResponse":"You said: Hello\n"#), "{streamed}");
     assert!(streamed.contains(&format!("X-Api-Token ({})", upstream::fingerprint(b"sk-ada"))), "{streamed}");
     assert!(streamed.contains("X-Tenant: acme") && !streamed.contains("sk-ada"), "{streamed}");
     assert!(refused.starts_with("403 Forbidden\r\n"), "{refused}");

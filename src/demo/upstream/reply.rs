@@ -33,9 +33,9 @@ pub fn fingerprint(value: &[u8]) -> String {
 pub(super) fn text(message: &str, context: &[String]) -> String {
     let said = format!("You said: {}", quote(message));
     if context.is_empty() {
-        return format!("{said} · No context was injected.");
+        return format!("{said}\nNo context was injected.");
     }
-    format!("{said} · {}", context.join(" · "))
+    format!("{said}\n{}", context.join("\n"))
 }
 
 /// What the headers and the `mcp_servers` of a request body tell, one line each.
@@ -125,7 +125,7 @@ mod tests {
         ]);
         let text = text("hi", &context(&headers, None));
         let expected = format!(
-            "You said: hi · Authorization ({}) · X-Api-Token ({}) · X-Tenant: acme ({})",
+            "You said: hi\nAuthorization ({})\nX-Api-Token ({})\nX-Tenant: acme ({})",
             fingerprint(b"Bearer key"),
             fingerprint(b"sk-hidden"),
             fingerprint(b"acme"),
