@@ -1,1 +1,109 @@
-//! TODO
+//! The private listener takes programs that know it, and no web page.
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::support::gate::{APP, Gate, SECRET, json_of};
+use crate::support::upstream::Upstream;
+
+const PATH: &str = "/api/v1/auth/token";
+
+/// An exchange with these header fields; its status and stable code, if it has one outside any dialect.
+async fn exchange_with(gate: &Gate, fields: &[(&str, &str)]) -> (u16, Option<String>) {
+    let body = json!({ "appId": APP, "appSecret": SECRET, "endUserId": "u" });
+    let mut request = gate.private(Method::POST, PATH).json(&body);
+    for (name, value) in fields {
+        request = request.header(*name, *value);
+    }
+    let answer = request.send().await.expect("an answer");
+    let status = answer.status().as_u16();
+    let problem = answer.headers()["content-type"] == "application/problem+json";
+    let code = json_of(answer).await["code"].as_str().map(str::to_owned);
+    assert_eq!(problem, code.is_some());
+    (status, code)
+}
+
+#[tokio::test]
+async fn a_request_from_a_web_page_is_refused() {
+    let gate = Gate::start(&Upstream::start().await).await;
+    for fields in [
+        ("origin", "https://evil.example"),
+        ("origin", "http://localhost"),
+        ("origin", "null"),
+        ("origin", ""),
+        ("sec-fetch-site", "cross-site"),
+        ("sec-fetch-site", "same-origin"),
+        ("sec-fetch-site", "none"),
+    ] {
+        let answer = exchange_with(&gate, &[fields]).await;
+        assert_eq!(answer, (403, Some("FORBIDDEN".to_owned())), "{fields:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_preflight_is_refused_and_allows_nothing() {
+    let gate = Gate::start(&Upstream::start().await).await;
+    let request = gate.private(Method::OPTIONS, PATH).header("origin", "https://evil.example");
+    let answer = request.header("access-control-request-method", "POST").send().await.expect("an answer");
+    assert_eq!(answer.status(), 403);
+    assert!(answer.headers().keys().all(|name| !name.as_str().starts_with("access-control-")));
+}
+
+#[tokio::test]
+async fn addresses_and_localhost_are_known_hosts() {
+    let gate = Gate::start(&Upstream::start().await).await;
+    for host in ["127.0.0.1", "127.0.0.1:8081", "10.1.2.3:80", "[::1]:8081", "localhost", "LocalHost:1"] {
+        assert_eq!(exchange_with(&gate, &[("host", host)]).await.0, 200, "{host}");
+    }
+}
+
+#[tokio::test]
+async fn other_hosts_are_misdirected() {
+    let gate = Gate::start(&Upstream::start().await).await;
+    for host in ["evil.example", "localhost.evil.example", "gate.internal", "127.0.0.1.evil.example", "localhost."] {
+        let answer = exchange_with(&gate, &[("host", host)]).await;
+        assert_eq!(answer, (421, Some("MISDIRECTED_REQUEST".to_owned())), "{host}");
+    }
+}
+
+#[tokio::test]
+async fn configured_hosts_are_known() {
+    let upstream = Upstream::start().await;
+    let gate = Gate::builder(&upstream).set("listen.hosts=[\"gate.internal\"]").start().await;
+    for host in ["gate.internal", "gate.internal:8081", "GATE.internal", "localhost"] {
+        assert_eq!(exchange_with(&gate, &[("host", host)]).await.0, 200, "{host}");
+    }
+    assert_eq!(exchange_with(&gate, &[("host", "a.gate.internal")]).await.0, 421);
+}
+
+#[tokio::test]
+async fn an_unknown_host_is_refused_on_unknown_paths_as_well() {
+    let gate = Gate::start(&Upstream::start().await).await;
+    let answer = gate.private(Method::GET, "/nothing").header("host", "evil.example").send().await.expect("an answer");
+    assert_eq!(answer.status(), 421);
+}
+
+#[tokio::test]
+async fn the_chat_routes_are_not_served() {
+    let upstream = Upstream::start().await;
+    let gate = Gate::start(&upstream).await;
+    let token = gate.token("user-1").mint().await;
+    for (method, path) in [
+        (Method::GET, "/api/v1/tasks"),
+        (Method::POST, "/api/v1/tasks"),
+        (Method::GET, "/api/v1/tasks/t1"),
+        (Method::GET, "/api/v1/tasks/t1/stream"),
+        (Method::POST, "/api/v1/tasks/t1/messages"),
+        (Method::GET, "/"),
+        (Method::GET, "/metrics"),
+        (Method::POST, "/api/v1/auth/token/"),
+    ] {
+        let answer = gate.private(method, path).bearer_auth(&token).send().await.expect("an answer");
+        assert_eq!(
+            (answer.status().as_u16(), json_of(answer).await["code"].take()),
+            (404, json!("NOT_FOUND")),
+            "{path}"
+        );
+    }
+    assert_eq!(upstream.count(), 0);
+}

@@ -34,6 +34,7 @@ pub struct Builder {
     app: Vec<String>,
     toml: Vec<String>,
     set: Vec<String>,
+    seal_key: bool,
 }
 
 /// The running program.
@@ -84,15 +85,22 @@ impl Builder {
         self
     }
 
+    /// No seal key.
+    pub fn without_seal_key(mut self) -> Self {
+        self.seal_key = false;
+        self
+    }
+
     /// The config file's text.
     pub fn config(&self) -> String {
         let digest = SecretDigest::of(&SECRET.into());
         let (url, origins) = (&self.upstream_url, &self.origins);
         let (upstream, app, toml) = (self.upstream.join("\n"), self.app.join("\n"), self.toml.join("\n"));
+        let seal_key = if self.seal_key { format!("seal_key = {{ value = \"{SEAL_KEY}\" }}") } else { String::new() };
         format!(
             r#"
 [store]
-seal_key = {{ value = "{SEAL_KEY}" }}
+{seal_key}
 
 [[upstreams]]
 name = "chat"
@@ -189,6 +197,7 @@ impl Gate {
             app: Vec::new(),
             toml: Vec::new(),
             set: Vec::new(),
+            seal_key: true,
         }
     }
 

@@ -2,5 +2,7 @@
 
 pub mod demo;
 pub mod gate;
+pub mod jwt;
+pub mod program;
 pub mod tls;
 pub mod upstream;

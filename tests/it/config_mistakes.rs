@@ -1,0 +1,255 @@
+//! `sidegate check` names every mistake at once, each with its place and what was probably meant.
+
+use crate::support::program::{Program, program};
+
+const UPSTREAM: &str = r#"
+[[upstreams]]
+name = "chat"
+url = "https://chat.example.com"
+service = { KEY = { value = "service-key" } }
+"#;
+
+/// An app with these lines; line 7 is `[[apps]]`, line 12 the first of them.
+fn with_app(lines: &str) -> Program {
+    let app = format!(
+        r#"
+[[apps]]
+id = "wapp_1"
+dialect = "sigmic"
+upstream = "chat"
+token.key = {{ value = "signing-key-0123456789abcdef0123456789" }}
+{lines}
+"#
+    );
+    program(&["check"]).config(&format!("{UPSTREAM}{app}"))
+}
+
+/// Fails unless `check` refuses, with exactly these lines.
+fn assert_mistakes(check: Program, expected: &[&str]) {
+    let run = check.run();
+    let lines: Vec<_> = run.err.lines().collect();
+    assert_eq!(lines, expected);
+    assert_eq!((run.code, run.out.as_str()), (2, ""));
+}
+
+#[test]
+fn all_mistakes_are_told_at_once_in_the_order_of_the_file() {
+    let config = r#"
+[listen]
+publik = "0.0.0.0:80"
+workers = -1
+
+[log]
+level = "chatty"
+
+[[apps]]
+id = "no spaces please"
+dialect = "sigmik"
+upstream = "chat"
+orgins = ["https://shop.example.com"]
+"#;
+    assert_mistakes(
+        program(&["check"]).config(config),
+        &[
+            "FILE1:3: listen.publik: unknown key; did you mean \"public\"?",
+            "FILE1:4: listen.workers: must be an integer from 0 to 1024",
+            "FILE1:7: log.level: must be one of \"error\", \"warn\", \"info\", \"debug\", \"trace\"",
+            "FILE1:10: apps[0].id: must be 1 to 64 letters, digits, '_' or '-'",
+            "FILE1:11: apps[0].dialect: must be one of \"sigmic\"; did you mean \"sigmic\"?",
+            "FILE1:12: apps[0].upstream: is not the name of one of the [[upstreams]]",
+            "FILE1:13: apps[0].orgins: unknown key; did you mean \"origins\"?",
+        ],
+    );
+}
+
+#[test]
+fn mistakes_name_the_file_the_variable_or_the_flag() {
+    let check = program(&["check"]).config("[listen]\nworkers = \"x\"").config("[cors]\nmax_age = 3");
+    let check = check.env("SIDEGATE__LISTEN__MAX_HEAD", "1").set("listen.publik=1");
+    let run = check.run();
+    assert_eq!(run.code, 2);
+    for place in [
+        "FILE1:2: listen.workers: ",
+        "FILE2:2: cors.max_age: ",
+        "environment SIDEGATE__LISTEN__MAX_HEAD: ",
+        "--set listen.publik=…: ",
+    ] {
+        assert!(run.err.lines().any(|line| line.starts_with(place)), "no {place} in {}", run.err);
+    }
+}
+
+#[test]
+fn a_file_that_is_no_toml_is_named_with_the_line() {
+    let run = program(&["check"]).config("[listen]\nworkers = = 1\n").run();
+    assert!(run.code == 2 && run.err.starts_with("FILE1:2: "), "{}", run.err);
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let run = program(&["check", "-c", "/nowhere/sidegate.toml"]).run();
+    assert!(run.code == 2 && run.err.starts_with("/nowhere/sidegate.toml: cannot be read: "), "{}", run.err);
+}
+
+#[test]
+fn unknown_keys_are_found_in_every_table() {
+    let run =
+        with_app("[apps.limits]\nexchanges = \"1/s\"\n[apps.inject]\nheader = {}\n[apps.token2]\n[surprise]").run();
+    for key in ["apps[0].limits.exchanges: ", "apps[0].inject.header: ", "apps[0].token2: ", "surprise: "] {
+        assert!(run.err.lines().any(|line| line.contains(&format!("{key}unknown key"))), "no {key} in {}", run.err);
+    }
+}
+
+#[test]
+fn bad_origins_are_refused() {
+    for bad in ["shop.example.com", "https://shop.example.com/", "ftp://a.example", "https://*.com", "NULL", ""] {
+        let run = with_app(&format!("origins = [\"https://ok.example\", \"{bad}\"]")).run();
+        assert!(run.code == 2 && run.err.starts_with("FILE1:12: apps[0].origins: entry 2: "), "{bad}: {}", run.err);
+    }
+}
+
+#[test]
+fn an_unknown_placeholder_is_refused() {
+    for bad in ["{{user.NAME}}", "{{env}}", "{{env.A-B}}", "{{claims.email}}", "{{env.A", "{{}}"] {
+        let run = with_app(&format!("inject.headers = {{ X-A = \"{bad}\" }}")).run();
+        let place = "FILE1:12: apps[0].inject.headers.X-A: ";
+        assert!(run.code == 2 && run.err.contains(place), "{bad}: {}", run.err);
+    }
+}
+
+#[test]
+fn a_service_value_that_the_upstream_does_not_have_is_refused() {
+    let run = with_app("inject.headers = { X-A = \"{{service.OTHER}}\" }").run();
+    assert!(run.err.contains("`{{service.OTHER}}` is not among the upstream's `service` values"), "{}", run.err);
+    assert_eq!(with_app("inject.headers = { X-A = \"{{service.KEY}}\" }").run().code, 0);
+}
+
+#[test]
+fn a_tokens_value_in_an_upstreams_own_header_is_refused() {
+    let config = "[[upstreams]]\nname = \"chat\"\nurl = \"https://a.example\"\nheaders = { X-A = \"{{env.A}}\" }";
+    let run = program(&["check"]).config(config).run();
+    assert!(run.code == 2 && run.err.contains("only `{{service.X}}` is known here"), "{}", run.err);
+}
+
+#[test]
+fn a_placeholder_in_a_urls_host_needs_allowed_hosts() {
+    let body = "inject.body = { \"/url\" = \"https://{{env.HOST}}/mcp\" }";
+    let run = with_app(body).run();
+    assert!(run.code == 2 && run.err.contains("allowed_hosts"), "{}", run.err);
+    let allowed = with_app(&format!("{body}\ninject.allowed_hosts = [\"mcp.example.com\"]")).run();
+    assert_eq!(allowed.code, 0, "{}", allowed.err);
+}
+
+#[test]
+fn a_header_that_frames_the_message_cannot_be_injected() {
+    for name in ["Host", "Content-Length", "transfer-encoding", "Connection", "Upgrade"] {
+        let run = with_app(&format!("inject.headers = {{ {name} = \"x\" }}")).run();
+        assert!(run.code == 2 && run.err.contains("cannot be injected"), "{name}: {}", run.err);
+    }
+}
+
+#[test]
+fn a_default_lifetime_beyond_the_longest_is_refused() {
+    assert_mistakes(
+        with_app("token.ttl = \"2h\"\ntoken.max_ttl = \"1h\""),
+        &["FILE1:12: apps[0].token.ttl: must not be longer than max_ttl"],
+    );
+}
+
+#[test]
+fn one_key_for_two_apps_is_refused() {
+    let other = r#"
+[[apps]]
+id = "wapp_2"
+dialect = "sigmic"
+upstream = "chat"
+token.key = { value = "signing-key-0123456789abcdef0123456789" }
+"#;
+    let expected = "apps[1].token.key: the same key also serves app wapp_1; give each its own";
+    assert_mistakes(with_app(other), &[&format!("FILE1:17: {expected}")]);
+}
+
+#[test]
+fn a_signing_key_as_the_seal_key_is_refused() {
+    let key = "c2VhbC1rZXktb2YtdGhlLXRlc3RzLTAxMjM0NTY3ODk";
+    let check = with_app(&format!("token.retired_keys = [{{ value = \"{key}\" }}]"));
+    let run = check.set(&format!("store.seal_key={{ value = \"{key}\" }}")).run();
+    assert!(run.code == 2 && run.err.contains("the same key also serves as the seal key"), "{}", run.err);
+    assert!(!run.err.contains(key));
+}
+
+#[test]
+fn a_short_signing_key_is_refused_and_not_repeated() {
+    let check = with_app("").set("log.level=info");
+    assert_eq!(check.run().code, 0);
+    let run = with_app("token.retired_keys = [{ value = \"canary\" }]").run();
+    assert!(run.code == 2 && run.err.contains("at least 32 bytes") && !run.err.contains("canary"), "{}", run.err);
+}
+
+#[test]
+fn a_private_listener_beyond_loopback_needs_mutual_tls() {
+    let expected = "FILE1:1: listen.private: beyond loopback needs `listen.private_tls` with `client_ca`";
+    assert_mistakes(program(&["check"]).config("listen.private = \"0.0.0.0:8081\""), &[expected]);
+    let run = program(&["check"]).config("listen.private = \"[::1]:8081\"").run();
+    assert_eq!(run.code, 0, "{}", run.err);
+}
+
+#[test]
+fn scoping_by_the_upstream_needs_a_header_that_names_the_end_user() {
+    let scoping = "scoping = \"upstream\"";
+    let run = with_app(scoping).run();
+    assert!(run.code == 2 && run.err.starts_with("FILE1:12: apps[0].scoping: "), "{}", run.err);
+    assert!(run.err.contains("{{claims.sub}}"), "{}", run.err);
+    let named = with_app(&format!("{scoping}\ninject.headers = {{ X-User = \"{{{{claims.sub}}}}\" }}")).run();
+    assert_eq!(named.code, 0, "{}", named.err);
+}
+
+#[test]
+fn two_apps_or_upstreams_of_one_name_are_refused() {
+    let app = "[[apps]]\nid = \"wapp_1\"\ndialect = \"sigmic\"\nupstream = \"chat\"\n";
+    let run = program(&["check"]).config(&format!("{UPSTREAM}{UPSTREAM}{app}{app}")).run();
+    assert!(run.code == 2, "{}", run.err);
+    for expected in ["apps: `wapp_1` stands there twice", "upstreams: `chat` stands there twice"] {
+        assert!(run.err.contains(expected), "no {expected} in {}", run.err);
+    }
+}
+
+#[test]
+fn a_secret_digest_of_another_form_is_refused() {
+    for bad in ["[]", "[\"sha256:00\"]", "[\"wsec_canary\"]"] {
+        let run = with_app(&format!("secret_digests = {bad}")).run();
+        assert!(run.code == 2 && run.err.starts_with("FILE1:12: apps[0].secret_digests"), "{bad}: {}", run.err);
+        assert!(!run.err.contains("canary"), "{}", run.err);
+    }
+}
+
+#[test]
+fn bad_rates_sizes_and_spans_are_refused() {
+    for (lines, place) in [
+        ("limits.chat = \"0/s\"", "apps[0].limits.chat: "),
+        ("limits.exchange = \"5 per second\"", "apps[0].limits.exchange: "),
+        ("token.ttl = \"1w\"", "apps[0].token.ttl: "),
+        ("token.max_ttl = \"0s\"", "apps[0].token.max_ttl: "),
+        ("[limits]\njson_body = \"1 fortnight\"", "limits.json_body: "),
+        ("[listen]\nhead_timeout = \"soon\"", "listen.head_timeout: "),
+        ("[listen]\nmax_head = \"1KiB\"", "listen.max_head: must be from 8KiB to 1MiB"),
+        ("[listen]\npublic = \"nowhere\"", "listen.public: "),
+        ("[listen]\ntrusted_proxies = [\"10.0.0.0/33\"]", "listen.trusted_proxies"),
+        ("[listen]\npublic_url = \"https://a.example/path\"", "listen.public_url: "),
+        ("[listen.tls]\ncert = \"a\"", "listen.tls.key: "),
+    ] {
+        let run = with_app(lines).run();
+        assert!(run.code == 2 && run.err.contains(place), "{lines}: {}", run.err);
+    }
+}
+
+#[test]
+fn certificates_that_are_not_there_are_found_by_check() {
+    let run = program(&["check"]).config("[listen.tls]\ncert = \"/nowhere/a.crt\"\nkey = \"/nowhere/a.key\"").run();
+    assert!(run.code == 2 && run.err.contains("/nowhere/a.crt"), "{}", run.err);
+}
+
+#[test]
+fn serve_refuses_a_wrong_configuration_as_check_does() {
+    let run = program(&["serve"]).config("[listen]\npublik = 1").run();
+    assert_eq!((run.code, run.err.as_str()), (2, "FILE1:2: listen.publik: unknown key; did you mean \"public\"?\n"));
+}
