@@ -152,8 +152,8 @@ fn read_injection(
         return Injection::default();
     };
     let injection = Injection::compile(&source, Scope { app: Some(app), service }).unwrap_or_else(|faults| {
-        for (key, fault) in faults {
-            inject.problem(&key, &fault);
+        for (table, entry, fault) in faults {
+            inject.problem_in(table, &entry, &fault);
         }
         Injection::default()
     });

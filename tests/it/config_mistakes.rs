@@ -117,6 +117,21 @@ fn an_unknown_placeholder_is_refused() {
 }
 
 #[test]
+fn a_bad_template_is_found_where_it_stands() {
+    let lines = "[apps.inject]\nquery = { q = \"{{env.A\" }\n[apps.inject.headers]\nX-A = \"ok\"\nX-B = \"{{env.A\"\n\
+                 [apps.inject.body]\n\"/a\" = [\n  \"{{env.A\",\n]";
+    let fault = "a placeholder `{{` is not closed by `}}`";
+    assert_mistakes(
+        with_app(lines),
+        &[
+            &format!("FILE1:13: apps[0].inject.query.q: {fault}"),
+            &format!("FILE1:16: apps[0].inject.headers.X-B: {fault}"),
+            &format!("FILE1:18: apps[0].inject.body.\"/a\": {fault}"),
+        ],
+    );
+}
+
+#[test]
 fn a_service_value_that_the_upstream_does_not_have_is_refused() {
     let run = with_app("inject.headers = { X-A = \"{{service.OTHER}}\" }").run();
     assert!(run.err.contains("`{{service.OTHER}}` is not among the upstream's `service` values"), "{}", run.err);

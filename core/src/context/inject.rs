@@ -33,8 +33,8 @@ pub struct Injection {
     needs_context: bool,
 }
 
-/// A fault in a template: the key below `inject`, and what is wrong.
-pub type InjectionFault = (String, String);
+/// A fault in a template: the table below `inject`, the entry in it, and what is wrong.
+pub type InjectionFault = (&'static str, String, String);
 
 impl Injection {
     /// Compiles all templates.
@@ -43,24 +43,24 @@ impl Injection {
     /// Every fault, not only the first.
     pub fn compile(source: &InjectionSource, scope: Scope<'_>) -> Result<Self, Vec<InjectionFault>> {
         let mut faults = Vec::new();
-        let mut keep = |key: String, fault: String| faults.push((key, fault));
+        let mut keep = |table, entry: &String, fault| faults.push((table, entry.clone(), fault));
         let mut injection = Self::default();
         for (name, text) in &source.headers {
             match compile_header(name, text, scope) {
                 Ok(header) => injection.headers.push(header),
-                Err(fault) => keep(format!("headers.{name}"), fault),
+                Err(fault) => keep("headers", name, fault),
             }
         }
         for (name, text) in &source.query {
             match Template::parse(text, scope) {
                 Ok(template) => injection.query.push((encoded(name), template)),
-                Err(fault) => keep(format!("query.{name}"), fault),
+                Err(fault) => keep("query", name, fault),
             }
         }
         for (pointer, value) in &source.body {
             match compile_field(pointer, value, scope, &source.allowed_hosts) {
                 Ok(field) => injection.body.push(field),
-                Err(fault) => keep(format!("body.\"{pointer}\""), fault),
+                Err(fault) => keep("body", pointer, fault),
             }
         }
         injection.needs_context = injection.any(Template::needs_context);

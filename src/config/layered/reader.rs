@@ -148,6 +148,14 @@ impl<'a> Reader<'a> {
         self.report(place.clone(), path, message, None);
     }
 
+    /// As [`problem`](Self::problem), for one entry of the free-form table at `key`.
+    pub fn problem_in(&self, key: &str, entry: &str, message: &str) {
+        let map = self.table.get(key);
+        let node = map.and_then(|map| map.as_table()?.get(entry)).or(map);
+        let place = node.map_or(&self.place, |node| &node.place);
+        self.report(place.clone(), path::child(&path::child(&self.path, key), entry), message, None);
+    }
+
     /// Ends reading: every key that was never asked for is a problem.
     pub fn finish(self) {
         let asked = self.asked.borrow();
