@@ -1,6 +1,6 @@
 //! `sidegate health`: what a container's HEALTHCHECK runs, where there is no shell and no curl.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -24,8 +24,8 @@ pub(super) fn health(args: HealthArgs) -> Result<(), Exit> {
         Some(address) => address,
         None => args.config.load()?.settings.listen.ops,
     };
-    let status =
-        ask(reachable(address)).map_err(|fault| Exit::Failure(format!("no answer from {address}: {fault}")))?;
+    let status = ask(reachable(address))
+        .map_err(|fault| Exit::Failure(format!("no answer from {address}: {}", described(&fault))))?;
     if status == "200" {
         println!("ready");
         Ok(())
@@ -40,6 +40,14 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
         address.set_ip(if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
     }
     address
+}
+
+/// A socket says `WouldBlock` when its time to read is over.
+fn described(fault: &std::io::Error) -> String {
+    match fault.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => "timed out".to_owned(),
+        _ => fault.to_string(),
+    }
 }
 
 /// The status code of `GET /readyz`.
