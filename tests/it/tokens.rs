@@ -133,11 +133,9 @@ async fn nothing_in_the_header_chooses_a_key() {
 async fn clocks_may_differ_by_five_seconds() {
     let upstream = Upstream::start().await;
     let gate = Gate::start(&upstream).await;
-    for changes in [
-        json!({ "iat": now() - 600, "exp": now() - 2 }),
-        json!({ "iat": now() + 4 }),
-        json!({ "nbf": now() + 4 }),
-    ] {
+    for changes in
+        [json!({ "iat": now() - 600, "exp": now() - 2 }), json!({ "iat": now() + 4 }), json!({ "nbf": now() + 4 })]
+    {
         assert_eq!(ask(&gate, &token_with(&changes)).await.status(), 200, "{changes}");
     }
 }
