@@ -17,6 +17,7 @@ mod exchange_setup;
 mod heads;
 mod http2;
 mod injection;
+mod injection_body;
 mod lifecycle;
 mod limits;
 mod ops;
