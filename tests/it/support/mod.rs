@@ -1,12 +1,11 @@
 //! What the integration tests share: a fake upstream, and the program itself as a child process.
 
+pub mod cases;
 pub mod demo;
+pub mod forge;
 pub mod gate;
 pub mod jwt;
 pub mod program;
-pub mod cases;
-pub mod forge;
-pub mod gate;
 pub mod raw;
 pub mod tls;
 pub mod upstream;
