@@ -9,7 +9,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use sidegate_core::entropy::{self, Entropy};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::config::{ListenSettings, Settings};
@@ -114,13 +114,23 @@ impl Sidegate {
             let _ = acceptor.await;
         }
         let threads: Vec<_> = self.workers.into_iter().map(|worker| worker.thread).collect();
-        let joined = tokio::task::spawn_blocking(move || threads.into_iter().all(|thread| thread.join().is_ok()));
-        let finished = tokio::time::timeout(self.drain_timeout, joined).await;
+        let finished = tokio::time::timeout(self.drain_timeout, join_all(threads)).await;
         for task in self.background {
             task.abort();
         }
         matches!(finished, Ok(Ok(true)))
     }
+}
+
+/// Waits for all threads, in a thread of its own: a runtime that ends waits for its blocking tasks,
+/// and would so wait for streams whose time is over.
+fn join_all(threads: Vec<std::thread::JoinHandle<()>>) -> oneshot::Receiver<bool> {
+    let (done, joined) = oneshot::channel();
+    // Without a thread to wait in, the receiver learns at once that nobody waits.
+    let _ = std::thread::Builder::new().name("join".into()).spawn(move || {
+        let _ = done.send(threads.into_iter().all(|thread| thread.join().is_ok()));
+    });
+    joined
 }
 
 async fn bind(listen: &ListenSettings) -> Result<Sockets, StartError> {

@@ -30,6 +30,7 @@ use tokio_rustls::TlsAcceptor;
 
 pub use behaviour::{Behaviour, Reply};
 pub use builder::Builder;
+pub use handles::StreamHandle;
 pub use record::{Progress, Recorded};
 use shared::{Connection, Order, Shared};
 
