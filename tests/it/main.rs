@@ -28,6 +28,7 @@ mod private;
 mod scoping;
 mod secrets;
 mod streaming;
+mod stripping;
 mod support;
 mod tls;
 mod tokens;

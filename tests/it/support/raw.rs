@@ -34,15 +34,22 @@ impl Raw {
 
     /// The next answer; its body by `Content-Length`, or until the connection ends.
     pub async fn answer(&mut self) -> RawAnswer {
+        self.answer_or_end().await.expect("an answer before the connection's end")
+    }
+
+    /// As [`Self::answer`]; `None` if the connection ends without one.
+    pub async fn answer_or_end(&mut self) -> Option<RawAnswer> {
         tokio::time::timeout(PATIENCE, self.read_answer()).await.expect("an answer in time")
     }
 
-    async fn read_answer(&mut self) -> RawAnswer {
+    async fn read_answer(&mut self) -> Option<RawAnswer> {
         let end = loop {
             if let Some(at) = self.unread.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
                 break at + 4;
             }
-            assert!(self.fill().await, "the connection ended after {:?}", String::from_utf8_lossy(&self.unread));
+            if !self.fill().await {
+                return None;
+            }
         };
         let head = text(self.unread.drain(..end).collect());
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
@@ -50,7 +57,7 @@ impl Raw {
         let length: usize = if (100..200).contains(&status) { 0 } else { length.unwrap_or(usize::MAX) };
         while self.unread.len() < length && self.fill().await {}
         let body = text(self.unread.drain(..length.min(self.unread.len())).collect());
-        RawAnswer { status, head, body }
+        Some(RawAnswer { status, head, body })
     }
 
     /// Until the peer has closed; everything that came before is handed back.
