@@ -71,8 +71,16 @@ fn secret_digests(node: &Node) -> Result<SecretDigests, Faults> {
     }
 }
 
+/// Bytes of an app's origins as its tokens carry them. With the longest end user beside them a token
+/// is still one that the gate reads (8 KiB), and fits the header sizes that servers commonly take.
+const MAX_ORIGINS: usize = 4 * 1024;
+
 fn origin_set(node: &Node) -> Result<OriginSet, Faults> {
     let entries = string_list(node)?;
+    let quotes_and_comma = 3;
+    if entries.iter().map(|entry| entry.len() + quotes_and_comma).sum::<usize>() > MAX_ORIGINS {
+        return Err("is longer than a token can carry: 4096 bytes, with 3 more for each origin".into());
+    }
     OriginSet::parse(&entries).map_err(|(index, fault)| format!("entry {}: {fault}", index + 1).into())
 }
 

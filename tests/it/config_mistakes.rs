@@ -108,6 +108,18 @@ fn bad_origins_are_refused() {
 }
 
 #[test]
+fn more_origins_than_a_token_can_carry_are_refused() {
+    let origins = |count: usize| {
+        let list = (0..count).map(|index| format!("\"https://{index:0>4}.shop.example\"")).collect::<Vec<_>>();
+        with_app(&format!("origins = [{}]", list.join(", ")))
+    };
+    let fits = 4_096 / "\"https://0000.shop.example\",".len();
+    assert_eq!(origins(fits).run().code, 0);
+    let expected = "longer than a token can carry: 4096 bytes, with 3 more for each origin";
+    assert_mistakes(origins(fits + 1), &[&format!("FILE1:12: apps[0].origins: is {expected}")]);
+}
+
+#[test]
 fn an_unknown_placeholder_is_refused() {
     for bad in ["{{user.NAME}}", "{{env}}", "{{env.A-B}}", "{{claims.email}}", "{{env.A", "{{}}"] {
         let run = with_app(&format!("inject.headers = {{ X-A = \"{bad}\" }}")).run();

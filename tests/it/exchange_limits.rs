@@ -167,3 +167,32 @@ async fn room_in_the_store_comes_back_when_tokens_have_expired() {
     };
     tokio::time::timeout(crate::support::gate::PATIENCE, room_again).await.expect("room before patience ends");
 }
+
+#[tokio::test]
+async fn the_longest_token_that_is_handed_out_is_taken() {
+    let upstream = Upstream::start().await;
+    let origins: Vec<_> = (0..146).map(|index| format!("https://{index:0>4}.shop.example")).collect();
+    let origins: Vec<_> = origins.iter().map(String::as_str).collect();
+    let app = "[apps.inject.headers]\nX-A = \"{{env.A?}}\"";
+    let gate = Gate::builder(&upstream).origins(&origins).app(app).start().await;
+    // In JSON a quotation mark is two bytes.
+    let token = gate.token(&"\"".repeat(256)).env("A", "1").mint().await;
+    assert!(token.len() > 6_000, "{}", token.len());
+    let request = gate.public(Method::GET, "/api/v1/tasks").bearer_auth(&token).header("origin", origins[145]);
+    assert_eq!(request.send().await.expect("an answer").status(), 200);
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_408() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let upstream = Upstream::start().await;
+    let gate = Gate::builder(&upstream).set("listen.body_timeout=100ms").start().await;
+    let mut socket = tokio::net::TcpStream::connect(gate.private).await.expect("connected");
+    let head = "POST /api/v1/auth/token HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
+    let begun = format!("{head}Content-Length: 100\r\n\r\n{{\"appId\":");
+    socket.write_all(begun.as_bytes()).await.expect("written");
+    let mut answer = String::new();
+    // The rest of the body will never come, so the connection cannot be used again and ends.
+    socket.read_to_string(&mut answer).await.expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("\"REQUEST_TIMEOUT\""), "{answer}");
+}
