@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use futures_util::{SinkExt as _, StreamExt as _};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::{ClientRequestBuilder, Message};
 
-use crate::support::gate::{Gate, PATIENCE, json_of};
+use crate::support::gate::{Gate, PATIENCE, SHOP, json_of};
 use crate::support::program::program;
 use crate::support::upstream::{Behaviour, StreamHandle, Upstream};
 
@@ -119,6 +121,28 @@ async fn while_draining_nothing_new_is_accepted() {
         }
     };
     within(refused).await;
+}
+
+#[tokio::test]
+async fn a_websocket_under_way_is_not_cut_by_draining() {
+    let upstream = Upstream::start().await;
+    let gate = Gate::start(&upstream).await;
+    let token = gate.token("user-1").mint().await;
+    let id = gate.create_task(&token).await;
+    let path = format!("/api/v1/tasks/{id}/stream");
+    upstream.on(&path, Behaviour::websocket());
+    let request = ClientRequestBuilder::new(format!("ws://{}{path}", gate.public).parse().expect("a URL"));
+    let request = request.with_header("authorization", format!("Bearer {token}")).with_header("origin", SHOP);
+    let socket = tokio::net::TcpStream::connect(gate.public).await.expect("connected");
+    let (mut socket, _) = tokio_tungstenite::client_async(request, socket).await.expect("a handshake");
+    gate.signal("TERM");
+    gate.wait_for_line("\"draining\"").await;
+    within(no_longer_ready(&gate)).await;
+    socket.send(Message::text("still here")).await.expect("sent");
+    assert_eq!(within(socket.next()).await.expect("an echo").expect("whole"), Message::text("still here"));
+    drop(socket);
+    gate.wait_for_line("\"stopped\"").await;
+    assert_eq!(within(gate.wait()).await.code(), Some(0));
 }
 
 #[tokio::test]
