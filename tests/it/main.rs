@@ -27,6 +27,7 @@ mod preflight;
 mod private;
 mod scoping;
 mod secrets;
+mod secrets_in_config;
 mod streaming;
 mod stripping;
 mod support;
