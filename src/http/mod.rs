@@ -5,6 +5,7 @@ mod body;
 mod connection;
 mod convert;
 mod guard;
+mod head;
 mod io;
 mod listener;
 mod ops;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, HOST};
+use http::header::ACCESS_CONTROL_ALLOW_ORIGIN;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response};
 use http_body::Body as _;
@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 use super::access::Record;
 use super::body::Body;
-use super::{Peer, convert, private};
+use super::{Peer, convert, head, private};
 use crate::admit::{admit, request_origin};
 use crate::forward::{AnswerBody, Client, Connection, Failure, Forward, Refused, forward};
 use crate::gate::Gate;
@@ -114,7 +114,7 @@ impl Public {
     }
 
     async fn respond(&self, arrival: &Arrival, parts: Parts, body: Incoming) -> Outcome {
-        if let Err(denial) = check_head(&parts) {
+        if let Err(denial) = head::check(&parts) {
             let dialect = dialect::methods(parts.uri.path()).map(|(dialect, _)| dialect);
             return Outcome::refused(dialect, &denial, self.unproven(&parts, dialect));
         }
@@ -219,19 +219,6 @@ fn is_empty(body: &AnswerBody) -> bool {
 fn end_of(left: Duration) -> Instant {
     const YEAR: Duration = Duration::from_secs(365 * 24 * 3_600);
     Instant::now() + left.min(YEAR)
-}
-
-/// hyper takes two `Host` fields, and a target whose authority is not `Host`: two servers could
-/// read such a request as meant for different hosts.
-fn check_head(parts: &Parts) -> Result<(), Denial> {
-    let mut hosts = parts.headers.get_all(HOST).iter();
-    let agrees = match (hosts.next(), hosts.next(), parts.uri.authority()) {
-        (Some(_), None, None) => true,
-        (Some(host), None, Some(authority)) => host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()),
-        (None, _, Some(_)) => true,
-        _ => false,
-    };
-    if agrees { Ok(()) } else { Err(Denial::because(Code::InvalidRequest, "The request must name one host")) }
 }
 
 /// Header names that no page is given leave to send: credentials that stop at the gate, and fields

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use crate::support::cases::cases;
 use crate::support::gate::{Gate, SHOP};
-use crate::support::raw::{Raw, RawAnswer, ask, page};
+use crate::support::raw::{Raw, ask, page};
 use crate::support::upstream::Upstream;
 
 #[derive(Deserialize)]
@@ -49,14 +49,25 @@ async fn a_head_that_can_be_misread_is_refused() {
     assert_serves(&gate, &token).await;
 }
 
-async fn assert_too_large(fields: &str) -> RawAnswer {
+#[tokio::test]
+async fn such_a_head_is_refused_in_the_vendors_shape_and_readable_for_the_page() {
+    let upstream = Upstream::start().await;
+    let gate = Gate::start(&upstream).await;
+    let token = gate.token("ada").mint().await;
+    let answer = ask(&gate, list(&gate, &token, "Host: evil.example\r\n")).await;
+    let message = "The request must name one host";
+    let expected = format!(r#"{{"success":false,"error":{{"message":"{message}","code":"INVALID_REQUEST"}}}}"#);
+    assert_eq!((answer.status, answer.body.as_str()), (400, expected.as_str()));
+    assert_eq!(answer.header("access-control-allow-origin"), Some(SHOP));
+}
+
+async fn assert_too_large(fields: &str) {
     let upstream = Upstream::start().await;
     let gate = Gate::builder(&upstream).set("listen.max_head=16KiB").start().await;
     let token = gate.token("ada").mint().await;
     let answer = ask(&gate, list(&gate, &token, fields)).await;
     assert_eq!((answer.status, upstream.count()), (431, 0));
     assert_serves(&gate, &token).await;
-    answer
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The integration tests: the running program on free ports, a file per endpoint or concern.
 #![allow(missing_docs, unreachable_pub, reason = "a test binary has no public interface")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed test says so by panicking")]
+#![allow(clippy::print_stdout, reason = "names the case at hand; shown when it fails")]
 
 mod admission;
 mod browser;
