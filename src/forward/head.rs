@@ -61,20 +61,31 @@ pub(super) fn ask_for_identity(headers: &mut HeaderMap) {
 }
 
 /// Fields of a client that never pass: credentials that are not the upstream's business, fields
-/// that we own, framing (hyper writes its own), and names with `_`, which many servers read as `-`
-/// and so as a field of ours.
+/// that we own, framing (hyper writes its own), fields from which frameworks take another method,
+/// path or client address, past our choice of routes, and names with `_`, which many servers read
+/// as `-` and so as a field of ours.
 fn is_stripped(name: &HeaderName, pass: Pass) -> bool {
     match name.as_str() {
         "authorization" => !pass.token,
         "cookie" => !pass.cookies,
-        "content-length"
+        "cf-connecting-ip"
+        | "content-length"
         | "expect"
         | "forwarded"
         | "proxy-authorization"
+        | "true-client-ip"
         | "x-api-key"
+        | "x-client-ip"
+        | "x-http-method"
+        | "x-http-method-override"
+        | "x-method-override"
         | "x-real-ip"
-        | "x-request-id" => true,
-        name => name.starts_with("x-forwarded-") || name.starts_with("x-sidegate-") || name.contains('_'),
+        | "x-request-id"
+        | "x-rewrite-url" => true,
+        name => {
+            ["x-forwarded-", "x-original-", "x-sidegate-"].iter().any(|ours| name.starts_with(ours))
+                || name.contains('_')
+        }
     }
 }
 

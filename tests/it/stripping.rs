@@ -58,6 +58,29 @@ async fn a_browsers_credentials_and_claims_do_not_reach_the_upstream() {
     assert!(!raw.contains("canary") && !raw.contains("eyJ"), "{raw}");
 }
 
+/// Frameworks that take a method or path from these would undo the gate's choice of routes.
+#[tokio::test]
+async fn fields_that_command_another_method_path_or_address_do_not_reach_the_upstream() {
+    let upstream = Upstream::start().await;
+    let gate = Gate::start(&upstream).await;
+    let token = gate.token("ada").mint().await;
+    let commands = [
+        "x-http-method",
+        "x-http-method-override",
+        "x-method-override",
+        "x-original-url",
+        "x-original-host",
+        "x-rewrite-url",
+        "x-client-ip",
+        "true-client-ip",
+        "cf-connecting-ip",
+    ];
+    let request = commands.iter().fold(list(&gate, &token), |request, name| request.header(*name, "/canary"));
+    let seen = seen(&upstream, request).await;
+    let passed: Vec<_> = commands.iter().filter(|name| seen.headers.contains_key(**name)).collect();
+    assert_eq!(passed, Vec::<&&str>::new());
+}
+
 #[tokio::test]
 async fn other_fields_pass_as_they_are() {
     let upstream = Upstream::start().await;
