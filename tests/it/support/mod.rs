@@ -9,3 +9,4 @@ pub mod program;
 pub mod raw;
 pub mod tls;
 pub mod upstream;
+pub mod wire;

@@ -28,6 +28,11 @@ impl StreamHandle {
         self.step(Step::Chunk(bytes.into()));
     }
 
+    /// A chunk, if the peer is still there; whether it is.
+    pub fn offer(&self, bytes: impl Into<Bytes>) -> bool {
+        self.0.send(Step::Chunk(bytes.into())).is_ok()
+    }
+
     /// An event named `name`.
     pub fn event(&self, name: &str, data: &serde_json::Value) {
         self.chunk(format!("event: {name}\ndata: {data}\n\n"));
