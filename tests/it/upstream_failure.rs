@@ -64,11 +64,12 @@ async fn connecting_takes_too_long() {
     let address = listener.local_addr().expect("an address").as_socket().expect("an address");
     // Nobody accepts: the queue is full with these, and the kernel drops what comes after.
     let mut waiting = Vec::new();
-    while let Ok(socket) = tokio::time::timeout(std::time::Duration::from_millis(300), TcpStream::connect(address)).await {
+    while let Ok(socket) =
+        tokio::time::timeout(std::time::Duration::from_millis(300), TcpStream::connect(address)).await
+    {
         waiting.push(socket.expect("queued"));
     }
-    let gate =
-        Gate::builder_for(&format!("http://{address}")).upstream("connect_timeout = \"300ms\"").start().await;
+    let gate = Gate::builder_for(&format!("http://{address}")).upstream("connect_timeout = \"300ms\"").start().await;
     assert_fails(&gate, TIMEOUT, "connection_timeout").await;
 }
 

@@ -5,7 +5,7 @@ use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{Method, Request, request};
 use http_body_util::{BodyExt as _, Empty, combinators::BoxBody};
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _};
 use tokio::{
@@ -84,7 +84,7 @@ pub fn no_body() -> Body {
     Empty::new().map_err(|never| match never {}).boxed()
 }
 
-/// A page's request, for HTTP/2 or HTTP/1.1 by hyper.
+/// A page's request for HTTP/2.
 pub fn request(method: Method, scheme: &str, path: &str, token: &str) -> request::Builder {
     let builder = Request::builder().method(method).uri(format!("{scheme}://gate{path}"));
     builder.header("origin", SHOP).header("authorization", format!("Bearer {token}"))
@@ -97,16 +97,6 @@ where
 {
     let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(io));
     let (sender, connection) = within(handshake).await.expect("HTTP/2");
-    tokio::spawn(connection);
-    sender
-}
-
-/// HTTP/1.1 on a connection.
-pub async fn http1<I>(io: I) -> http1::SendRequest<Body>
-where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let (sender, connection) = within(http1::handshake(TokioIo::new(io))).await.expect("HTTP/1.1");
     tokio::spawn(connection);
     sender
 }
