@@ -148,7 +148,8 @@ fn spare(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
     Some(copy)
 }
 
-/// Waits for `work` until `deadline` after the upstream last took a piece of the body.
+/// Waits for `work` until `deadline` after the upstream last took a piece of the body, and for as
+/// long as the client pauses within it.
 async fn within<T>(deadline: Duration, progress: Option<&Progress>, work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
     let mut until = Instant::now() + deadline;
@@ -156,8 +157,8 @@ async fn within<T>(deadline: Duration, progress: Option<&Progress>, work: impl F
         if let Ok(done) = tokio::time::timeout_at(until, work.as_mut()).await {
             return Some(done);
         }
-        let moved = progress.and_then(Progress::last_moved).map(|moved| moved + deadline);
-        until = moved.filter(|later| *later > until)?;
+        let due = progress.and_then(Progress::upstream_idle_since).map(|since| since + deadline);
+        until = due.filter(|later| *later > until)?;
     }
 }
 

@@ -45,6 +45,8 @@ pub(super) struct Progress {
     fault: Cell<Option<UploadFault>>,
     /// When the upstream last took a piece; `None` before the first.
     moved: Cell<Option<Instant>>,
+    /// Whether the upstream waits for the client's next piece, not the other way round.
+    client_pauses: Cell<bool>,
 }
 
 impl Progress {
@@ -52,8 +54,10 @@ impl Progress {
         self.fault.get()
     }
 
-    pub(super) fn last_moved(&self) -> Option<Instant> {
-        self.moved.get()
+    /// Since when the upstream has been expected to do something: take a piece, or answer. It is
+    /// not to blame while the client pauses; the client's own deadline is [`Upload`]'s affair.
+    pub(super) fn upstream_idle_since(&self) -> Option<Instant> {
+        if self.client_pauses.get() { Some(Instant::now()) } else { self.moved.get() }
     }
 }
 
@@ -79,10 +83,14 @@ impl Upload {
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadFault>>> {
-        match Pin::new(&mut self.incoming).poll_frame(cx) {
+        let polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        self.progress.client_pauses.set(polled.is_pending());
+        if polled.is_ready() {
+            self.progress.moved.set(Some(Instant::now()));
+        }
+        match polled {
             Poll::Ready(Some(Ok(frame))) => {
                 self.timer = None;
-                self.progress.moved.set(Some(Instant::now()));
                 // Trailers of a request are not ours to check, so they do not pass.
                 let Ok(data) = frame.into_data() else { return Poll::Ready(None) };
                 match self.left.checked_sub(data.len() as u64) {
