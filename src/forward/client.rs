@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::header::HOST;
 use http::{HeaderMap, Method, Uri};
 use hyper::client::conn::http2;
 use hyper::{Request, Response};
@@ -29,6 +30,12 @@ pub struct Client {
     pub(super) pool: Pool,
 }
 
+/// A connection that a request can be sent on.
+enum Connection {
+    Http1(Box<Http1>),
+    Http2(http2::SendRequest<RequestBody>),
+}
+
 /// An answer, and how often its request had to be repeated (0 or 1).
 pub(super) struct Answered {
     pub(super) response: Response<UpstreamBody>,
@@ -43,40 +50,61 @@ impl Client {
         }
     }
 
-    /// Sends a request. A request that found its pooled connection closed is repeated once on a
-    /// new one if nothing of it was sent, or if it is a GET without a body (RFC 9110 section
-    /// 9.2.2): nothing else is.
+    /// Sends a request. A request whose used connection broke is repeated once on a new one if
+    /// nothing of it was sent, or if it is a GET without a body (RFC 9110 section 9.2.2): nothing
+    /// else is.
     pub(super) async fn send(
         self: &Rc<Self>,
         upstream: &Arc<Upstream>,
         mut request: Request<RequestBody>,
         progress: Option<&Progress>,
     ) -> Result<Answered, Failure> {
-        if let Some(sender) = self.pool.http2(upstream) {
-            return send_http2(sender, upstream, request, progress).await.map(once);
-        }
         let mut repeated = false;
-        if let Some(connection) = self.pool.take(upstream) {
+        if let Some(used) = self.used(upstream) {
             let spare = spare(&request);
-            match self.send_http1(connection, upstream, request, progress).await {
-                Ok(response) => return Ok(once(response)),
-                Err((failure, unsent)) => request = unsent.or(spare).ok_or(failure)?,
+            match self.send_on(used, upstream, request, progress).await {
+                Ok(response) => return Ok(Answered { response, repeated }),
+                Err((failure, unsent)) => {
+                    let spare = spare.filter(|_| failure == Failure::Terminated);
+                    request = unsent.or(spare).ok_or(failure)?;
+                }
             }
             repeated = true;
         }
-        let Connected { io, http2 } = connect(upstream, false).await?;
-        let response = if http2 {
-            let sender = self.open_http2(upstream, io).await?;
-            send_http2(sender, upstream, request, progress).await?
-        } else {
-            let connection = Http1::handshake(io, MAX_ANSWER_HEAD).await.map_err(|fault| Failure::from(&fault))?;
-            self.send_http1(connection, upstream, request, progress).await.map_err(|(failure, _)| failure)?
-        };
+        let fresh = self.fresh(upstream).await?;
+        let response = self.send_on(fresh, upstream, request, progress).await.map_err(|(failure, _)| failure)?;
         Ok(Answered { response, repeated })
     }
 
-    /// The second part of an error is the request, if it may be sent again: none of it was sent,
-    /// on a connection that had idled.
+    /// A connection that has been used before.
+    fn used(&self, upstream: &Upstream) -> Option<Connection> {
+        let shared = self.pool.http2(upstream).map(Connection::Http2);
+        shared.or_else(|| self.pool.take(upstream).map(Connection::Http1))
+    }
+
+    async fn fresh(&self, upstream: &Upstream) -> Result<Connection, Failure> {
+        let Connected { io, http2 } = connect(upstream, false).await?;
+        if http2 {
+            return self.open_http2(upstream, io).await.map(Connection::Http2);
+        }
+        let connection = Http1::handshake(io, MAX_ANSWER_HEAD).await;
+        connection.map(Connection::Http1).map_err(|fault| Failure::from(&fault))
+    }
+
+    async fn send_on(
+        self: &Rc<Self>,
+        connection: Connection,
+        upstream: &Arc<Upstream>,
+        request: Request<RequestBody>,
+        progress: Option<&Progress>,
+    ) -> Result<Response<UpstreamBody>, (Failure, Option<Request<RequestBody>>)> {
+        match connection {
+            Connection::Http1(connection) => self.send_http1(connection, upstream, request, progress).await,
+            Connection::Http2(sender) => send_http2(sender, upstream, request, progress).await,
+        }
+    }
+
+    /// The second part of an error is the request, if none of it was sent.
     async fn send_http1(
         self: &Rc<Self>,
         mut connection: Box<Http1>,
@@ -116,20 +144,31 @@ async fn send_http2(
     upstream: &Upstream,
     mut request: Request<RequestBody>,
     progress: Option<&Progress>,
-) -> Result<Response<UpstreamBody>, Failure> {
-    let scheme = if upstream.tls.is_some() { "https" } else { "http" };
-    let target = request.uri().path_and_query().cloned();
-    let uri = Uri::builder().scheme(scheme).authority(upstream.authority.clone());
-    *request.uri_mut() = uri.path_and_query(target.ok_or(Failure::Protocol)?).build().map_err(|_| Failure::Protocol)?;
-    request.headers_mut().remove(http::header::HOST);
+) -> Result<Response<UpstreamBody>, (Failure, Option<Request<RequestBody>>)> {
+    let target = request.uri().clone();
+    *request.uri_mut() = absolute(&target, upstream).ok_or((Failure::Protocol, None))?;
+    let host = request.headers_mut().remove(HOST);
     let deadline = upstream.settings.first_byte_timeout;
     let sent = within(deadline, progress, sender.try_send_request(request)).await;
-    let response = sent.ok_or(Failure::ResponseTimeout)?.map_err(|unsent| fault(unsent).0)?;
-    Ok(response.map(UpstreamBody::http2))
+    match sent.ok_or((Failure::ResponseTimeout, None))? {
+        Ok(response) => Ok(response.map(UpstreamBody::http2)),
+        Err(fault) => {
+            let (failure, mut unsent) = self::fault(fault);
+            // The next connection may speak HTTP/1.1.
+            if let (Some(request), Some(host)) = (&mut unsent, host) {
+                *request.uri_mut() = target;
+                request.headers_mut().insert(HOST, host);
+            }
+            Err((failure, unsent))
+        }
+    }
 }
 
-fn once(response: Response<UpstreamBody>) -> Answered {
-    Answered { response, repeated: false }
+/// The target as HTTP/2 says it: with scheme and authority.
+fn absolute(target: &Uri, upstream: &Upstream) -> Option<Uri> {
+    let scheme = if upstream.tls.is_some() { "https" } else { "http" };
+    let uri = Uri::builder().scheme(scheme).authority(upstream.authority.clone());
+    uri.path_and_query(target.path_and_query()?.clone()).build().ok()
 }
 
 fn fault(mut unsent: Unsent) -> (Failure, Option<Request<RequestBody>>) {
@@ -137,7 +176,7 @@ fn fault(mut unsent: Unsent) -> (Failure, Option<Request<RequestBody>>) {
     (Failure::from(unsent.error()), request)
 }
 
-/// A copy of a request that may be sent twice whatever became of the first.
+/// A copy of a request that may be sent twice even if the upstream has seen the first.
 fn spare(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
     if request.method() != Method::GET || !matches!(request.body(), RequestBody::Empty) {
         return None;
