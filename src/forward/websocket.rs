@@ -1,15 +1,18 @@
 //! WebSockets (RFC 6455): the handshake passes like any request, then bytes are copied both ways
 //! until one side or the token ends.
 
+use std::io;
+use std::pin::pin;
 use std::time::Duration;
 
 use http::header::{CONNECTION, SEC_WEBSOCKET_KEY, UPGRADE};
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode, Version};
 use hyper::client::conn::http1;
-use hyper::upgrade::OnUpgrade;
+use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use sidegate_core::denial::Code;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::Instant;
 
 use super::connect::connect;
@@ -67,9 +70,27 @@ async fn carry(browser: OnUpgrade, upstream: OnUpgrade, ends_at: Instant, held: 
     const HANDSHAKE: Duration = Duration::from_secs(10);
     let both = async { tokio::try_join!(browser, upstream) };
     if let Ok(Ok((browser, upstream))) = tokio::time::timeout(HANDSHAKE, both).await {
-        let (mut browser, mut upstream) = (TokioIo::new(browser), TokioIo::new(upstream));
-        // Either end of the copy, or the token's, closes both sockets.
-        let _ = tokio::time::timeout_at(ends_at, tokio::io::copy_bidirectional(&mut browser, &mut upstream)).await;
+        // However the copy ends, both sockets close.
+        let _ = tokio::time::timeout_at(ends_at, copy(TokioIo::new(browser), TokioIo::new(upstream))).await;
     }
     drop(held);
+}
+
+/// Copies both ways until one side closes; what the other then still says passes, for a while.
+/// (A WebSocket has no use for a half-closed connection, RFC 6455 section 7.1.1.)
+async fn copy(browser: TokioIo<Upgraded>, upstream: TokioIo<Upgraded>) -> io::Result<()> {
+    const LAST_WORDS: Duration = Duration::from_secs(2);
+    let (browser_reads, browser_writes) = tokio::io::split(browser);
+    let (upstream_reads, upstream_writes) = tokio::io::split(upstream);
+    let mut up = pin!(copy_one_way(browser_reads, upstream_writes));
+    let mut down = pin!(copy_one_way(upstream_reads, browser_writes));
+    tokio::select! {
+        done = &mut up => { done?; tokio::time::timeout(LAST_WORDS, down).await? }
+        done = &mut down => { done?; tokio::time::timeout(LAST_WORDS, up).await? }
+    }
+}
+
+async fn copy_one_way(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) -> io::Result<()> {
+    tokio::io::copy(&mut from, &mut to).await?;
+    to.shutdown().await
 }
