@@ -3,22 +3,25 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
-use hyper::service::Service;
+use hyper::service::{Service, service_fn};
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
 use super::io::Patient;
+use super::streams::{State, Streams, Watched};
 use crate::forward::LocalExecutor;
 
 /// An HTTP/2 connection is closed gracefully after this time, so that no worker keeps its
@@ -51,11 +54,11 @@ pub async fn serve<S, B>(
 ) where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + 'static,
     S::Future: 'static,
-    B: http_body::Body<Data = Bytes> + 'static,
+    B: http_body::Body<Data = Bytes> + Unpin + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let Some(tls) = tls else {
-        let http2 = limits.h2c && begins_with_http2(&tcp, limits.head_timeout).await;
+        let Some(http2) = speaks_http2(&tcp, limits).await else { return };
         let io = Patient::new(tcp, limits.write_timeout);
         return serve_http(io, http2, limits, service, draining).await;
     };
@@ -76,21 +79,56 @@ async fn serve_http<I, S, B>(
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + 'static,
     S::Future: 'static,
-    B: http_body::Body<Data = Bytes> + 'static,
+    B: http_body::Body<Data = Bytes> + Unpin + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    // How a connection ends is the client's affair; each of its requests has been recorded.
     if http2 {
-        let mut connection = pin!(http2_builder(limits).serve_connection(TokioIo::new(io), service));
-        if until(connection.as_mut(), &mut draining, HTTP2_MAX_AGE).await.is_none() {
-            connection.as_mut().graceful_shutdown();
-            let _ = connection.await;
+        return serve_http2(io, limits, service, draining).await;
+    }
+    // How a connection ends is the client's affair; each of its requests has been recorded.
+    let mut connection = pin!(http1_builder(limits).serve_connection(TokioIo::new(io), service).with_upgrades());
+    if until(connection.as_mut(), &mut draining, Duration::MAX).await.is_none() {
+        connection.as_mut().graceful_shutdown();
+        let _ = connection.await;
+    }
+}
+
+/// HTTP/2 has no deadlines of its own but for pings, which a client may answer for ever.
+async fn serve_http2<I, S, B>(io: I, limits: &ConnectionLimits, service: S, mut draining: watch::Receiver<bool>)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + 'static,
+    S::Future: 'static,
+    B: http_body::Body<Data = Bytes> + Unpin + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let streams = Streams::new();
+    let opened = Rc::clone(&streams);
+    let service = service_fn(move |request| {
+        let (stream, answer) = (opened.open(), service.call(request));
+        async move { Ok::<_, Infallible>(answer.await?.map(|body| Watched { body, stream })) }
+    });
+    let mut connection = pin!(http2_builder(limits).serve_connection(TokioIo::new(io), service));
+    let started = Instant::now();
+    let mut leaving = false;
+    loop {
+        let tick = limits.head_timeout.min(limits.write_timeout);
+        let done = match leaving {
+            false => until(connection.as_mut(), &mut draining, tick).await.is_some(),
+            true => tokio::time::timeout(tick, connection.as_mut()).await.is_ok(),
+        };
+        if done {
+            return;
         }
-    } else {
-        let mut connection = pin!(http1_builder(limits).serve_connection(TokioIo::new(io), service).with_upgrades());
-        if until(connection.as_mut(), &mut draining, Duration::MAX).await.is_none() {
-            connection.as_mut().graceful_shutdown();
-            let _ = connection.await;
+        match streams.state(limits.head_timeout, limits.write_timeout) {
+            State::Stalled => return,
+            // It was told to leave and nothing holds it.
+            State::Idle if leaving => return,
+            State::Busy if !*draining.borrow() && started.elapsed() < HTTP2_MAX_AGE => {}
+            State::Busy | State::Idle => {
+                connection.as_mut().graceful_shutdown();
+                leaving = true;
+            }
         }
     }
 }
@@ -134,9 +172,14 @@ fn http2_builder(limits: &ConnectionLimits) -> http2::Builder<LocalExecutor> {
     builder
 }
 
+/// Whether a client without TLS speaks HTTP/2, which only some may; `None` if it says nothing.
+async fn speaks_http2(tcp: &TcpStream, limits: &ConnectionLimits) -> Option<bool> {
+    if limits.h2c { begins_with_http2(tcp, limits.head_timeout).await } else { Some(false) }
+}
+
 /// Whether the client's first bytes are HTTP/2's preface (RFC 9113 section 3.4). Waits for four of
 /// them, which tell it from any HTTP/1.1 method, but not for ever.
-async fn begins_with_http2(tcp: &TcpStream, patience: Duration) -> bool {
+async fn begins_with_http2(tcp: &TcpStream, patience: Duration) -> Option<bool> {
     let first_bytes = async {
         let mut bytes = [0; 4];
         loop {
@@ -149,5 +192,5 @@ async fn begins_with_http2(tcp: &TcpStream, patience: Duration) -> bool {
             }
         }
     };
-    tokio::time::timeout(patience, first_bytes).await.unwrap_or(false)
+    tokio::time::timeout(patience, first_bytes).await.ok()
 }

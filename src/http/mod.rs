@@ -12,6 +12,7 @@ mod ops;
 mod peer;
 mod private;
 mod public;
+mod streams;
 mod tls;
 
 pub use connection::{ConnectionLimits, serve};
