@@ -1,6 +1,8 @@
 //! What a slow or silent client may hold, and for how long.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use http::Method;
 use socket2::SockRef;

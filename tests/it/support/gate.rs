@@ -256,11 +256,6 @@ impl Gate {
         tokio::task::spawn_blocking(move || output.wait_for(&text)).await.expect("joined")
     }
 
-    /// The program's process id.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Sends a signal by its name, such as `TERM`.
     pub fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status();
