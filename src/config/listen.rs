@@ -29,13 +29,13 @@ pub struct ListenSettings {
     pub trusted_proxies: Vec<IpNet>,
     /// Worker threads; 0 is one for each core.
     pub workers: usize,
-    /// Open connections at once.
+    /// Open connections at once, on each of the two listeners.
     pub max_connections: usize,
     /// Bytes of a request's head.
     pub max_head: usize,
     /// For a request's head, and for an idle connection.
     pub head_timeout: Duration,
-    /// Between two pieces of a request's body.
+    /// Between two pieces of a request's body; for all of one that is read before it goes on.
     pub body_timeout: Duration,
     /// For a client to take what is sent.
     pub write_timeout: Duration,
