@@ -12,6 +12,7 @@ mod cors;
 mod crosscheck;
 mod deadlines;
 mod demo;
+mod docs;
 mod exchange;
 mod exchange_limits;
 mod exchange_setup;
