@@ -63,8 +63,19 @@ impl Injection {
                 Err(fault) => keep("body", pointer, fault),
             }
         }
+        for pointer in injection.covered_fields() {
+            keep(format!("body.\"{pointer}\""), "lies within another field that is injected".into());
+        }
         injection.needs_context = injection.any(Template::needs_context);
         if faults.is_empty() { Ok(injection) } else { Err(faults) }
+    }
+
+    /// Pointers to fields inside another field of ours, which would be lost with its old value.
+    fn covered_fields(&self) -> Vec<String> {
+        let covers =
+            |inner: &[String]| self.body.iter().any(|(outer, _)| outer.len() < inner.len() && inner.starts_with(outer));
+        let covered = self.body.iter().filter(|(path, _)| covers(path));
+        covered.map(|(path, _)| written_pointer(path)).collect()
     }
 
     fn any(&self, test: fn(&Template) -> bool) -> bool {
@@ -185,6 +196,11 @@ fn parse_pointer(pointer: &str) -> Option<Vec<String>> {
             (!bare.contains('~')).then(|| name.replace("~1", "/").replace("~0", "~"))
         })
         .collect()
+}
+
+/// The JSON pointer that [`parse_pointer`] read.
+fn written_pointer(path: &[String]) -> String {
+    path.iter().map(|name| format!("/{}", name.replace('~', "~0").replace('/', "~1"))).collect()
 }
 
 fn encoded(name: &str) -> String {
