@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use http::Method;
 use socket2::SockRef;
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::Instant;
 
 use crate::support::gate::Gate;
 use crate::support::upstream::{Behaviour, Upstream};

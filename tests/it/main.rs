@@ -38,4 +38,5 @@ mod tokens;
 mod upload;
 mod upstream;
 mod upstream_failure;
+mod upstream_http2;
 mod websocket;

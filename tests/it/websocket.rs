@@ -1,10 +1,9 @@
 //! WebSockets pass `GET /api/v1/tasks/{id}/stream`: the handshake like any request, then bytes.
 
-use std::time::Instant;
-
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::Method;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::handshake::client::Response;
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -151,7 +150,7 @@ async fn a_tunnel_ends_with_its_token() {
     let (gate, mut browser, mut upstream) = raw_tunnel("2s").await;
     browser.closed().await;
     upstream.closed().await;
-    assert!((900..5_000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
+    assert!((900..10_000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
     metric_becomes(&gate, "sidegate_forwards", 0.0).await;
 }
 
