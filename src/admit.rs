@@ -12,7 +12,7 @@ use sidegate_core::app::Scoping;
 use sidegate_core::context::{SessionContext, seal};
 use sidegate_core::cors::Cors;
 use sidegate_core::denial::{Code, Denial};
-use sidegate_core::dialect::{Call, sigmic};
+use sidegate_core::dialect::{Call, Dialect, sigmic};
 use sidegate_core::origin::RequestOrigin;
 use sidegate_core::policy::{self, Permit, Provenance};
 use sidegate_core::token::{Claims, UnverifiedToken};
@@ -65,7 +65,7 @@ pub async fn admit(gate: &Gate, call: Call, headers: &HeaderMap, client: IpAddr)
     let registry = gate.registry.load();
     let origin = request_origin(headers);
     let dialect = call.operation.dialect();
-    let (registered, claims) = match verify(&registry, headers) {
+    let (registered, claims) = match verify(&registry, dialect, headers) {
         Ok(proven) => proven,
         Err(denial) => return (Cors::decide(origin, |origin| registry.any_allows(Some(dialect), origin)), Err(denial)),
     };
@@ -73,18 +73,20 @@ pub async fn admit(gate: &Gate, call: Call, headers: &HeaderMap, client: IpAddr)
     let cors = Cors::decide(origin, |origin| list.is_empty() || list.contains(origin));
     let from = Provenance { origin, same_origin: is_same_origin(headers) };
     let permit = policy::admit(&registered.app, claims, from, gate.own_origin(), gate.now());
-    let admission = match permit {
-        Ok(permit) => check(gate, permit, registered, call, client).await,
-        Err(denial) => Err(denial),
-    };
-    (cors, admission)
+    match permit {
+        Ok(permit) => (cors, check(gate, permit, registered, call, client).await),
+        // A refused origin gets no allow field, whichever of the two lists refused it.
+        Err(denial) if denial.code == Code::OriginNotAllowed => (Cors::Silent, Err(denial)),
+        Err(denial) => (cors, Err(denial)),
+    }
 }
 
 /// The app and claims of a request's token. The unverified claims choose the app, and with it the
 /// keys; after that they are verified or nothing.
-fn verify(registry: &Registry, headers: &HeaderMap) -> Result<(Arc<Registered>, Claims), Denial> {
+fn verify(registry: &Registry, dialect: Dialect, headers: &HeaderMap) -> Result<(Arc<Registered>, Claims), Denial> {
     let token = UnverifiedToken::<sigmic::WireClaims>::parse(sigmic::bearer(headers)?)?;
-    let registered = registry.app(&token.unverified_claims.app_id).ok_or(Code::InvalidToken)?;
+    let registered = registry.app(&token.unverified_claims.app_id);
+    let registered = registered.filter(|registered| registered.app.dialect == dialect).ok_or(Code::InvalidToken)?;
     let keys = &registered.app.token.as_ref().ok_or(Code::InvalidToken)?.keys;
     let claims = Claims::try_from(token.verify(keys)?)?;
     Ok((Arc::clone(registered), claims))

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
-use http::{HeaderValue, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -252,7 +252,7 @@ impl Forward<'_> {
             }
             AnswerUse::RecordOwner => AnswerBody::Full(self.record_owner(body).await?),
             AnswerUse::FilterList => {
-                head.headers.remove(CONTENT_LENGTH);
+                keep_only_media_type(&mut head.headers);
                 AnswerBody::Full(self.filter_list(body).await?)
             }
         };
@@ -276,6 +276,17 @@ impl Forward<'_> {
     async fn collect(&self, body: UpstreamBody) -> Result<Bytes, Failure> {
         body.collect(self.limits.read_answer, self.upstream().settings.idle_timeout).await
     }
+}
+
+/// The fields of a list that we cut down describe the whole of it: its length, a validator, links
+/// to other pages, totals of all users.
+fn keep_only_media_type(headers: &mut HeaderMap) {
+    let media_type = headers.remove(CONTENT_TYPE);
+    headers.clear();
+    if let Some(media_type) = media_type {
+        headers.insert(CONTENT_TYPE, media_type);
+    }
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -27,9 +27,10 @@ fn answering(fields: &[(&'static str, &str)]) -> Behaviour {
 }
 
 async fn answered(upstream: &Upstream, gate: &Gate, fields: &[(&'static str, &str)]) -> Response {
-    upstream.once(TASKS, answering(fields));
     let token = gate.token("ada").mint().await;
-    list(gate, &token).send().await.expect("an answer")
+    let path = format!("{TASKS}/{}", gate.create_task(&token).await);
+    upstream.once(&path, answering(fields));
+    gate.chat(Method::GET, &path, &token).send().await.expect("an answer")
 }
 
 #[tokio::test]

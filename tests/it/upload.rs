@@ -153,7 +153,7 @@ async fn a_chunked_body_over_the_limit_is_refused_and_broken_off() {
 async fn a_body_that_stalls_is_refused_and_broken_off() {
     let upstream = Upstream::start().await;
     let gate = Gate::builder(&upstream).set("listen.body_timeout=300ms").start().await;
-    let mut wire = begun(&gate, &format!("{FORM}Content-Length: 100\r\n")).await;
+    let mut wire = begun(&gate, &format!("{FORM}Content-Length: 100000\r\n")).await;
     wire.send("--xyz").await;
     let head = wire.head().await;
     assert!(head.starts_with("HTTP/1.1 408"), "{head}");
@@ -162,14 +162,25 @@ async fn a_body_that_stalls_is_refused_and_broken_off() {
 }
 
 #[tokio::test]
+async fn a_short_body_is_whole_before_the_upstream_sees_it() {
+    let upstream = Upstream::start().await;
+    let gate = Gate::builder(&upstream).set("listen.body_timeout=300ms").start().await;
+    let mut wire = begun(&gate, &format!("{JSON}Content-Length: 100\r\n")).await;
+    wire.send("{\"message\":").await;
+    let head = wire.head().await;
+    assert!(head.starts_with("HTTP/1.1 408"), "{head}");
+    assert_eq!(upstream.progress().connections, 0);
+}
+
+#[tokio::test]
 async fn a_client_that_pauses_does_not_use_up_the_upstreams_deadline() {
     let upstream = Upstream::start().await;
     let gate = Gate::builder(&upstream).upstream("first_byte_timeout = \"200ms\"").start().await;
-    let mut wire = begun(&gate, &format!("{FORM}Content-Length: 8\r\n")).await;
-    wire.send("--xy").await;
+    let mut wire = begun(&gate, &format!("{FORM}Transfer-Encoding: chunked\r\n")).await;
+    wire.send("4\r\n--xy\r\n").await;
     within(upstream.wait_until(|seen| seen.body_bytes == 4)).await;
     tokio::time::sleep(Duration::from_millis(600)).await;
-    wire.send("z--\n").await;
+    wire.send("3\r\nz--\r\n0\r\n\r\n").await;
     let head = wire.head().await;
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
 }
@@ -192,7 +203,9 @@ async fn an_upstream_that_reads_nothing_is_given_up() {
 async fn a_client_that_leaves_breaks_the_upload_off() {
     let upstream = Upstream::start().await;
     let gate = Gate::start(&upstream).await;
-    for (fields, body) in [("Content-Length: 100\r\n", "--xyz"), ("Transfer-Encoding: chunked\r\n", "5\r\n--xyz\r\n")] {
+    for (fields, body) in
+        [("Content-Length: 100000\r\n", "--xyz"), ("Transfer-Encoding: chunked\r\n", "5\r\n--xyz\r\n")]
+    {
         let mut wire = begun(&gate, &format!("{FORM}{fields}")).await;
         wire.send(body).await;
         within(upstream.wait_until(|seen| seen.body_bytes % 10 == 5)).await;

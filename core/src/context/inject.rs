@@ -64,7 +64,7 @@ impl Injection {
             }
         }
         for pointer in injection.covered_fields() {
-            keep(format!("body.\"{pointer}\""), "lies within another field that is injected".into());
+            keep("body", &pointer, "lies within another field that is injected".into());
         }
         injection.needs_context = injection.any(Template::needs_context);
         if faults.is_empty() { Ok(injection) } else { Err(faults) }

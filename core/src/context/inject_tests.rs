@@ -135,10 +135,12 @@ proptest! {
 fn a_field_within_another_field_is_refused() {
     let pointers = |all: &[&str]| {
         let body = all.iter().map(|pointer| ((*pointer).to_owned(), json!(1))).collect();
-        compile(&InjectionSource { body, ..InjectionSource::default() }).map_err(|faults| faults[0].0.clone()).err()
+        compile(&InjectionSource { body, ..InjectionSource::default() })
+            .map_err(|faults| (faults[0].0, faults[0].1.clone()))
+            .err()
     };
-    assert_eq!(pointers(&["/a", "/a/b"]), Some("body.\"/a/b\"".into()));
-    assert_eq!(pointers(&["/a/b/c", "/a/b"]), Some("body.\"/a/b/c\"".into()));
-    assert_eq!(pointers(&["/a~1b", "/a~1b/c~0"]), Some("body.\"/a~1b/c~0\"".into()));
+    assert_eq!(pointers(&["/a", "/a/b"]), Some(("body", "/a/b".to_owned())));
+    assert_eq!(pointers(&["/a/b/c", "/a/b"]), Some(("body", "/a/b/c".to_owned())));
+    assert_eq!(pointers(&["/a~1b", "/a~1b/c~0"]), Some(("body", "/a~1b/c~0".to_owned())));
     assert_eq!(pointers(&["/a/b", "/a/c", "/ab"]), None);
 }
