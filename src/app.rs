@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::config::{ListenSettings, Settings};
 use crate::gate::Gate;
-use crate::http::{Acceptor, Readiness, ops_router, server_config};
+use crate::http::{Acceptor, Readiness, ops_router, serve_ops, server_config};
 use crate::metrics::Listener;
 use crate::registry::Registry;
 use crate::store::Memory;
@@ -168,11 +168,7 @@ impl Sockets {
         let public = acceptor(self.public, Listener::Public).run(drained.clone());
         let private = acceptor(self.private, Listener::Private).run(drained.clone());
         let router = ops_router(Arc::clone(readiness));
-        let ops = async move {
-            if let Err(fault) = axum::serve(self.ops, router).await {
-                tracing::error!(error = %fault, "the ops listener ended");
-            }
-        };
+        let ops = serve_ops(self.ops, router, listen.head_timeout);
         (vec![tokio::spawn(public), tokio::spawn(private)], tokio::spawn(ops))
     }
 }

@@ -30,6 +30,17 @@ pub enum Listener {
     Private,
 }
 
+impl Listener {
+    /// Its label.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Private => "private",
+        }
+    }
+}
+
 /// One worker's metrics.
 #[derive(Debug)]
 pub struct Metrics {
@@ -51,6 +62,23 @@ pub struct Metrics {
     pub client_aborts: IntCounter,
 }
 
+/// A metric's name and help.
+type Named = (&'static str, &'static str);
+
+const REQUESTS: Named = ("sidegate_requests_total", "Chat requests, by route and status class.");
+const HEAD_SECONDS: Named = ("sidegate_head_seconds", "Seconds from a request's head to its answer's head, by route.");
+const DENIALS: Named = ("sidegate_denials_total", "Requests that the gate refused, by code.");
+const FAILURES: Named = (
+    "sidegate_upstream_failures_total",
+    "Failed exchanges with an upstream, by the error type of Proxy-Status (RFC 9209).",
+);
+const CONNECTIONS: Named = ("sidegate_connections", "Open client connections, by listener.");
+const FORWARDS: Named = ("sidegate_forwards", "Requests under way to an upstream, streams included.");
+const EXCHANGES: Named = ("sidegate_exchanges_total", "Tokens handed out.");
+const REPEATS: Named = ("sidegate_upstream_repeats_total", "Requests repeated on another upstream connection.");
+const SENT_BYTES: Named = ("sidegate_sent_bytes_total", "Bytes of answer bodies sent on the public listener.");
+const CLIENT_ABORTS: Named = ("sidegate_client_aborts_total", "Requests whose client left before the answer's end.");
+
 impl Metrics {
     /// Registers the table.
     ///
@@ -58,63 +86,30 @@ impl Metrics {
     /// If two metrics have one name: a fault of the table.
     pub fn new() -> prometheus::Result<Self> {
         let registry = Registry::new();
-        let requests = counters(
-            &registry,
-            "sidegate_requests_total",
-            "Chat requests, by route and status class.",
-            &["route", "method", "status"],
-        )?;
-        let heads = HistogramVec::new(
-            HistogramOpts::new(
-                "sidegate_head_seconds",
-                "Seconds from a request's head to its answer's head, by route.",
-            )
-            .buckets(BUCKETS.to_vec()),
-            &["route", "method"],
-        )?;
-        registry.register(Box::new(heads.clone()))?;
-        let denials =
-            counters(&registry, "sidegate_denials_total", "Requests that the gate refused, by code.", &["code"])?;
-        let failures = counters(
-            &registry,
-            "sidegate_upstream_failures_total",
-            "Failed exchanges with an upstream, by the error type of Proxy-Status (RFC 9209).",
-            &["error"],
-        )?;
-        let connections = IntGaugeVec::new(
-            Opts::new("sidegate_connections", "Open client connections, by listener."),
-            &["listener"],
-        )?;
-        registry.register(Box::new(connections.clone()))?;
+        let requests = counters(&registry, REQUESTS, &["route", "method", "status"])?;
+        let options = HistogramOpts::new(HEAD_SECONDS.0, HEAD_SECONDS.1).buckets(BUCKETS.to_vec());
+        let heads = register(&registry, HistogramVec::new(options, &["route", "method"])?)?;
+        let denials = counters(&registry, DENIALS, &["code"])?;
+        let failures = counters(&registry, FAILURES, &["error"])?;
+        let connections = IntGaugeVec::new(Opts::new(CONNECTIONS.0, CONNECTIONS.1), &["listener"])?;
+        let connections = register(&registry, connections)?;
+        let route = |operation: Operation| [operation.template(), method(operation)];
+        let classes = |operation| {
+            let [template, method] = route(operation);
+            CLASSES.map(|class| requests.with_label_values(&[template, method, class]))
+        };
+        let listeners = [Listener::Public, Listener::Private];
         Ok(Self {
-            requests: Operation::all()
-                .map(|operation| {
-                    CLASSES.map(|class| requests.with_label_values(&[operation.template(), method(operation), class]))
-                })
-                .collect(),
-            head_seconds: Operation::all()
-                .map(|operation| heads.with_label_values(&[operation.template(), method(operation)]))
-                .collect(),
+            requests: Operation::all().map(classes).collect(),
+            head_seconds: Operation::all().map(|operation| heads.with_label_values(&route(operation))).collect(),
             denials: Code::ALL.iter().map(|code| denials.with_label_values(&[code.name()])).collect(),
             failures: Failure::ALL.iter().map(|failure| failures.with_label_values(&[failure.error_type()])).collect(),
-            connections: ["public", "private"].map(|listener| connections.with_label_values(&[listener])),
-            forwards: gauge(&registry, "sidegate_forwards", "Requests under way to an upstream, streams included.")?,
-            exchanges: counter(&registry, "sidegate_exchanges_total", "Tokens handed out.")?,
-            repeats: counter(
-                &registry,
-                "sidegate_upstream_repeats_total",
-                "Requests repeated on another upstream connection.",
-            )?,
-            sent_bytes: counter(
-                &registry,
-                "sidegate_sent_bytes_total",
-                "Bytes of answer bodies sent on the public listener.",
-            )?,
-            client_aborts: counter(
-                &registry,
-                "sidegate_client_aborts_total",
-                "Requests whose client left before the answer's end.",
-            )?,
+            connections: listeners.map(|listener| connections.with_label_values(&[listener.name()])),
+            forwards: register(&registry, IntGauge::new(FORWARDS.0, FORWARDS.1)?)?,
+            exchanges: counter(&registry, EXCHANGES)?,
+            repeats: counter(&registry, REPEATS)?,
+            sent_bytes: counter(&registry, SENT_BYTES)?,
+            client_aborts: counter(&registry, CLIENT_ABORTS)?,
             registry,
         })
     }
@@ -154,16 +149,12 @@ const fn method(operation: Operation) -> &'static str {
     }
 }
 
-fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
+fn counters(registry: &Registry, (name, help): Named, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
     register(registry, IntCounterVec::new(Opts::new(name, help), labels)?)
 }
 
-fn counter(registry: &Registry, name: &str, help: &str) -> prometheus::Result<IntCounter> {
+fn counter(registry: &Registry, (name, help): Named) -> prometheus::Result<IntCounter> {
     register(registry, IntCounter::new(name, help)?)
-}
-
-fn gauge(registry: &Registry, name: &str, help: &str) -> prometheus::Result<IntGauge> {
-    register(registry, IntGauge::new(name, help)?)
 }
 
 fn register<C: Collector + Clone + 'static>(registry: &Registry, metric: C) -> prometheus::Result<C> {

@@ -16,7 +16,7 @@ use tower::ServiceExt as _;
 
 use crate::forward::{Client, Connection};
 use crate::gate::Gate;
-use crate::http::{Accepted, ConnectionLimits, Inbox, Peer, Place, Public, RequestIds, private_router, serve};
+use crate::http::{Accepted, ConnectionLimits, Inbox, Peer, Place, Private, Public, RequestIds, private_router, serve};
 use crate::metrics::{Listener, Metrics};
 
 /// How often idle upstream connections are looked at.
@@ -90,14 +90,15 @@ impl Local {
     fn new(parts: Parts, metrics: Arc<Metrics>) -> Self {
         let gate = &parts.gate;
         let listen = &gate.listen;
+        let request_ids = Arc::new(RequestIds::new(parts.seed));
         Self {
             public: Rc::new(Public {
                 gate: Arc::clone(gate),
                 metrics: Arc::clone(&metrics),
                 client: Rc::new(Client::default()),
-                request_ids: RequestIds::new(parts.seed),
+                request_ids: Arc::clone(&request_ids),
             }),
-            private: private_router(Arc::clone(gate), Arc::clone(&metrics)),
+            private: private_router(Private { gate: Arc::clone(gate), metrics: Arc::clone(&metrics), request_ids }),
             limits: ConnectionLimits {
                 head_timeout: listen.head_timeout,
                 write_timeout: listen.write_timeout,

@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::Exit;
-use super::serve::control_runtime;
+use super::serve::{control_runtime, signals, wait};
 use crate::app::{Addresses, Sidegate};
 use crate::config::{Input, Loaded, load};
 use crate::demo::customer::{self, Link, User};
@@ -60,11 +60,12 @@ async fn run(args: &DemoArgs) -> Result<(), Exit> {
     let loaded = configure(args, &stage, &secrets)?;
     let _flush = telemetry::start(&loaded.settings);
     let gate = Sidegate::start(loaded.settings).await.map_err(|fault| Exit::Failure(fault.to_string()))?;
+    let (mut terminate, mut interrupt) = signals()?;
     let (stop, stopped) = watch::channel(());
     let (page, other_page) = (url(&stage.page)?, url(&stage.other_page)?);
     print_tour(gate.addresses, &page, &other_page, &secrets.app);
     start_cast(stage, &secrets, gate.addresses, &page, &other_page, &stopped);
-    let _ = tokio::signal::ctrl_c().await;
+    wait(&mut terminate, &mut interrupt).await;
     drop(stop);
     gate.stop().await;
     Ok(())

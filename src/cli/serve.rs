@@ -49,14 +49,14 @@ async fn run(settings: Settings) -> Result<(), Exit> {
     Ok(())
 }
 
-type Signal = tokio::signal::unix::Signal;
+pub(super) type Signal = tokio::signal::unix::Signal;
 
-fn signals() -> Result<(Signal, Signal), Exit> {
+pub(super) fn signals() -> Result<(Signal, Signal), Exit> {
     let register = |kind| signal(kind).map_err(|fault| Exit::Failure(format!("cannot wait for signals: {fault}")));
     Ok((register(SignalKind::terminate())?, register(SignalKind::interrupt())?))
 }
 
-async fn wait(terminate: &mut Signal, interrupt: &mut Signal) {
+pub(super) async fn wait(terminate: &mut Signal, interrupt: &mut Signal) {
     tokio::select! {
         _ = terminate.recv() => {},
         _ = interrupt.recv() => {},

@@ -5,22 +5,25 @@
 //! channel and no other task stand between the two sockets.
 
 mod answer;
+mod body;
 mod client;
 mod connect;
 mod failure;
 mod head;
 mod http1;
 mod pool;
+mod reply;
 mod request;
 mod request_body;
 mod stream;
 mod upstream;
 mod websocket;
 
+pub use body::read;
 pub use client::{Client, LocalExecutor};
 pub use connect::TlsConfigs;
 pub use failure::Failure;
 pub use head::Forwarded;
-pub use request::{AnswerBody, Connection, Forward, Refused, forward, read};
+pub use request::{AnswerBody, Connection, Forward, Refused, forward};
 pub use stream::Streamed;
 pub use upstream::{Slot, Upstream};

@@ -4,32 +4,41 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderValue, Method, StatusCode};
-use prometheus::IntCounter;
 use sidegate_core::denial::Code;
 use sidegate_core::dialect::Operation;
 use sidegate_core::id::AppId;
 use tokio::time::Instant;
 
 use crate::forward::Failure;
-use crate::metrics::Metrics;
+use crate::metrics::{Listener, Metrics};
 
 /// The route of requests that have none.
 const NO_ROUTE: &str = "-";
 
-/// What is known of a request when its answer's head is written. No query, no ids of the path, no
-/// end user: a log is read by more people than a chat.
+/// What was made of a request. No query, no ids of the path, no end user: a log is read by more
+/// people than a chat.
+#[derive(Default)]
+pub(super) struct Facts {
+    /// The chat route, for the metrics.
+    pub(super) operation: Option<Operation>,
+    /// The route's template, for the log.
+    pub(super) route: Option<&'static str>,
+    pub(super) app: Option<AppId>,
+    pub(super) code: Option<Code>,
+    pub(super) failure: Option<Failure>,
+}
+
+/// A request whose answer's head is written.
 pub(super) struct Record {
     pub(super) metrics: Arc<Metrics>,
     pub(super) logged: bool,
+    pub(super) listener: Listener,
     pub(super) started: Instant,
     pub(super) head: Duration,
     pub(super) method: Method,
-    pub(super) operation: Option<Operation>,
-    pub(super) app: Option<AppId>,
     pub(super) status: StatusCode,
-    pub(super) code: Option<Code>,
-    pub(super) failure: Option<Failure>,
     pub(super) request_id: HeaderValue,
+    pub(super) facts: Facts,
     pub(super) sent_bytes: u64,
     pub(super) complete: bool,
 }
@@ -45,16 +54,23 @@ impl Record {
 
     /// The upstream failed within the body: the status is already out, so only the log can tell.
     pub(super) fn broke_off(&mut self, failure: Failure) {
-        self.failure = Some(failure);
+        self.facts.failure = Some(failure);
         self.complete = true;
-        self.metrics.failure(failure);
     }
 
     fn count(&self) {
-        if let Some(operation) = self.operation {
+        if let Some(operation) = self.facts.operation {
             self.metrics.request(operation, self.status, self.head.as_secs_f64());
         }
-        add(&self.metrics.sent_bytes, self.sent_bytes);
+        if let Some(code) = self.facts.code {
+            self.metrics.denial(code);
+        }
+        if let Some(failure) = self.facts.failure {
+            self.metrics.failure(failure);
+        }
+        if self.listener == Listener::Public {
+            self.metrics.sent_bytes.inc_by(self.sent_bytes);
+        }
         if !self.complete {
             self.metrics.client_aborts.inc();
         }
@@ -65,11 +81,12 @@ impl Record {
             target: "access",
             request_id = self.request_id.to_str().unwrap_or_default(),
             method = self.method.as_str(),
-            route = self.operation.map_or(NO_ROUTE, Operation::template),
-            app = self.app.as_ref().map(AppId::as_str),
+            listener = self.listener.name(),
+            route = self.facts.route.unwrap_or(NO_ROUTE),
+            app = self.facts.app.as_ref().map(AppId::as_str),
             status = if self.complete { self.status.as_u16() } else { 499 },
-            code = self.code.map(Code::name),
-            upstream_error = self.failure.map(Failure::error_type),
+            code = self.facts.code.map(Code::name),
+            upstream_error = self.facts.failure.map(Failure::error_type),
             sent_bytes = self.sent_bytes,
             head_ms = millis(self.head),
             duration_ms = millis(self.started.elapsed()),
@@ -84,12 +101,6 @@ impl Drop for Record {
         if self.logged {
             self.log();
         }
-    }
-}
-
-fn add(counter: &IntCounter, amount: u64) {
-    if amount > 0 {
-        counter.inc_by(amount);
     }
 }
 

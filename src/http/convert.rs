@@ -2,14 +2,22 @@
 
 use bytes::Bytes;
 use http::Response;
-use sidegate_core::denial::Denial;
+use sidegate_core::denial::{Code, Denial};
 use sidegate_core::dialect::Dialect;
 use sidegate_core::message::Reply;
 use sidegate_core::problem;
 
 /// A refusal in the dialect's shape, or as a problem where no dialect is known.
 pub(super) fn refusal(dialect: Option<Dialect>, denial: &Denial) -> Response<Bytes> {
-    response(dialect.map_or_else(|| problem::render(denial), |dialect| dialect.refusal(denial)))
+    let reply = dialect.map_or_else(|| problem::render(denial), |dialect| dialect.refusal(denial));
+    let mut response = response(reply);
+    response.extensions_mut().insert(denial.code);
+    response
+}
+
+/// The code of a response that [`refusal`] made, for its record.
+pub(super) fn code<B>(response: &Response<B>) -> Option<Code> {
+    response.extensions().get().copied()
 }
 
 /// A reply as it is.

@@ -9,6 +9,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
+use http::HeaderMap;
 use http::header::{HOST, ORIGIN};
 use http::uri::Authority;
 use sidegate_core::denial::{Code, Denial};
@@ -31,8 +32,13 @@ pub(super) fn refuse(denial: impl Into<Denial>) -> Response {
     convert::refusal(None, &denial.into()).map(Body::from)
 }
 
+/// Whether a browser sent it for a page: it has `Origin`, or the Fetch standard's metadata.
+pub(super) fn is_from_a_page(headers: &HeaderMap) -> bool {
+    headers.contains_key(ORIGIN) || headers.contains_key("sec-fetch-site")
+}
+
 fn check(hosts: &[String], request: &Request) -> Result<(), Code> {
-    if request.headers().contains_key(ORIGIN) || request.headers().contains_key("sec-fetch-site") {
+    if is_from_a_page(request.headers()) {
         return Err(Code::Forbidden);
     }
     let mut fields = request.headers().get_all(HOST).iter();

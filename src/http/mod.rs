@@ -12,13 +12,15 @@ mod ops;
 mod peer;
 mod private;
 mod public;
+mod request_ids;
 mod streams;
 mod tls;
 
 pub use connection::{ConnectionLimits, serve};
 pub use listener::{Accepted, Acceptor, Inbox, Place};
-pub use ops::{Readiness, ops_router};
+pub use ops::{Readiness, ops_router, serve_ops};
 pub use peer::Peer;
-pub use private::private_router;
-pub use public::{Public, RequestIds};
+pub use private::{Private, private_router};
+pub use public::Public;
+pub use request_ids::RequestIds;
 pub use tls::server_config;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -10,8 +11,14 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use serde_json::json;
 use sidegate_core::denial::{Code, Denial};
+
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
 use super::guard::{Hosts, guard, refuse};
 use crate::gate::Gate;
@@ -25,6 +32,28 @@ pub struct Readiness {
     pub draining: AtomicBool,
     /// All workers' counters.
     pub metrics: Vec<Arc<Metrics>>,
+}
+
+/// Connections at once: probes and scrapers are few.
+const MAX_CONNECTIONS: usize = 64;
+
+/// Serves the ops listener until the task is aborted.
+pub async fn serve_ops(socket: TcpListener, router: Router, head_timeout: Duration) {
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+        let Ok((connection, _)) = socket.accept().await else {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        let service = TowerToHyperService::new(router.clone());
+        tokio::spawn(async move {
+            let mut server = http1::Builder::new();
+            server.timer(TokioTimer::new()).header_read_timeout(head_timeout);
+            // How a probe's connection ends is the probe's affair.
+            let _ = server.serve_connection(TokioIo::new(connection), service).await;
+            drop(place);
+        });
+    }
 }
 
 /// All routes of the ops listener.

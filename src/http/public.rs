@@ -16,18 +16,17 @@ use sidegate_core::cors::{self, Cors};
 use sidegate_core::denial::{Code, Denial};
 use sidegate_core::dialect::{self, Call, Dialect, NoCall, Operation, sigmic};
 use sidegate_core::id::AppId;
-use sidegate_core::origin::RequestOrigin;
 use tokio::time::Instant;
 
-use super::access::Record;
+use super::access::{Facts, Record};
 use super::body::Body;
-use super::{Peer, convert, head, private};
+use super::request_ids::{RequestIds, X_REQUEST_ID};
+use super::{Peer, convert, guard, head, private};
 use crate::admit::{admit, request_origin};
 use crate::forward::{AnswerBody, Client, Connection, Failure, Forward, Refused, forward};
 use crate::gate::Gate;
-use crate::metrics::Metrics;
+use crate::metrics::{Listener, Metrics};
 
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
 /// The public service of one worker.
@@ -39,7 +38,7 @@ pub struct Public {
     /// This worker's upstream connections.
     pub client: Rc<Client>,
     /// This worker's request ids.
-    pub request_ids: RequestIds,
+    pub request_ids: Arc<RequestIds>,
 }
 
 /// A request on its way in: whose, and under which id.
@@ -53,20 +52,41 @@ struct Arrival {
 struct Outcome {
     response: Response<AnswerBody>,
     cors: Cors,
-    operation: Option<Operation>,
-    app: Option<AppId>,
-    code: Option<Code>,
-    failure: Option<Failure>,
+    facts: Facts,
 }
 
 impl Outcome {
     fn of(response: Response<Bytes>, cors: Cors) -> Self {
-        let response = response.map(AnswerBody::Full);
-        Self { response, cors, operation: None, app: None, code: None, failure: None }
+        let facts = Facts { code: convert::code(&response), ..Facts::default() };
+        Self { response: response.map(AnswerBody::Full), cors, facts }
     }
 
     fn refused(dialect: Option<Dialect>, denial: &Denial, cors: Cors) -> Self {
-        Self { code: Some(denial.code), ..Self::of(convert::refusal(dialect, denial), cors) }
+        Self::of(convert::refusal(dialect, denial), cors)
+    }
+
+    /// What failed, if the upstream did.
+    fn after(mut self, failure: Option<Failure>) -> Self {
+        if let Some(failure) = failure {
+            let field = HeaderValue::from_static(failure.proxy_status());
+            self.response.headers_mut().insert(PROXY_STATUS, field);
+        }
+        self.facts.failure = failure;
+        self
+    }
+
+    /// The chat route and the app that it was for.
+    fn of_call(mut self, operation: Operation, app: Option<&AppId>) -> Self {
+        self.facts.operation = Some(operation);
+        self.facts.route = Some(operation.template());
+        self.facts.app = app.cloned();
+        self
+    }
+
+    /// The local route that it was for.
+    fn of_route(mut self, route: &'static str) -> Self {
+        self.facts.route = Some(route);
+        self
     }
 }
 
@@ -85,28 +105,19 @@ impl Public {
         let arrival = Arrival { peer, connection, request_id: self.request_ids.next() };
         let (parts, body) = request.into_parts();
         let method = parts.method.clone();
-        let Outcome { mut response, cors, operation, app, code, failure } = self.respond(&arrival, parts, body).await;
+        let Outcome { mut response, cors, facts } = self.respond(&arrival, parts, body).await;
         cors.apply(response.headers_mut());
         response.headers_mut().insert(X_REQUEST_ID, arrival.request_id.clone());
-        if let Some(failure) = failure {
-            response.headers_mut().insert(PROXY_STATUS, HeaderValue::from_static(failure.proxy_status()));
-            self.metrics.failure(failure);
-        }
-        if let Some(code) = code {
-            self.metrics.denial(code);
-        }
         let record = Record {
             metrics: Arc::clone(&self.metrics),
             logged: self.gate.access_log,
+            listener: Listener::Public,
             started,
             head: started.elapsed(),
             method,
-            operation,
-            app,
             status: response.status(),
-            code,
-            failure,
             request_id: arrival.request_id,
+            facts,
             sent_bytes: 0,
             complete: is_empty(response.body()),
         };
@@ -164,9 +175,8 @@ impl Public {
         let (cors, admission) = admit(&self.gate, call, &parts.headers, client).await;
         let admission = match admission {
             Ok(admission) => admission,
-            Err(denial) => return Outcome { operation: Some(operation), ..Outcome::refused(dialect, &denial, cors) },
+            Err(denial) => return Outcome::refused(dialect, &denial, cors).of_call(operation, None),
         };
-        let app = Some(admission.permit().app().id.clone());
         let left = admission.permit().claims().refused_from().since(self.gate.now());
         let request = Forward {
             client: &self.client,
@@ -180,12 +190,11 @@ impl Public {
             connection: Rc::clone(&arrival.connection),
             ends_at: end_of(left),
         };
-        match forward(request, parts, body).await {
-            Ok(response) => Outcome { response, cors, operation: Some(operation), app, code: None, failure: None },
-            Err(Refused { denial, failure }) => {
-                Outcome { operation: Some(operation), app, failure, ..Outcome::refused(dialect, &denial, cors) }
-            }
-        }
+        let outcome = match forward(request, parts, body).await {
+            Ok(response) => Outcome { response, cors, facts: Facts::default() },
+            Err(Refused { denial, failure }) => Outcome::refused(dialect, &denial, cors).after(failure),
+        };
+        outcome.of_call(operation, Some(&admission.permit().app().id))
     }
 
     fn takes_exchange(&self, parts: &Parts) -> bool {
@@ -194,16 +203,17 @@ impl Public {
 
     /// The exchange of the private listener, for servers: a page has no business with it.
     async fn exchange(&self, peer: &Peer, parts: &Parts, body: Incoming) -> Outcome {
-        let sigmic = Some(Dialect::Sigmic);
-        if !matches!(request_origin(&parts.headers), RequestOrigin::Absent) {
-            return Outcome::refused(sigmic, &Code::Forbidden.into(), Cors::Silent);
-        }
-        if parts.method != Method::POST {
-            return Outcome::refused(sigmic, &Denial::method_not_allowed("POST"), Cors::Silent);
-        }
-        let address = peer.client(&self.gate, &parts.headers);
-        let response = private::respond(&self.gate, &self.metrics, &parts.headers, body, address).await;
-        Outcome::of(response, Cors::Silent)
+        let refused = |denial: Denial| Outcome::refused(Some(Dialect::Sigmic), &denial, Cors::Silent);
+        let outcome = if guard::is_from_a_page(&parts.headers) {
+            refused(Code::Forbidden.into())
+        } else if parts.method != Method::POST {
+            refused(Denial::method_not_allowed("POST"))
+        } else {
+            let address = peer.client(&self.gate, &parts.headers);
+            let response = private::respond(&self.gate, &self.metrics, &parts.headers, body, address).await;
+            Outcome::of(response, Cors::Silent)
+        };
+        outcome.of_route(sigmic::EXCHANGE_PATH)
     }
 }
 
@@ -229,28 +239,4 @@ fn is_denied_header(name: &str) -> bool {
         || name.starts_with("x-forwarded-")
         || name.starts_with("x-sidegate-")
         || name.starts_with("proxy-")
-}
-
-/// Request ids: 64 bits in hexadecimal, unique in a worker, spread so that they say nothing of
-/// how many came before.
-pub struct RequestIds {
-    state: std::cell::Cell<u64>,
-}
-
-impl RequestIds {
-    /// Ids that begin at a random `seed`.
-    #[must_use]
-    pub const fn new(seed: u64) -> Self {
-        Self { state: std::cell::Cell::new(seed) }
-    }
-
-    /// The next id: a counter through the finaliser of SplitMix64, which is a bijection.
-    fn next(&self) -> HeaderValue {
-        let state = self.state.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
-        self.state.set(state);
-        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let id = sidegate_core::entropy::hex(&(mixed ^ (mixed >> 31)).to_be_bytes());
-        HeaderValue::try_from(id).unwrap_or(HeaderValue::from_static("-"))
-    }
 }

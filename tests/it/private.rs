@@ -1,7 +1,7 @@
 //! The private listener takes programs that know it, and no web page.
 
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::gate::{APP, Gate, SECRET, json_of};
 use crate::support::upstream::Upstream;
@@ -106,4 +106,26 @@ async fn the_chat_routes_are_not_served() {
         );
     }
     assert_eq!(upstream.count(), 0);
+}
+
+#[tokio::test]
+async fn each_request_has_an_id_and_one_line_in_the_log() {
+    let gate = Gate::start(&Upstream::start().await).await;
+    let answer = gate.private(Method::GET, "/api/v1/auth/token?canary=1").send().await.expect("an answer");
+    let id = answer.headers()["x-request-id"].to_str().expect("text").to_owned();
+    let line: Value = serde_json::from_str(&gate.wait_for_line(&id).await).expect("JSON");
+    assert_eq!(line["listener"], "private");
+    assert_eq!((&line["method"], &line["route"]), (&json!("GET"), &json!("/api/v1/auth/token")));
+    assert_eq!((&line["status"], &line["code"]), (&json!(405), &json!("METHOD_NOT_ALLOWED")));
+    assert_eq!(gate.output().matches(&id).count(), 1);
+    assert!(!gate.output().contains("canary"));
+}
+
+#[tokio::test]
+async fn refusals_are_counted() {
+    let gate = Gate::start(&Upstream::start().await).await;
+    let request = gate.private(Method::POST, "/api/v1/auth/token").header("origin", "https://evil.example");
+    assert_eq!(request.send().await.expect("an answer").status(), 403);
+    let metrics = gate.ops("/metrics").send().await.expect("an answer").text().await.expect("text");
+    assert_eq!(metrics.lines().filter(|line| line.ends_with("{code=\"FORBIDDEN\"} 1")).count(), 1);
 }

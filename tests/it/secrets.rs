@@ -255,7 +255,7 @@ async fn no_canary_leaves_the_gate() {
     watched.search(&[&token, &other]).await;
     let output = &watched.answers["the output"];
     // The search has looked at a log that says something.
-    for said in ["exchange refused", "\"access\"", "/api/v1/tasks/{id}/stream", "http_response_timeout"] {
+    for said in ["INVALID_CREDENTIALS", "\"access\"", "/api/v1/tasks/{id}/stream", "http_response_timeout"] {
         assert!(output.contains(said), "no {said} in {output}");
     }
 }

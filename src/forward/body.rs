@@ -1,0 +1,125 @@
+//! What becomes of a request's body: passed as it comes, read and rewritten, or refused.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http::request::Parts;
+use http_body::Body as _;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use sidegate_core::denial::{Code, Denial};
+use sidegate_core::dialect::BodyUse;
+
+use super::request::{Forward, Refused};
+use super::request_body::{Progress, RequestBody, Upload};
+
+impl Forward<'_> {
+    pub(super) async fn body(
+        &self,
+        parts: &Parts,
+        body: Incoming,
+    ) -> Result<(RequestBody, Option<Rc<Progress>>), Refused> {
+        let rewrites = self.admission.permit().app().injection.rewrites_body();
+        let media_type = MediaType::of(parts);
+        match (self.admission.call().operation.body_use(), media_type) {
+            (BodyUse::None, _) if body.is_end_stream() => Ok((RequestBody::Empty, None)),
+            (BodyUse::None, _) => Err(Denial::because(Code::InvalidRequest, "This route takes no body").into()),
+            (BodyUse::Json | BodyUse::JsonOrForm, MediaType::Json) if rewrites => self.rewritten(parts, body).await,
+            (BodyUse::Json | BodyUse::JsonOrForm, MediaType::Json) => {
+                self.passed(parts, body, self.limits.json_body).await
+            }
+            (BodyUse::JsonOrForm, MediaType::Form) if rewrites => {
+                let rule = "This app adds fields to the body, which must be application/json";
+                Err(Denial::because(Code::UnsupportedMediaType, rule).into())
+            }
+            (BodyUse::JsonOrForm, MediaType::Form) => self.passed(parts, body, self.limits.form_body).await,
+            (BodyUse::JsonOrForm, MediaType::Other) => {
+                let rule = "The request body must be application/json or multipart/form-data";
+                Err(Denial::because(Code::UnsupportedMediaType, rule).into())
+            }
+            (BodyUse::Json, MediaType::Form | MediaType::Other) => Err(Code::UnsupportedMediaType.into()),
+        }
+    }
+
+    /// The body as it comes; a short one in one piece, so that it leaves together with its head.
+    async fn passed(
+        &self,
+        parts: &Parts,
+        body: Incoming,
+        limit: usize,
+    ) -> Result<(RequestBody, Option<Rc<Progress>>), Refused> {
+        let length = announced_length(parts);
+        refuse_longer(length, limit)?;
+        if length.is_some_and(|length| length <= SHORT_BODY) {
+            let short = read(body, limit, self.body_timeout).await?;
+            return Ok((RequestBody::Full(Some(short)), None));
+        }
+        let (upload, progress) = Upload::new(body, limit, self.body_timeout);
+        Ok((RequestBody::Streamed(upload), Some(progress)))
+    }
+
+    async fn rewritten(&self, parts: &Parts, body: Incoming) -> Result<(RequestBody, Option<Rc<Progress>>), Refused> {
+        if parts.headers.contains_key(CONTENT_ENCODING) {
+            return Err(Denial::because(Code::UnsupportedMediaType, "The body must have no content coding here").into());
+        }
+        refuse_longer(announced_length(parts), self.limits.json_body)?;
+        let sent = read(body, self.limits.json_body, self.body_timeout).await?;
+        let injection = &self.admission.permit().app().injection;
+        let body = injection
+            .apply_body(self.values(), &sent)?
+            .map_err(|fault| Denial::because(Code::InvalidRequest, format!("The body is refused: {fault}")))?;
+        Ok((RequestBody::Full(Some(body.into())), None))
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum MediaType {
+    Json,
+    Form,
+    Other,
+}
+
+impl MediaType {
+    fn of(parts: &Parts) -> Self {
+        let mut fields = parts.headers.get_all(CONTENT_TYPE).iter();
+        let field = fields.next().filter(|_| fields.next().is_none()).and_then(|value| value.to_str().ok());
+        match field.and_then(|text| text.split(';').next()).map(str::trim) {
+            Some(essence) if essence.eq_ignore_ascii_case("application/json") => Self::Json,
+            Some(essence) if essence.eq_ignore_ascii_case("multipart/form-data") => Self::Form,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Bytes of a body that is read before it is sent on: a chat message, not a file.
+const SHORT_BODY: u64 = 16 * 1024;
+
+/// The length that the head announces; hyper has checked that the body has it.
+fn announced_length(parts: &Parts) -> Option<u64> {
+    parts.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Refuses by the announced length, before anything is read or sent.
+fn refuse_longer(length: Option<u64>, limit: usize) -> Result<(), Denial> {
+    if length.is_some_and(|length| length > limit as u64) { Err(Code::PayloadTooLarge.into()) } else { Ok(()) }
+}
+
+/// Reads a whole body.
+///
+/// # Errors
+/// [`Code::PayloadTooLarge`], [`Code::RequestTimeout`], [`Code::InvalidRequest`].
+pub async fn read<B>(body: B, limit: usize, patience: Duration) -> Result<Bytes, Denial>
+where
+    B: http_body::Body,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let whole = Limited::new(body, limit).collect();
+    match tokio::time::timeout(patience, whole).await {
+        Err(_) => Err(Code::RequestTimeout.into()),
+        Ok(Ok(whole)) => Ok(whole.to_bytes()),
+        Ok(Err(fault)) if fault.is::<LengthLimitError>() => Err(Code::PayloadTooLarge.into()),
+        Ok(Err(_)) => Err(Code::InvalidRequest.into()),
+    }
+}
