@@ -98,3 +98,66 @@ async fn pause_after(fault: &io::Error) {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn start(workers: usize, max_connections: usize) -> (SocketAddr, Vec<mpsc::UnboundedReceiver<Accepted>>) {
+        let socket = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = socket.local_addr().expect("an address");
+        let (inboxes, receivers) = (0..workers)
+            .map(|_| {
+                let (sender, receiver) = mpsc::unbounded_channel();
+                (Inbox { sender, load: Arc::default() }, receiver)
+            })
+            .unzip();
+        let (draining, drained) = watch::channel(false);
+        let acceptor = Acceptor { socket, listener: Listener::Public, workers: inboxes, max_connections };
+        tokio::spawn(async move {
+            acceptor.run(drained).await;
+            drop(draining);
+        });
+        (address, receivers)
+    }
+
+    async fn accepted(receivers: &mut [mpsc::UnboundedReceiver<Accepted>]) -> (usize, Accepted) {
+        let [one, other] = receivers else { panic!("two workers") };
+        tokio::select! {
+            accepted = one.recv() => (0, accepted.expect("accepting")),
+            accepted = other.recv() => (1, accepted.expect("accepting")),
+        }
+    }
+
+    #[tokio::test]
+    async fn each_connection_goes_to_the_worker_with_the_fewest() {
+        let (address, mut receivers) = start(2, 100).await;
+        let mut clients = Vec::new();
+        let mut held = [Vec::new(), Vec::new()];
+        for _ in 0..8 {
+            clients.push(TcpStream::connect(address).await.expect("connected"));
+            let (worker, connection) = accepted(&mut receivers).await;
+            held[worker].push(connection);
+        }
+        assert_eq!([held[0].len(), held[1].len()], [4, 4]);
+        held[1].clear();
+        for _ in 0..4 {
+            clients.push(TcpStream::connect(address).await.expect("connected"));
+            let (worker, connection) = accepted(&mut receivers).await;
+            assert_eq!(worker, 1, "the other one has four");
+            held[worker].push(connection);
+        }
+    }
+
+    #[tokio::test]
+    async fn at_the_limit_a_connection_waits_until_another_one_ends() {
+        let (address, mut receivers) = start(1, 1).await;
+        let _first = TcpStream::connect(address).await.expect("connected");
+        let held = receivers[0].recv().await.expect("accepting");
+        let _second = TcpStream::connect(address).await.expect("queued by the kernel");
+        tokio::task::yield_now().await;
+        assert!(receivers[0].try_recv().is_err());
+        drop(held);
+        assert!(receivers[0].recv().await.is_some());
+    }
+}
