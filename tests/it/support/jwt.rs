@@ -1,10 +1,10 @@
 //! Tokens read and written by hand, apart from the code under test.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde_json::{Value, json};
 
+use super::forge;
+pub use super::forge::now;
 use super::gate::{APP, SHOP};
 
 /// `{"typ":"JWT","alg":"HS256"}` in base64url has other bytes: this is the header that we write.
@@ -21,18 +21,11 @@ pub fn claims(token: &str, key: &str) -> Value {
 
 /// A token with these claims.
 pub fn sign(claims: &Value, key: &str) -> String {
-    let key = EncodingKey::from_secret(key.as_bytes());
-    jsonwebtoken::encode(&Header::new(Algorithm::HS256), claims, &key).expect("a token")
+    forge::sign(forge::HEADER, &claims.to_string(), key, Algorithm::HS256)
 }
 
 /// Claims of the default app that end `seconds` from now, or ended so long ago.
 pub fn claims_ending_in(seconds: i64) -> Value {
     let now = i64::try_from(now()).expect("in range");
     json!({ "appId": APP, "sub": "user-1", "allowedOrigins": [SHOP], "iat": now.min(now + seconds) - 1, "exp": now + seconds })
-}
-
-/// Seconds since 1970.
-#[allow(clippy::disallowed_methods, reason = "a test compares the program's time with the real one")]
-pub fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs()
 }
