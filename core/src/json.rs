@@ -156,7 +156,8 @@ pub struct Change<'a> {
 }
 
 /// Sets and removes members of the object `body`, which [`check_object`] has passed. Members on the way
-/// that are missing or no objects are made objects; everything else keeps its bytes and order.
+/// that are missing or no objects are made objects. Members that a lenient reader could take for one of
+/// ours are removed; everything else keeps its bytes and order.
 ///
 /// # Errors
 /// [`InvalidJson`] if it was not checked and is no object.
@@ -169,14 +170,15 @@ pub fn rewrite(body: &[u8], changes: Vec<Change<'_>>) -> Result<Vec<u8>, Invalid
 
 fn rewrite_object(text: &str, mut changes: Vec<Change<'_>>, out: &mut Vec<u8>) -> Result<(), InvalidJson> {
     let Members(members) = serde_json::from_str(text)?;
+    let owned: Vec<String> = changes.iter().filter_map(|change| change.path.first()).map(|name| folded(name)).collect();
     let mut object = ObjectWriter::open(out);
     for (name, value) in &members {
         let (mine, rest) = take_member(changes, name);
         changes = rest;
-        if mine.is_empty() {
-            object.member(name)?.extend_from_slice(value.get().as_bytes());
-        } else {
+        if !mine.is_empty() {
             write_changed(&mut object, name, Some(value.get()), mine)?;
+        } else if !owned.contains(&folded(name)) {
+            object.member(name)?.extend_from_slice(value.get().as_bytes());
         }
     }
     while let Some(name) = changes.first().and_then(|change| change.path.first()) {
@@ -186,6 +188,13 @@ fn rewrite_object(text: &str, mut changes: Vec<Change<'_>>, out: &mut Vec<u8>) -
     }
     object.close();
     Ok(())
+}
+
+/// A name as lenient readers know it: without regard to case (Go's `encoding/json`, ASP.NET) or to
+/// how its words are joined (`mcp_servers`, `mcpServers`).
+pub(crate) fn folded(name: &str) -> String {
+    let letters = name.chars().filter(|letter| !matches!(letter, '_' | '-'));
+    letters.flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
 }
 
 /// Splits off the changes at or below member `name`.
@@ -319,6 +328,19 @@ mod tests {
         assert_eq!(set(r#"{"o":{"k":1}}"#, "o/x/y", Some("9")), r#"{"o":{"k":1,"x":{"y":9}}}"#);
         assert_eq!(set(r#"{"o":[1]}"#, "o/x", Some("9")), r#"{"o":{"x":9}}"#);
         assert_eq!(set("{}", "o/x", None), "{}");
+    }
+
+    #[test]
+    fn other_spellings_of_a_member_are_removed() {
+        let sent =
+            r#"{"mcp_servers":1,"MCP_SERVERS":2,"mcpServers":3,"mcp-servers":4,"mcp_\u017fervers":5,"mcp_server":6}"#;
+        assert_eq!(set(sent, "mcp_servers", Some("[]")), r#"{"mcp_servers":[],"mcp_server":6}"#);
+        assert_eq!(set(sent, "mcpServers", None), r#"{"mcp_server":6}"#);
+        assert_eq!(set(r#"{"A":{"b":1},"a":{"B":1}}"#, "a/b", Some("9")), r#"{"a":{"b":9}}"#);
+    }
+
+    #[test]
+    fn only_an_object_is_rewritten() {
         assert!(rewrite(b"[]", Vec::new()).is_err());
     }
 

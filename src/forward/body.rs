@@ -85,12 +85,22 @@ impl MediaType {
     fn of(parts: &Parts) -> Self {
         let mut fields = parts.headers.get_all(CONTENT_TYPE).iter();
         let field = fields.next().filter(|_| fields.next().is_none()).and_then(|value| value.to_str().ok());
-        match field.and_then(|text| text.split(';').next()).map(str::trim) {
-            Some(essence) if essence.eq_ignore_ascii_case("application/json") => Self::Json,
-            Some(essence) if essence.eq_ignore_ascii_case("multipart/form-data") => Self::Form,
+        let field = field.unwrap_or_default();
+        let (essence, parameters) = field.split_once(';').unwrap_or((field, ""));
+        match essence.trim() {
+            essence if essence.eq_ignore_ascii_case("application/json") && is_utf8(parameters) => Self::Json,
+            essence if essence.eq_ignore_ascii_case("multipart/form-data") => Self::Form,
             _ => Self::Other,
         }
     }
+}
+
+/// Whether no parameter names a charset but UTF-8, the only one of JSON (RFC 8259 section 8.1). A
+/// server that honours another (UTF-7 is common in libraries) would read other members than we do.
+fn is_utf8(parameters: &str) -> bool {
+    parameters.split(';').filter_map(|parameter| parameter.split_once('=')).all(|(name, value)| {
+        !name.trim().eq_ignore_ascii_case("charset") || value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+    })
 }
 
 /// Bytes of a body that is read before it is sent on: a chat message, not a file.

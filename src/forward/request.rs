@@ -14,7 +14,7 @@ use sidegate_core::denial::{Code, Denial};
 use sidegate_core::dialect::AnswerUse;
 use tokio::time::Instant;
 
-use super::client::Client;
+use super::client::{Answered, Client};
 use super::head::{Forwarded, ask_for_identity, prepare_request};
 use super::request_body::{Progress, RequestBody};
 use super::stream::{Streamed, UnderWay};
@@ -102,7 +102,7 @@ pub async fn forward(this: Forward<'_>, parts: Parts, body: Incoming) -> Result<
     if this.reads_answer() {
         ask_for_identity(request.headers_mut());
     }
-    let sent = this.client.send(upstream, request, progress.as_deref()).await;
+    let sent = this.send(request, progress.as_deref()).await?;
     // A client that sends too much or too slowly breaks the exchange itself: that is not the
     // upstream's failure.
     if let Some(fault) = progress.as_deref().and_then(Progress::fault) {
@@ -147,6 +147,21 @@ impl Forward<'_> {
             return Err(Code::StoreUnavailable.into());
         }
         Ok(())
+    }
+
+    /// Sends the request. An upload ends with its token, as a stream does: a client that sends a byte
+    /// now and then would hold it open for ever.
+    async fn send(
+        &self,
+        request: Request<RequestBody>,
+        upload: Option<&Progress>,
+    ) -> Result<Result<Answered, Failure>, Denial> {
+        let sending = self.client.send(self.upstream(), request, upload);
+        if upload.is_none() {
+            return Ok(sending.await);
+        }
+        let ended = |_| Denial::because(Code::InvalidToken, "The token has expired");
+        tokio::time::timeout_at(self.ends_at, sending).await.map_err(ended)
     }
 
     async fn request(

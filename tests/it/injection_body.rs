@@ -257,3 +257,22 @@ async fn a_body_that_breaks_off_never_reaches_the_upstream() {
     assert!(rest.is_empty() || rest.starts_with("HTTP/1.1 400 "), "{rest}");
     assert_eq!(upstream.count(), 0);
 }
+
+#[tokio::test]
+async fn json_in_another_charset_is_refused() {
+    let upstream = Upstream::start().await;
+    let gate = injecting(&upstream).await;
+    let token = gate.token("ada").env("TENANT", "acme").mint().await;
+    let send = |content_type: &str| {
+        let request = gate.chat(Method::POST, "/api/v1/tasks", &token).header("content-type", content_type);
+        request.body(r#"{"tenant":1,"m":"a+ACI-,+ACI-tenant+ACI-:+ACI-evil"}"#).send()
+    };
+    for other in ["utf-7", "\"UTF-7\"", "utf-8; charset=utf-7", "\"utf\\-7\"", ""] {
+        let answer = send(&format!("application/json; charset={other}")).await.expect("an answer");
+        assert_eq!(answer.status(), 415, "{other}");
+    }
+    assert!(upstream.take().is_empty());
+    for utf8 in ["application/json;charset=UTF-8", "application/json; charset=\"utf-8\""] {
+        assert_eq!(send(utf8).await.expect("an answer").status(), 200, "{utf8}");
+    }
+}

@@ -200,6 +200,26 @@ async fn an_upstream_that_reads_nothing_is_given_up() {
 }
 
 #[tokio::test]
+async fn an_upload_ends_with_its_token() {
+    let upstream = Upstream::start().await;
+    let gate = Gate::start(&upstream).await;
+    let token = gate.token("ada").expires_in("1s").mint().await;
+    let mut wire = Wire::connect(gate.public).await;
+    wire.send(format!("{}{FORM}Transfer-Encoding: chunked\r\n\r\n", head("POST", TASKS, &token))).await;
+    let (mut from, mut to) = tokio::io::split(wire.io);
+    let dripping = tokio::spawn(async move {
+        while to.write_all(b"1\r\nx\r\n").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    });
+    let mut answer = [0; 12];
+    within(tokio::io::AsyncReadExt::read_exact(&mut from, &mut answer)).await.expect("an answer");
+    assert_eq!(&answer, b"HTTP/1.1 401");
+    dripping.abort();
+    assert_broken_off(&upstream).await;
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_breaks_the_upload_off() {
     let upstream = Upstream::start().await;
     let gate = Gate::start(&upstream).await;

@@ -144,11 +144,13 @@ impl Injection {
         Ok((!pairs.is_empty()).then(|| pairs.join("&")))
     }
 
-    /// Whether a sent parameter decodes to a name of ours (RFC 3986 escapes and `+`).
+    /// Whether a reader could take a sent parameter for one of ours: by RFC 3986 escapes and `+`,
+    /// another spelling, `name[]`, or a `;` before it (HTML 4 took that for `&`).
     fn owns_parameter(&self, pair: &str) -> bool {
-        let Some((name, _)) = url::form_urlencoded::parse(pair.as_bytes()).next() else { return false };
-        let name = encoded(&name);
-        self.query.iter().any(|(ours, _)| *ours == name)
+        pair.split(';').filter_map(|part| url::form_urlencoded::parse(part.as_bytes()).next()).any(|(name, _)| {
+            let name = json::folded(&encoded(name.split('[').next().unwrap_or_default()));
+            self.query.iter().any(|(ours, _)| json::folded(ours) == name)
+        })
     }
 
     /// The body to forward: the client's JSON object with our fields set or removed.

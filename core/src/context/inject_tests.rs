@@ -115,6 +115,18 @@ fn query_parameters_of_ours_replace_the_clients() {
 }
 
 #[test]
+fn other_spellings_of_a_query_parameter_are_removed() {
+    let source = InjectionSource { query: BTreeMap::from([("user_id".into(), "7".into())]), ..Default::default() };
+    let injection = compile(&source).expect("ok");
+    for spelling in
+        ["USER_ID=1", "userId=1", "user_id[]=1", "user_id%5B0%5D=1", "x=1;user_id=1", "user%5fid", ";user-id"]
+    {
+        let out = with(&context(&[]), |values| injection.apply_query(values, Some(spelling)));
+        assert_eq!(out, Ok(Some("user_id=7".into())), "{spelling}");
+    }
+}
+
+#[test]
 fn all_faults_are_told_at_once() {
     let mut source = headers(&[("Host", "x"), ("bad name", "x"), ("X-A", "{{nope.X}}"), ("X-B", "a\nb")]);
     source.body.insert("no-slash".into(), json!(1));
