@@ -203,7 +203,7 @@ async fn within<T>(deadline: Duration, progress: Option<&Progress>, work: impl F
 
 /// Runs a connection's tasks on this worker.
 #[derive(Clone, Copy, Debug)]
-pub struct LocalExecutor;
+struct LocalExecutor;
 
 impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalExecutor {
     fn execute(&self, task: F) {

@@ -20,7 +20,7 @@ mod upstream;
 mod websocket;
 
 pub use body::read;
-pub use client::{Client, LocalExecutor};
+pub use client::Client;
 pub use connect::TlsConfigs;
 pub use failure::Failure;
 pub use head::Forwarded;

@@ -21,8 +21,7 @@ use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
 use super::io::Patient;
-use super::streams::{State, Streams, Watched};
-use crate::forward::LocalExecutor;
+use super::streams::{State, StreamExecutor, Streams, Watched};
 
 /// An HTTP/2 connection is closed gracefully after this time, so that no worker keeps its
 /// heaviest clients for ever.
@@ -108,7 +107,8 @@ where
         let (stream, answer) = (opened.open(), service.call(request));
         async move { Ok::<_, Infallible>(answer.await?.map(|body| Watched { body, stream })) }
     });
-    let mut connection = pin!(http2_builder(limits).serve_connection(TokioIo::new(io), service));
+    let mut connection =
+        pin!(http2_builder(limits, StreamExecutor(Rc::clone(&streams))).serve_connection(TokioIo::new(io), service));
     let started = Instant::now();
     let mut leaving = false;
     loop {
@@ -120,8 +120,8 @@ where
         if done {
             return;
         }
-        match streams.state(limits.head_timeout, limits.write_timeout) {
-            State::Stalled => return,
+        streams.reset_stalled(limits.write_timeout);
+        match streams.state(limits.head_timeout) {
             // It was told to leave and nothing holds it.
             State::Idle if leaving => return,
             State::Busy if !*draining.borrow() && started.elapsed() < HTTP2_MAX_AGE => {}
@@ -161,8 +161,8 @@ fn http1_builder(limits: &ConnectionLimits) -> http1::Builder {
     builder
 }
 
-fn http2_builder(limits: &ConnectionLimits) -> http2::Builder<LocalExecutor> {
-    let mut builder = http2::Builder::new(LocalExecutor);
+fn http2_builder(limits: &ConnectionLimits, executor: StreamExecutor) -> http2::Builder<StreamExecutor> {
+    let mut builder = http2::Builder::new(executor);
     builder
         .timer(TokioTimer::new())
         .keep_alive_interval(Duration::from_secs(20))

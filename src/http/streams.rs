@@ -10,14 +10,23 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http_body::{Body, Frame, SizeHint};
+use hyper::rt::Executor;
+use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 /// The requests under way on a connection.
 pub(super) struct Streams {
     last: Cell<u64>,
-    /// Each one, and since when its answer waits for the client to take a piece.
-    open: RefCell<BTreeMap<u64, Option<Instant>>>,
+    open: RefCell<BTreeMap<u64, Open>>,
     idle_since: Cell<Instant>,
+}
+
+#[derive(Default)]
+struct Open {
+    /// Since when its answer waits for the client to take a piece.
+    waits_since: Option<Instant>,
+    /// What writes its answer.
+    task: Option<AbortHandle>,
 }
 
 /// How a connection is getting on.
@@ -25,7 +34,6 @@ pub(super) struct Streams {
 pub(super) enum State {
     Busy,
     Idle,
-    Stalled,
 }
 
 impl Streams {
@@ -37,19 +45,38 @@ impl Streams {
     pub(super) fn open(self: &Rc<Self>) -> Stream {
         let number = self.last.get() + 1;
         self.last.set(number);
-        self.open.borrow_mut().insert(number, None);
+        self.open.borrow_mut().insert(number, Open::default());
         Stream { number, streams: Rc::clone(self) }
     }
 
-    /// Idle without a request for `idle`, stalled with an answer that waited for `stalled`.
-    pub(super) fn state(&self, idle: Duration, stalled: Duration) -> State {
-        let open = self.open.borrow();
-        if open.values().flatten().any(|since| since.elapsed() >= stalled) {
-            State::Stalled
-        } else if open.is_empty() && self.idle_since.get().elapsed() >= idle {
-            State::Idle
-        } else {
-            State::Busy
+    /// Resets the streams whose answers have waited for `patience`; the others are not to suffer.
+    pub(super) fn reset_stalled(&self, patience: Duration) {
+        for open in self.open.borrow().values() {
+            if let (Some(since), Some(task)) = (open.waits_since, &open.task)
+                && since.elapsed() >= patience
+            {
+                task.abort();
+            }
+        }
+    }
+
+    /// Idle without a request for `idle`.
+    pub(super) fn state(&self, idle: Duration) -> State {
+        let idles = self.open.borrow().is_empty() && self.idle_since.get().elapsed() >= idle;
+        if idles { State::Idle } else { State::Busy }
+    }
+}
+
+/// Runs a connection's streams on this worker. hyper hands a stream over right after its service
+/// has been called, so it is the one opened last.
+#[derive(Clone)]
+pub(super) struct StreamExecutor(pub(super) Rc<Streams>);
+
+impl<F: Future<Output = ()> + 'static> Executor<F> for StreamExecutor {
+    fn execute(&self, stream: F) {
+        let task = tokio::task::spawn_local(stream).abort_handle();
+        if let Some(open) = self.0.open.borrow_mut().get_mut(&self.0.last.get()) {
+            open.task.get_or_insert(task);
         }
     }
 }
@@ -62,7 +89,9 @@ pub(super) struct Stream {
 
 impl Stream {
     fn waits_since(&self, since: Option<Instant>) {
-        self.streams.open.borrow_mut().insert(self.number, since);
+        if let Some(open) = self.streams.open.borrow_mut().get_mut(&self.number) {
+            open.waits_since = since;
+        }
     }
 }
 

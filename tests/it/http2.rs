@@ -162,12 +162,15 @@ async fn an_http2_client_that_stops_reading_frees_the_upstream() {
     let (behaviour, stream) = Behaviour::sse();
     upstream.once(&path, behaviour);
     // The body is kept and never read, so its window stays shut.
-    let _unread = within(page(&gate).await.send_request(get(&path, &token))).await.expect("an answer");
+    let mut page = page(&gate).await;
+    let _unread = within(page.send_request(get(&path, &token))).await.expect("an answer");
     for _ in 0..512 {
         stream.offer(vec![b'x'; 64 * 1024]);
     }
     within(stream.closed()).await;
     metric_becomes(&gate, "sidegate_forwards", 0.0).await;
+    let other = within(page.send_request(get(TASKS, &token))).await.expect("the connection goes on");
+    assert_eq!(other.status(), 200);
 }
 
 #[tokio::test]
