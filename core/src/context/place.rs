@@ -33,7 +33,7 @@ impl HeaderTemplate {
     /// The value for one request; `None` leaves the field out.
     ///
     /// # Errors
-    /// [`Code::ContextUnresolved`] for a missing value, or one with a control character.
+    /// [`Code::ContextUnresolved`] for a missing value, one with a control character, or spaces around the whole.
     pub fn render(&self, values: Values<'_>) -> Result<Option<HeaderValue>, Denial> {
         let template = match self {
             Self::Fixed(value) => return Ok(Some(value.clone())),
@@ -42,7 +42,8 @@ impl HeaderTemplate {
         let Some(text) = template.render(values, |value, out| out.push_str(value))? else {
             return Ok(None);
         };
-        let value = header_value(&text).ok_or_else(|| {
+        // A reader drops outer spaces (RFC 9110 section 5.5), and so would take one end user for another.
+        let value = header_value(&text).filter(|_| text.trim() == text.as_str()).ok_or_else(|| {
             Denial::because(Code::ContextUnresolved, "A value of this token may not stand in a header")
         })?;
         Ok(Some(value))
