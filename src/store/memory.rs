@@ -22,6 +22,9 @@ pub struct Memory {
 #[derive(Debug, Default)]
 struct State {
     used: usize,
+    /// Of `used`, what owners cost. They are never dropped, so half is kept free of them: chatting
+    /// cannot stop the exchange.
+    owned: usize,
     records: HashMap<TokenId, Record>,
     expiries: BTreeSet<(Timestamp, TokenId)>,
     owners: HashMap<(AppId, ConversationId), EndUserId>,
@@ -52,6 +55,10 @@ impl State {
     fn reserve(&mut self, cost: usize, capacity: usize) -> Result<(), Unavailable> {
         self.used = self.used.checked_add(cost).filter(|used| *used <= capacity).ok_or(Unavailable)?;
         Ok(())
+    }
+
+    fn room_for_owners(&self, capacity: usize) -> usize {
+        (capacity / 2).saturating_sub(self.owned).min(capacity.saturating_sub(self.used))
     }
 
     fn drop_expired(&mut self, now: Timestamp) {
@@ -106,7 +113,7 @@ impl Owners for Memory {
     fn has_room(&self) -> Answer<'_, bool> {
         /// More than the costliest owner: two entries with ids of full length.
         const LARGEST: usize = 4 * ENTRY_COST + 1024;
-        Box::pin(async move { Ok(self.capacity.saturating_sub(self.state().used) >= LARGEST) })
+        Box::pin(async move { Ok(self.state().room_for_owners(self.capacity) >= LARGEST) })
     }
 
     fn record<'a>(&'a self, owner: Owner<'a>, conversation: &'a ConversationId) -> Answer<'a, ()> {
@@ -116,7 +123,12 @@ impl Owners for Memory {
             if let Some(known) = state.owners.get(&key) {
                 return if known == owner.end_user { Ok(()) } else { Err(Unavailable) };
             }
-            state.reserve(owner_cost(owner, conversation), self.capacity)?;
+            let cost = owner_cost(owner, conversation);
+            if state.room_for_owners(self.capacity) < cost {
+                return Err(Unavailable);
+            }
+            state.reserve(cost, self.capacity)?;
+            state.owned += cost;
             state.owners.insert(key, owner.end_user.clone());
             let of_user = (owner.app.clone(), owner.end_user.clone());
             state.conversations.entry(of_user).or_default().insert(conversation.clone());

@@ -66,3 +66,18 @@ async fn room_is_told_before_it_runs_out() {
         store.record(owner, &task).await.expect("there was room");
     }
 }
+
+#[tokio::test]
+async fn owners_leave_room_for_contexts() {
+    let store = Memory::new(100_000);
+    let (app, user): (AppId, EndUserId) = ("a".parse().expect("id"), "u".parse().expect("id"));
+    let owner = Owner { app: &app, end_user: &user };
+    for index in 0.. {
+        let task: ConversationId = format!("task_{index}").parse().expect("id");
+        if store.record(owner, &task).await.is_err() {
+            break;
+        }
+    }
+    assert_eq!(store.has_room().await, Ok(false));
+    store.put(&token("a"), vec![1; 40_000], at(10)).await.expect("room for a context");
+}
