@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use governor::clock::{Clock as _, MonotonicClock};
@@ -13,8 +14,8 @@ use sidegate_core::rate::{Rate, RateKey};
 
 type Keyed = RateLimiter<u64, governor::state::keyed::DashMapStateStore<u64>, MonotonicClock>;
 
-/// The most keys that one limit counts at once. Past it, unknown keys share one counter: memory
-/// stays bounded and the limit still holds for all of them together.
+/// The most keys that one limit counts at once. Past it all keys share one counter until the next
+/// sweep finds fewer: memory stays bounded and the limit still holds for all of them together.
 const MAX_KEYS: usize = 1_000_000;
 
 /// An app's limits, with their counters.
@@ -60,6 +61,7 @@ impl Limits {
     pub fn sweep(&self) {
         for limit in [&self.exchange, &self.chat].into_iter().flatten() {
             limit.counters.retain_recent();
+            limit.crowded.store(limit.counters.len() >= MAX_KEYS, Ordering::Relaxed);
         }
     }
 }
@@ -70,6 +72,8 @@ struct Limit {
     /// Keyed at random, so that nobody can choose end users that collide.
     hasher: RandomState,
     counters: Keyed,
+    /// Whether there were too many keys at the last sweep: to count them takes every lock.
+    crowded: AtomicBool,
 }
 
 impl Limit {
@@ -78,13 +82,13 @@ impl Limit {
         let quota = Quota::with_period(interval)
             .map_or_else(|| Quota::per_second(rate.count), |quota| quota.allow_burst(rate.count));
         let counters = RateLimiter::dashmap_with_clock(quota, MonotonicClock);
-        Self { key: rate.key, hasher: RandomState::new(), counters }
+        Self { key: rate.key, hasher: RandomState::new(), counters, crowded: AtomicBool::new(false) }
     }
 
     fn check(&self, counted: Counted<'_>) -> Result<(), Denial> {
         let key = match self.key {
             RateKey::App => 0,
-            _ if self.counters.len() >= MAX_KEYS => 0,
+            _ if self.crowded.load(Ordering::Relaxed) => 0,
             RateKey::EndUser => self.hasher.hash_one(counted.end_user.as_str()),
             RateKey::Address => self.hasher.hash_one(network(counted.address)),
         };

@@ -209,13 +209,13 @@ fn write_changed(
     changes: Vec<Change<'_>>,
 ) -> Result<(), InvalidJson> {
     let (here, below): (Vec<_>, Vec<_>) = changes.into_iter().partition(|change| change.path.len() == 1);
-    if let Some(change) = here.into_iter().next_back() {
-        if let Some(value) = change.value {
-            object.member(name)?.extend_from_slice(value.as_bytes());
-        }
+    let removed = !here.is_empty();
+    if let Some(value) = here.into_iter().filter_map(|change| change.value).next_back() {
+        object.member(name)?.extend_from_slice(value.as_bytes());
         return Ok(());
     }
-    let old = old.filter(|text| text.starts_with('{'));
+    // What is set below a member that is removed is set in a new one.
+    let old = old.filter(|text| !removed && text.starts_with('{'));
     if old.is_none() && below.iter().all(|change| change.value.is_none()) {
         return Ok(());
     }
@@ -337,6 +337,16 @@ mod tests {
         assert_eq!(set(sent, "mcp_servers", Some("[]")), r#"{"mcp_servers":[],"mcp_server":6}"#);
         assert_eq!(set(sent, "mcpServers", None), r#"{"mcp_server":6}"#);
         assert_eq!(set(r#"{"A":{"b":1},"a":{"B":1}}"#, "a/b", Some("9")), r#"{"a":{"b":9}}"#);
+    }
+
+    #[test]
+    fn what_is_set_below_a_removed_member_stands_alone_in_it() {
+        let (whole, below) = (["env".to_owned()], ["env".to_owned(), "A".to_owned()]);
+        let changes = || vec![Change { path: &whole, value: None }, Change { path: &below, value: Some("1".into()) }];
+        for body in [r#"{"env":{"A":2,"B":3}}"#, r#"{"env":7}"#, "{}"] {
+            let out = rewrite(body.as_bytes(), changes()).expect("an object");
+            assert_eq!(out, br#"{"env":{"A":1}}"#, "{body}");
+        }
     }
 
     #[test]

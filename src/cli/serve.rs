@@ -25,6 +25,7 @@ pub(super) fn serve(loaded: Loaded) -> Result<(), Exit> {
 async fn run(settings: Settings) -> Result<(), Exit> {
     warn_of_gaps(&settings);
     let (mut terminate, mut interrupt) = signals()?;
+    tokio::spawn(refuse_reload(register(SignalKind::hangup())?));
     let gate = Sidegate::start(settings).await.map_err(|fault| Exit::Failure(fault.to_string()))?;
     let at = gate.addresses;
     tracing::info!(
@@ -52,14 +53,24 @@ async fn run(settings: Settings) -> Result<(), Exit> {
 pub(super) type Signal = tokio::signal::unix::Signal;
 
 pub(super) fn signals() -> Result<(Signal, Signal), Exit> {
-    let register = |kind| signal(kind).map_err(|fault| Exit::Failure(format!("cannot wait for signals: {fault}")));
     Ok((register(SignalKind::terminate())?, register(SignalKind::interrupt())?))
+}
+
+fn register(kind: SignalKind) -> Result<Signal, Exit> {
+    signal(kind).map_err(|fault| Exit::Failure(format!("cannot wait for signals: {fault}")))
 }
 
 pub(super) async fn wait(terminate: &mut Signal, interrupt: &mut Signal) {
     tokio::select! {
         _ = terminate.recv() => {},
         _ = interrupt.recv() => {},
+    }
+}
+
+/// SIGHUP would end the program; operators mean "reload" by it, which takes a restart so far.
+async fn refuse_reload(mut hangup: Signal) {
+    while hangup.recv().await.is_some() {
+        tracing::warn!("SIGHUP is ignored: restart to read the configuration anew");
     }
 }
 

@@ -1,14 +1,14 @@
 //! `[listen]`: where the gate listens, and what it bears from clients.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use sidegate_core::origin::Origin;
 
-use super::layered::Reader;
-use super::layered::parsers::{boolean, bytes, duration, integer, list, non_empty, parsed, string_list};
+use super::layered::parsers::{boolean, bytes, duration, integer, list, non_empty, parsed, string, string_list};
+use super::layered::{Faults, Node, Reader};
 
 /// Where the gate listens.
 #[derive(Clone, Debug)]
@@ -69,7 +69,7 @@ pub(super) fn read_listen(root: &Reader<'_>) -> Option<ListenSettings> {
     let public_exchange = table.required("public_exchange", boolean);
     let public_origin = table.optional("public_url", parsed::<Origin>());
     let hosts = table.required("hosts", string_list);
-    let trusted_proxies = table.required("trusted_proxies", list(parsed()));
+    let trusted_proxies = table.required("trusted_proxies", list(network));
     let workers = table.required("workers", integer(0..=1024));
     let max_connections = table.required("max_connections", integer(1..=1_000_000));
     let max_head = table.required("max_head", bytes);
@@ -105,6 +105,13 @@ pub(super) fn read_listen(root: &Reader<'_>) -> Option<ListenSettings> {
         tls: all_or_none(tls)?,
         private_tls: all_or_none(private_tls)?,
     })
+}
+
+/// A network such as `10.0.0.0/8`, or one address.
+fn network(node: &Node) -> Result<IpNet, Faults> {
+    let text = string(node)?;
+    let one = || text.parse::<IpAddr>().map(IpNet::from);
+    text.parse().or_else(|_| one()).map_err(|_| "must be a network such as 10.0.0.0/8, or an IP address".into())
 }
 
 /// `Some(None)` where there is no table, `None` where it has a problem.

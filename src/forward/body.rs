@@ -21,16 +21,17 @@ impl Forward<'_> {
         parts: &Parts,
         body: Incoming,
     ) -> Result<(RequestBody, Option<Rc<Progress>>), Refused> {
-        let rewrites = self.admission.permit().app().injection.rewrites_body();
-        let media_type = MediaType::of(parts);
-        match (self.admission.call().operation.body_use(), media_type) {
+        let operation = self.admission.call().operation;
+        let injects = self.admission.permit().app().injection.rewrites_body();
+        let rewrites = injects || !operation.owned_fields().is_empty();
+        match (operation.body_use(), MediaType::of(parts)) {
             (BodyUse::None, _) if body.is_end_stream() => Ok((RequestBody::Empty, None)),
             (BodyUse::None, _) => Err(Denial::because(Code::InvalidRequest, "This route takes no body").into()),
             (BodyUse::Json | BodyUse::JsonOrForm, MediaType::Json) if rewrites => self.rewritten(parts, body).await,
             (BodyUse::Json | BodyUse::JsonOrForm, MediaType::Json) => {
                 self.passed(parts, body, self.limits.json_body).await
             }
-            (BodyUse::JsonOrForm, MediaType::Form) if rewrites => {
+            (BodyUse::JsonOrForm, MediaType::Form) if injects => {
                 let rule = "This app adds fields to the body, which must be application/json";
                 Err(Denial::because(Code::UnsupportedMediaType, rule).into())
             }
@@ -68,7 +69,7 @@ impl Forward<'_> {
         let sent = read(body, self.limits.json_body, self.body_timeout).await?;
         let injection = &self.admission.permit().app().injection;
         let body = injection
-            .apply_body(self.values(), &sent)?
+            .apply_body(self.values(), self.admission.call().operation.owned_fields(), &sent)?
             .map_err(|fault| Denial::because(Code::InvalidRequest, format!("The body is refused: {fault}")))?;
         Ok((RequestBody::Full(Some(body.into())), None))
     }

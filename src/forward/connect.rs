@@ -97,8 +97,7 @@ async fn connect_tcp(upstream: &Upstream) -> Result<TcpStream, Failure> {
     for address in addresses {
         match TcpStream::connect(address).await {
             Ok(tcp) => {
-                // Chat is small messages: waiting to fill a segment only delays them.
-                let _ = tcp.set_nodelay(true);
+                crate::socket::prepare(&tcp);
                 return Ok(tcp);
             }
             Err(_) => failure = Failure::ConnectionRefused,

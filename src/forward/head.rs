@@ -2,8 +2,8 @@
 //! browser.
 
 use http::header::{
-    ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, FORWARDED, HOST, PROXY_AUTHORIZATION, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE, VIA,
+    ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, FORWARDED, HOST, PROXY_AUTHORIZATION,
+    TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 use sidegate_core::app::Pass;
@@ -73,9 +73,13 @@ fn is_stripped(name: &HeaderName, pass: Pass) -> bool {
         | "expect"
         | "forwarded"
         | "proxy-authorization"
+        | "fastly-client-ip"
+        | "remote-user"
         | "true-client-ip"
         | "x-api-key"
         | "x-client-ip"
+        | "x-cluster-client-ip"
+        | "x-remote-user"
         | "x-http-method"
         | "x-http-method-override"
         | "x-method-override"
@@ -119,6 +123,8 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
             .filter_map(|value| value.to_str().ok())
             .flat_map(|list| list.split(','))
             .filter_map(|name| HeaderName::try_from(name.trim()).ok())
+            // Named here, these would change what the body is.
+            .filter(|name| *name != CONTENT_TYPE && *name != CONTENT_ENCODING && *name != CONTENT_LENGTH)
             .collect();
         for name in named {
             headers.remove(name);

@@ -1,5 +1,6 @@
 //! One client connection: TLS or not, HTTP/1.1 or HTTP/2, until its end or the program's.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::pin;
@@ -85,8 +86,15 @@ async fn serve_http<I, S, B>(
         return serve_http2(io, limits, service, draining).await;
     }
     // How a connection ends is the client's affair; each of its requests has been recorded.
+    let begun = Rc::new(Cell::new(false));
+    let begins = Rc::clone(&begun);
+    let service = service_fn(move |request| {
+        begins.set(true);
+        service.call(request)
+    });
     let mut connection = pin!(http1_builder(limits).serve_connection(TokioIo::new(io), service).with_upgrades());
-    if until(connection.as_mut(), &mut draining, Duration::MAX).await.is_none() {
+    // A connection that has sent nothing (browsers open some ahead) would hold up the end.
+    if until(connection.as_mut(), &mut draining, Duration::MAX).await.is_none() && begun.get() {
         connection.as_mut().graceful_shutdown();
         let _ = connection.await;
     }

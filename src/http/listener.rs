@@ -80,8 +80,9 @@ impl Acceptor {
     }
 
     fn deal(&self, socket: TcpStream, address: SocketAddr, permit: OwnedSemaphorePermit) {
-        let Some(worker) = self.workers.iter().min_by_key(|worker| worker.load.load(Ordering::Relaxed)) else { return };
-        let _ = socket.set_nodelay(true);
+        let alive = self.workers.iter().filter(|worker| !worker.sender.is_closed());
+        let Some(worker) = alive.min_by_key(|worker| worker.load.load(Ordering::Relaxed)) else { return };
+        crate::socket::prepare(&socket);
         let Ok(socket) = socket.into_std() else { return };
         worker.load.fetch_add(1, Ordering::Relaxed);
         let place = Place { load: Arc::clone(&worker.load), _permit: permit };

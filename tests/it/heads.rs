@@ -114,7 +114,7 @@ async fn assert_no_second_request(framing: &str) {
     let length = format!("Content-Length: {}\r\n", 5 + smuggled.len());
     let framing = framing.replace("{LENGTH}", &length);
     let head = format!(
-        "POST /api/v1/tasks HTTP/1.1\r\n{}Content-Type: application/json\r\n{framing}\r\n",
+        "POST /api/v1/tasks HTTP/1.1\r\n{}Content-Type: multipart/form-data; boundary=x\r\n{framing}\r\n",
         page(&gate, &token)
     );
     let mut raw = Raw::connect(gate.public).await;

@@ -276,3 +276,29 @@ async fn json_in_another_charset_is_refused() {
         assert_eq!(send(utf8).await.expect("an answer").status(), 200, "{utf8}");
     }
 }
+
+#[tokio::test]
+async fn a_browser_cannot_choose_env_or_secrets_of_a_task() {
+    let upstream = Upstream::start().await;
+    let gate = Gate::start(&upstream).await;
+    let token = gate.token("ada").mint().await;
+    let sent = json!({ "message": "hi", "env": { "TENANT": "evil" }, "secrets": { "T": "x" }, "ENV": {}, "n": 1 });
+    let answer = gate.chat(Method::POST, "/api/v1/tasks", &token).json(&sent).send().await.expect("an answer");
+    assert_eq!(answer.status(), 200);
+    assert_eq!(upstream.take().pop().expect("a request").json(), json!({ "message": "hi", "n": 1 }));
+}
+
+#[tokio::test]
+async fn env_of_a_task_is_what_the_app_injects() {
+    let upstream = Upstream::start().await;
+    let inject = "[apps.inject.body]\n\"/env/TENANT\" = \"{{env.TENANT}}\"";
+    let gate = Gate::builder(&upstream).app(inject).start().await;
+    let token = gate.token("ada").env("TENANT", "acme").mint().await;
+    let sent = json!({ "env": { "TENANT": "evil", "OTHER": "evil" }, "message": "hi" });
+    let answer = gate.chat(Method::POST, "/api/v1/tasks", &token).json(&sent).send().await.expect("an answer");
+    assert_eq!(answer.status(), 200);
+    assert_eq!(
+        upstream.take().pop().expect("a request").json(),
+        json!({ "env": { "TENANT": "acme" }, "message": "hi" })
+    );
+}

@@ -227,3 +227,22 @@ async fn without_the_access_log_requests_leave_no_line() {
     gate.wait_for_line("\"stopped\"").await;
     assert!(!gate.output().contains("\"access\""), "{}", gate.output());
 }
+
+#[tokio::test]
+async fn a_connection_that_has_sent_nothing_does_not_hold_up_the_end() {
+    let upstream = Upstream::start().await;
+    let gate = Gate::builder(&upstream).set("listen.drain_timeout=1h").set("listen.head_timeout=1h").start().await;
+    let _silent = tokio::net::TcpStream::connect(gate.public).await.expect("connected");
+    let open = "sidegate_connections{listener=\"public\"}";
+    crate::support::wire::metric_becomes(&gate, open, 1.0).await;
+    gate.signal("TERM");
+    assert_eq!(within(gate.wait()).await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_hangup_does_not_end_the_gate() {
+    let gate = Gate::start(&Upstream::start().await).await;
+    gate.signal("HUP");
+    gate.wait_for_line("SIGHUP is ignored").await;
+    assert_eq!(gate.ops("/livez").send().await.expect("an answer").status(), 200);
+}

@@ -135,16 +135,18 @@ async fn a_body_as_long_as_the_limit_passes() {
 async fn a_chunked_body_over_the_limit_is_refused_and_broken_off() {
     let upstream = Upstream::start().await;
     let gate = Gate::builder(&upstream).set("limits.json_body=1KiB").set("limits.form_body=1KiB").start().await;
-    for (n, media_type) in [FORM, JSON].into_iter().enumerate() {
+    for (media_type, reaches_upstream) in [(FORM, true), (JSON, false)] {
         let mut wire = begun(&gate, &format!("{media_type}Transfer-Encoding: chunked\r\n")).await;
         wire.send("1\r\nx\r\n").await;
-        within(upstream.wait_until(|seen| seen.body_bytes == n + 1)).await;
+        if reaches_upstream {
+            within(upstream.wait_until(|seen| seen.body_bytes == 1)).await;
+        }
         wire.send(format!("400\r\n{}\r\n", "x".repeat(1_024))).await;
         let head = wire.head().await;
         assert!(head.starts_with("HTTP/1.1 413") && head.contains("access-control-allow-origin"), "{head}");
     }
-    let seen = within(upstream.wait_for(2)).await;
-    assert!(seen.iter().all(|seen| !seen.body_complete && seen.body == "x"), "{seen:?}");
+    let seen = within(upstream.wait_for(1)).await;
+    assert!(seen.len() == 1 && !seen[0].body_complete && seen[0].body == "x", "{seen:?}");
     metric_becomes(&gate, "sidegate_denials_total{code=\"PAYLOAD_TOO_LARGE\"}", 2.0).await;
     metric_becomes(&gate, "sidegate_upstream_failures_total{error=\"connection_terminated\"}", 0.0).await;
 }

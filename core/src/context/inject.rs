@@ -153,13 +153,20 @@ impl Injection {
         })
     }
 
-    /// The body to forward: the client's JSON object with our fields set or removed.
+    /// The body to forward: the client's JSON object without the members that `owned` names, and
+    /// with our fields set or removed.
     ///
     /// # Errors
     /// The inner error: the body is not JSON, names a key twice, nests too deeply or is no object.
     /// The outer one: [`crate::denial::Code::ContextUnresolved`].
-    pub fn apply_body(&self, values: Values<'_>, body: &[u8]) -> Result<Result<Vec<u8>, InvalidJson>, Denial> {
-        let mut changes = Vec::with_capacity(self.body.len());
+    pub fn apply_body(
+        &self,
+        values: Values<'_>,
+        owned: &[&str],
+        body: &[u8],
+    ) -> Result<Result<Vec<u8>, InvalidJson>, Denial> {
+        let owned: Vec<[String; 1]> = owned.iter().map(|name| [(*name).to_owned()]).collect();
+        let mut changes: Vec<_> = owned.iter().map(|path| Change { path, value: None }).collect();
         for (path, template) in &self.body {
             changes.push(Change { path, value: template.render(values)? });
         }

@@ -39,7 +39,7 @@ impl HeaderTemplate {
             Self::Fixed(value) => return Ok(Some(value.clone())),
             Self::Filled(template) => template,
         };
-        let Some(text) = template.render(values, |value, out| out.push_str(value))? else {
+        let Some(text) = template.render(values, as_it_is)? else {
             return Ok(None);
         };
         // A reader drops outer spaces (RFC 9110 section 5.5), and so would take one end user for another.
@@ -67,6 +67,10 @@ fn header_value(text: &str) -> Option<HeaderValue> {
     Some(value)
 }
 
+fn as_it_is(value: &str, out: &mut String) {
+    out.push_str(value);
+}
+
 /// Appends `value` percent-encoded: all but RFC 3986's unreserved characters.
 pub fn percent_encode(value: &str, out: &mut String) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
@@ -81,10 +85,12 @@ pub fn percent_encode(value: &str, out: &mut String) {
     }
 }
 
-/// A URL with placeholders in its path or query; in its host only if hosts are listed.
+/// A URL with placeholders in its path or query; in its host, or for the whole of it, only if hosts
+/// are listed.
 #[derive(Clone, Debug)]
 pub struct UrlTemplate {
     template: Template,
+    encode: fn(&str, &mut String),
     /// Checked after filling; `None` where the host is written out.
     hosts: Option<Vec<String>>,
 }
@@ -96,11 +102,13 @@ impl UrlTemplate {
         if !host_is_written && allowed_hosts.is_empty() {
             return Err("a placeholder may stand in a URL's host only if `allowed_hosts` lists the hosts".into());
         }
-        Ok(Self { template, hosts: (!host_is_written).then(|| allowed_hosts.to_vec()) })
+        // A value that is the URL itself cannot be encoded; its host is checked all the same.
+        let encode = if template.leading_literal().is_empty() { as_it_is } else { percent_encode };
+        Ok(Self { template, encode, hosts: (!host_is_written).then(|| allowed_hosts.to_vec()) })
     }
 
     fn render(&self, values: Values<'_>) -> Result<Option<zeroize::Zeroizing<String>>, Denial> {
-        let Some(text) = self.template.render(values, percent_encode)? else {
+        let Some(text) = self.template.render(values, self.encode)? else {
             return Ok(None);
         };
         if text.split(['/', '?', '#']).any(|segment| matches!(segment, "." | "..")) {
@@ -149,12 +157,26 @@ impl JsonTemplate {
             Value::Object(members) => Self::Object(
                 members
                     .iter()
-                    .map(|(name, value)| Ok((name.clone(), Self::compile(value, scope, allowed_hosts)?)))
+                    .map(|(name, value)| Ok((name.clone(), Self::compile_member(name, value, scope, allowed_hosts)?)))
                     .collect::<Result<_, String>>()?,
             ),
             Value::Null | Value::Bool(_) | Value::Number(_) => Self::Fixed(value.to_string().into()),
         };
         Ok(compiled)
+    }
+
+    /// A member named `url` leads somewhere, also if a placeholder stands for the whole of it.
+    fn compile_member(name: &str, value: &Value, scope: Scope<'_>, allowed_hosts: &[String]) -> Result<Self, String> {
+        match value {
+            Value::String(text) if name.eq_ignore_ascii_case("url") && text.trim_start().starts_with("{{") => {
+                let template = Template::parse(text, scope)?;
+                match template.as_literal() {
+                    Some(literal) => Ok(Self::Fixed(quote(literal).into())),
+                    None => UrlTemplate::new(template, allowed_hosts).map(Self::Url),
+                }
+            }
+            _ => Self::compile(value, scope, allowed_hosts),
+        }
     }
 
     fn compile_text(text: &str, scope: Scope<'_>, allowed_hosts: &[String]) -> Result<Self, String> {
@@ -175,7 +197,7 @@ impl JsonTemplate {
         use secrecy::ExposeSecret as _;
         Ok(match self {
             Self::Fixed(json) => Some(json.expose_secret().to_owned()),
-            Self::Text(template) => template.render(values, |value, out| out.push_str(value))?.map(|text| quote(&text)),
+            Self::Text(template) => template.render(values, as_it_is)?.map(|text| quote(&text)),
             Self::Url(url) => url.render(values)?.map(|text| quote(&text)),
             Self::Array(items) => {
                 let items = items.iter().filter_map(|item| item.render(values).transpose());

@@ -125,6 +125,14 @@ impl Operation {
         }
     }
 
+    /// Members of a JSON body that a browser may not choose; removed unless the app injects them.
+    #[must_use]
+    pub const fn owned_fields(self) -> &'static [&'static str] {
+        match self {
+            Self::Sigmic(operation) => operation.owned_fields(),
+        }
+    }
+
     /// What becomes of the upstream's answer.
     #[must_use]
     pub const fn answer_use(self) -> AnswerUse {

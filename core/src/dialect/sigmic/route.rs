@@ -50,6 +50,15 @@ impl Operation {
         }
     }
 
+    /// Members of the body that are the customer's server's to choose, never a browser's: they fill
+    /// the upstream's own `{{mcp.KEY}}` templates (docs.sigmic.ai, tasks/create).
+    pub(in crate::dialect) const fn owned_fields(self) -> &'static [&'static str] {
+        match self {
+            Self::CreateTask => &["env", "secrets"],
+            _ => &[],
+        }
+    }
+
     pub(in crate::dialect) const fn answer_use(self) -> AnswerUse {
         match self {
             Self::CreateTask => AnswerUse::RecordOwner,
