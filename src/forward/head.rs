@@ -109,8 +109,12 @@ pub(super) fn prepare_answer(headers: &mut HeaderMap, pass: Pass, streams: bool)
 
 /// Whether an answer streams: an event stream, or of unknown length.
 pub(super) fn is_stream(headers: &HeaderMap) -> bool {
-    let events = headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"));
-    events || !headers.contains_key(CONTENT_LENGTH)
+    is_event_stream(headers) || !headers.contains_key(CONTENT_LENGTH)
+}
+
+/// Whether an answer is an event stream (HTML standard, section 9.2).
+pub(super) fn is_event_stream(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"))
 }
 
 /// Removes the fields of one hop (RFC 9110 section 7.6.1): those that `Connection` names, and the

@@ -25,5 +25,5 @@ pub use connect::TlsConfigs;
 pub use failure::Failure;
 pub use head::Forwarded;
 pub use request::{AnswerBody, Connection, Forward, Refused, forward};
-pub use stream::Streamed;
+pub use stream::{BrokenOff, Streamed};
 pub use upstream::{Slot, Upstream};

@@ -8,7 +8,7 @@ use sidegate_core::dialect::{AnswerUse, sigmic};
 
 use super::Failure;
 use super::answer::UpstreamBody;
-use super::head::{is_stream, prepare_answer};
+use super::head::{is_event_stream, is_stream, prepare_answer};
 use super::request::{AnswerBody, Forward, Refused};
 use super::stream::{Streamed, UnderWay};
 
@@ -31,7 +31,8 @@ impl Forward<'_> {
         let body = match answer_use {
             AnswerUse::Pass => {
                 let idle = self.upstream().settings.idle_timeout;
-                AnswerBody::Streamed(Box::new(Streamed::new(body, idle, self.ends_at, under_way)))
+                let events = is_event_stream(&head.headers);
+                AnswerBody::Streamed(Box::new(Streamed::new(body, events, idle, self.ends_at, under_way)))
             }
             AnswerUse::RecordOwner => AnswerBody::Full(self.record_owner(body).await?),
             AnswerUse::FilterList => {

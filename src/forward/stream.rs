@@ -19,10 +19,22 @@ pub struct Streamed {
     idle: Duration,
     /// The token's end, for answers of unknown length: those may go on for ever.
     ends_at: Option<Instant>,
+    /// Whether it is an event stream, which may end anywhere. Any other answer that is cut must not
+    /// look whole.
+    events: bool,
     timer: Option<Pin<Box<Sleep>>>,
     /// Whether data moved since the timer was set.
     moved: bool,
     _under_way: UnderWay,
+}
+
+/// Why a streaming answer broke off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BrokenOff {
+    /// By the upstream's failure.
+    Upstream(Failure),
+    /// Its token ended.
+    WithToken,
 }
 
 /// A place at the upstream and in the gauge of requests under way; both are given back when the
@@ -46,13 +58,19 @@ impl Drop for UnderWay {
 }
 
 impl Streamed {
-    pub(super) fn new(body: UpstreamBody, idle: Duration, ends_at: Instant, under_way: UnderWay) -> Self {
+    pub(super) fn new(body: UpstreamBody, events: bool, idle: Duration, ends_at: Instant, under_way: UnderWay) -> Self {
         let endless = body.size_hint().exact().is_none();
-        Self { body, idle, ends_at: endless.then_some(ends_at), timer: None, moved: false, _under_way: under_way }
+        let ends_at = endless.then_some(ends_at);
+        Self { body, idle, ends_at, events, timer: None, moved: false, _under_way: under_way }
+    }
+
+    /// The last frame of a stream whose token has ended.
+    fn end(&self) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        Poll::Ready(if self.events { None } else { Some(Err(BrokenOff::WithToken)) })
     }
 
     /// Waits, but not beyond the end of the token or of patience.
-    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         let quiet_at = Instant::now() + self.idle;
         let wake_at = self.ends_at.map_or(quiet_at, |ends_at| ends_at.min(quiet_at));
         let timer = match &mut self.timer {
@@ -64,8 +82,8 @@ impl Streamed {
         }
         match timer.as_mut().poll(cx) {
             Poll::Pending => Poll::Pending,
-            Poll::Ready(()) if self.is_over() => Poll::Ready(None),
-            Poll::Ready(()) => Poll::Ready(Some(Err(Failure::Incomplete))),
+            Poll::Ready(()) if self.is_over() => self.end(),
+            Poll::Ready(()) => Poll::Ready(Some(Err(BrokenOff::Upstream(Failure::Incomplete)))),
         }
     }
 
@@ -76,17 +94,17 @@ impl Streamed {
 
 impl Body for Streamed {
     type Data = Bytes;
-    type Error = Failure;
+    type Error = BrokenOff;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         match Pin::new(&mut self.body).poll_frame(cx) {
             // A busy stream never waits for its timer, so it looks at the clock itself.
-            Poll::Ready(Some(Ok(_))) if self.is_over() => Poll::Ready(None),
+            Poll::Ready(Some(Ok(_))) if self.is_over() => self.end(),
             Poll::Ready(Some(Ok(frame))) => {
                 self.moved = true;
                 Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(Failure::Incomplete))),
+            Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(BrokenOff::Upstream(Failure::Incomplete)))),
             Poll::Ready(None) => Poll::Ready(None),
             Poll::Pending => self.poll_timer(cx),
         }
@@ -101,10 +119,13 @@ impl Body for Streamed {
     }
 }
 
-impl std::fmt::Display for Failure {
+impl std::fmt::Display for BrokenOff {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.error_type())
+        f.write_str(match self {
+            Self::Upstream(failure) => failure.error_type(),
+            Self::WithToken => "the token has ended",
+        })
     }
 }
 
-impl std::error::Error for Failure {}
+impl std::error::Error for BrokenOff {}

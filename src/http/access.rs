@@ -9,7 +9,7 @@ use sidegate_core::dialect::Operation;
 use sidegate_core::id::AppId;
 use tokio::time::Instant;
 
-use crate::forward::Failure;
+use crate::forward::{BrokenOff, Failure};
 use crate::metrics::{Listener, Metrics};
 
 /// The route of requests that have none.
@@ -52,9 +52,11 @@ impl Record {
         self.complete = true;
     }
 
-    /// The upstream failed within the body: the status is already out, so only the log can tell.
-    pub(super) fn broke_off(&mut self, failure: Failure) {
-        self.facts.failure = Some(failure);
+    /// It broke off within the body: the status is already out, so only the log can tell.
+    pub(super) fn broke_off(&mut self, reason: BrokenOff) {
+        if let BrokenOff::Upstream(failure) = reason {
+            self.facts.failure = Some(failure);
+        }
         self.complete = true;
     }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::access::Record;
-use crate::forward::{AnswerBody, Failure};
+use crate::forward::{AnswerBody, BrokenOff};
 
 /// The body of any answer on the public listener.
 pub struct Body {
@@ -23,9 +23,9 @@ impl Body {
 
 impl HttpBody for Body {
     type Data = Bytes;
-    type Error = Failure;
+    type Error = BrokenOff;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         let frame = match &mut self.kind {
             AnswerBody::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
             AnswerBody::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
@@ -33,7 +33,7 @@ impl HttpBody for Body {
         };
         match &frame {
             Poll::Ready(Some(Ok(frame))) => self.record.sent(frame.data_ref().map_or(0, Bytes::len)),
-            Poll::Ready(Some(Err(failure))) => self.record.broke_off(*failure),
+            Poll::Ready(Some(Err(reason))) => self.record.broke_off(*reason),
             Poll::Ready(None) | Poll::Pending => {}
         }
         if matches!(frame, Poll::Ready(None)) || self.is_end_stream() {

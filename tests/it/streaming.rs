@@ -174,6 +174,18 @@ async fn a_busy_stream_ends_with_its_token() {
 }
 
 #[tokio::test]
+async fn an_answer_that_is_cut_by_its_tokens_end_does_not_look_whole() {
+    let upstream = Upstream::start().await;
+    let gate = Gate::start(&upstream).await;
+    let (behaviour, stream) = Behaviour::stream(Reply::new(200, "").header("content-type", "application/json"));
+    let mut answer = opened(&upstream, &gate, behaviour, "1s").await;
+    stream.chunk("[1,");
+    assert_eq!(within(answer.chunk()).await.expect("a chunk").expect("data"), "[1,");
+    assert!(within(answer.chunk()).await.is_err(), "a clean end");
+    within(stream.closed()).await;
+}
+
+#[tokio::test]
 async fn an_answer_of_known_length_may_outlive_its_token() {
     let upstream = Upstream::start().await;
     let gate = Gate::start(&upstream).await;
