@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
 use http_body::Body as _;
@@ -24,7 +25,7 @@ impl Forward<'_> {
         let operation = self.admission.call().operation;
         let injects = self.admission.permit().app().injection.rewrites_body();
         let rewrites = injects || !operation.owned_fields().is_empty();
-        match (operation.body_use(), MediaType::of(parts)) {
+        match (operation.body_use(), MediaType::of(&parts.headers)) {
             (BodyUse::None, _) if body.is_end_stream() => Ok((RequestBody::Empty, None)),
             (BodyUse::None, _) => Err(Denial::because(Code::InvalidRequest, "This route takes no body").into()),
             (BodyUse::Json | BodyUse::JsonOrForm, MediaType::Json) if rewrites => self.rewritten(parts, body).await,
@@ -75,16 +76,22 @@ impl Forward<'_> {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum MediaType {
+/// What a body is, by its one `Content-Type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MediaType {
+    /// `application/json`, in UTF-8.
     Json,
+    /// `multipart/form-data`.
     Form,
+    /// Anything else, or not said.
     Other,
 }
 
 impl MediaType {
-    fn of(parts: &Parts) -> Self {
-        let mut fields = parts.headers.get_all(CONTENT_TYPE).iter();
+    /// The media type that the fields of a head name.
+    #[must_use]
+    pub fn of(headers: &HeaderMap) -> Self {
+        let mut fields = headers.get_all(CONTENT_TYPE).iter();
         let field = fields.next().filter(|_| fields.next().is_none()).and_then(|value| value.to_str().ok());
         let field = field.unwrap_or_default();
         let (essence, parameters) = field.split_once(';').unwrap_or((field, ""));

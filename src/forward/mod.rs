@@ -19,7 +19,7 @@ mod stream;
 mod upstream;
 mod websocket;
 
-pub use body::read;
+pub use body::{MediaType, read};
 pub use client::Client;
 pub use connect::TlsConfigs;
 pub use failure::Failure;

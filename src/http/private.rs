@@ -9,7 +9,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::post;
 use http::HeaderMap;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::header::CONTENT_ENCODING;
 use http_body::Body as _;
 use sidegate_core::denial::{Code, Denial};
 use sidegate_core::dialect::{Dialect, sigmic};
@@ -21,7 +21,7 @@ use super::guard::{Hosts, guard, refuse};
 use super::request_ids::{RequestIds, X_REQUEST_ID};
 use super::{Peer, convert};
 use crate::exchange::exchange;
-use crate::forward::read;
+use crate::forward::{MediaType, read};
 use crate::gate::Gate;
 use crate::metrics::{Listener, Metrics};
 
@@ -114,17 +114,9 @@ where
     B: http_body::Body,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    if !is_plain_json(headers) {
+    if MediaType::of(headers) != MediaType::Json || headers.contains_key(CONTENT_ENCODING) {
         return Err(Code::UnsupportedMediaType.into());
     }
     let body = read(body, gate.limits.exchange_body, gate.listen.body_timeout).await?;
     exchange(gate, &body, address).await
-}
-
-fn is_plain_json(headers: &HeaderMap) -> bool {
-    let mut fields = headers.get_all(CONTENT_TYPE).iter();
-    let essence = fields.next().and_then(|value| value.to_str().ok()).and_then(|text| text.split(';').next());
-    essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
-        && fields.next().is_none()
-        && !headers.contains_key(CONTENT_ENCODING)
 }
