@@ -99,7 +99,7 @@ async fn a_client_that_leaves_is_noticed_upstream_at_once() {
     within(stream.closed()).await;
     metric_becomes(&gate, FORWARDS, 0.0).await;
     metric_becomes(&gate, "sidegate_client_aborts_total", 1.0).await;
-    let line = gate.wait_for_line("499").await;
+    let line = gate.wait_for_line("\"status\":499").await;
     assert!(line.contains("/api/v1/tasks/{id}/stream"), "{line}");
 }
 
