@@ -140,7 +140,8 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-fn remove_all(headers: &mut HeaderMap, test: impl Fn(&HeaderName) -> bool) {
+/// Removes every field whose name passes the test.
+pub(super) fn remove_all(headers: &mut HeaderMap, test: impl Fn(&HeaderName) -> bool) {
     let names: Vec<HeaderName> = headers.keys().filter(|name| test(name)).cloned().collect();
     for name in names {
         headers.remove(name);

@@ -8,7 +8,7 @@ use sidegate_core::dialect::{AnswerUse, sigmic};
 
 use super::Failure;
 use super::answer::UpstreamBody;
-use super::head::{is_event_stream, is_stream, prepare_answer};
+use super::head::{is_event_stream, is_stream, prepare_answer, remove_all};
 use super::request::{AnswerBody, Forward, Refused};
 use super::stream::{Streamed, UnderWay};
 
@@ -65,10 +65,6 @@ impl Forward<'_> {
 /// The fields of a list that we cut down describe the whole of it: its length, a validator, links
 /// to other pages, totals of all users.
 fn keep_media_type_and_cookies(headers: &mut HeaderMap) {
-    let kept = [CONTENT_TYPE, SET_COOKIE];
-    let others: Vec<_> = headers.keys().filter(|name| !kept.contains(name)).cloned().collect();
-    for name in others {
-        headers.remove(name);
-    }
+    remove_all(headers, |name| name != CONTENT_TYPE && name != SET_COOKIE);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
 }

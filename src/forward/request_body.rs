@@ -2,7 +2,6 @@
 //! stream under a size limit and a deadline between its pieces.
 
 use std::cell::Cell;
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -120,12 +119,6 @@ impl std::fmt::Display for UploadFault {
 }
 
 impl std::error::Error for UploadFault {}
-
-impl From<Infallible> for UploadFault {
-    fn from(never: Infallible) -> Self {
-        match never {}
-    }
-}
 
 impl Body for RequestBody {
     type Data = Bytes;

@@ -71,15 +71,21 @@ impl Streamed {
 
     /// Waits, but not beyond the end of the token or of patience.
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
-        let quiet_at = Instant::now() + self.idle;
-        let wake_at = self.ends_at.map_or(quiet_at, |ends_at| ends_at.min(quiet_at));
-        let timer = match &mut self.timer {
-            Some(timer) => timer,
-            None => self.timer.insert(Box::pin(tokio::time::sleep_until(wake_at))),
+        let (idle, ends_at) = (self.idle, self.ends_at);
+        let wake_at = || {
+            let quiet_at = Instant::now() + idle;
+            ends_at.map_or(quiet_at, |ends_at| ends_at.min(quiet_at))
         };
-        if std::mem::take(&mut self.moved) {
-            timer.as_mut().reset(wake_at);
-        }
+        let moved = std::mem::take(&mut self.moved);
+        let timer = match &mut self.timer {
+            Some(timer) => {
+                if moved {
+                    timer.as_mut().reset(wake_at());
+                }
+                timer
+            }
+            None => self.timer.insert(Box::pin(tokio::time::sleep_until(wake_at()))),
+        };
         match timer.as_mut().poll(cx) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(()) if self.is_over() => self.end(),

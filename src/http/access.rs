@@ -98,7 +98,6 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        // An answer without a body is never asked for a frame.
         self.count();
         if self.logged {
             self.log();
