@@ -7,15 +7,21 @@ use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
 use super::client::Client;
-use super::http1::Http1;
+use super::http1::{Http1, Incoming};
 use super::{Failure, Upstream};
 
-/// An answer's body. Over HTTP/1.1 it drives its connection, and gives it back at the end; dropped
-/// early it closes the connection, which tells the upstream at once that nobody listens.
-pub(super) struct UpstreamBody {
+/// An answer's body.
+pub(super) enum UpstreamBody {
+    Http1(Leased),
+    /// The stream ends by itself; the connection is shared.
+    Http2(hyper::body::Incoming),
+}
+
+/// A body with its connection, which it drives, and gives back at the end. Dropped early it closes
+/// the connection, which tells the upstream at once that nobody listens.
+pub(super) struct Leased {
     incoming: Incoming,
     lease: Option<Lease>,
 }
@@ -26,33 +32,38 @@ struct Lease {
     upstream: Arc<Upstream>,
 }
 
-impl UpstreamBody {
-    pub(super) fn http1(
-        incoming: Incoming,
-        connection: Box<Http1>,
-        client: Rc<Client>,
-        upstream: Arc<Upstream>,
-    ) -> Self {
+impl Leased {
+    pub(super) fn new(incoming: Incoming, connection: Box<Http1>, client: Rc<Client>, upstream: Arc<Upstream>) -> Self {
         let mut body = Self { incoming, lease: Some(Lease { connection, client, upstream }) };
-        if body.incoming.is_end_stream() {
-            body.give_back(&mut Context::from_waker(std::task::Waker::noop()));
-        }
+        body.give_back_if_read();
         body
     }
 
-    /// HTTP/2 streams end by themselves; the connection is shared.
-    pub(super) const fn http2(incoming: Incoming) -> Self {
-        Self { incoming, lease: None }
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {
+        let Some(lease) = &mut self.lease else {
+            return Poll::Ready(self.incoming.take_first().map(Ok));
+        };
+        let piece = lease.connection.poll_body(&mut self.incoming, &lease.client.scratch, cx);
+        match piece {
+            Poll::Pending => {}
+            Poll::Ready(Some(Ok(_))) => self.give_back_if_read(),
+            Poll::Ready(None | Some(Err(_))) => self.lease = None,
+        }
+        piece
     }
 
-    fn give_back(&mut self, cx: &mut Context<'_>) {
-        if let Some(mut lease) = self.lease.take()
-            && lease.connection.is_ready(cx)
+    /// The last bytes need no connection any more: it serves others while they are sent on.
+    fn give_back_if_read(&mut self) {
+        if self.incoming.is_read()
+            && let Some(mut lease) = self.lease.take()
+            && lease.connection.is_ready(&lease.client.scratch)
         {
             lease.client.pool.put(&lease.upstream, lease.connection);
         }
     }
+}
 
+impl UpstreamBody {
     /// Reads the whole body.
     ///
     /// # Errors
@@ -79,27 +90,26 @@ impl UpstreamBody {
 
 impl Body for UpstreamBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = Failure;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
-        let mut frame = Pin::new(&mut self.incoming).poll_frame(cx);
-        if frame.is_pending()
-            && let Some(lease) = &mut self.lease
-        {
-            lease.connection.drive(cx);
-            frame = Pin::new(&mut self.incoming).poll_frame(cx);
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+        match self.get_mut() {
+            Self::Http1(body) => body.poll_next(cx).map_ok(Frame::data),
+            Self::Http2(body) => Pin::new(body).poll_frame(cx).map_err(|_| Failure::Incomplete),
         }
-        if matches!(frame, Poll::Ready(None)) || self.incoming.is_end_stream() {
-            self.give_back(cx);
-        }
-        frame
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        match self {
+            Self::Http1(body) => body.incoming.is_done(),
+            Self::Http2(body) => body.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        match self {
+            Self::Http1(body) => body.incoming.left().map_or_else(SizeHint::default, SizeHint::with_exact),
+            Self::Http2(body) => body.size_hint(),
+        }
     }
 }

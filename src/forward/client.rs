@@ -8,26 +8,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::HOST;
-use http::{HeaderMap, Method, Uri};
+use http::{HeaderMap, Method, StatusCode, Uri};
 use hyper::client::conn::http2;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::Instant;
 
-use super::answer::UpstreamBody;
+use super::answer::{Leased, UpstreamBody};
 use super::connect::{Connected, UpstreamIo, connect};
-use super::http1::{Http1, Unsent};
+use super::http1::{Answer, Http1, MAX_ANSWER_HEAD, Scratch};
 use super::pool::Pool;
 use super::request_body::{Progress, RequestBody};
 use super::{Failure, Upstream};
-
-/// The longest head of an answer.
-pub(super) const MAX_ANSWER_HEAD: usize = 64 * 1024;
 
 /// A worker's client. Not shared between threads.
 #[derive(Default)]
 pub struct Client {
     pub(super) pool: Pool,
+    pub(super) scratch: Scratch,
 }
 
 /// A connection that a request can be sent on.
@@ -61,13 +59,9 @@ impl Client {
     ) -> Result<Answered, Failure> {
         let mut repeated = false;
         if let Some(used) = self.used(upstream) {
-            let spare = spare(&request);
             match self.send_on(used, upstream, request, progress).await {
                 Ok(response) => return Ok(Answered { response, repeated }),
-                Err((failure, unsent)) => {
-                    let spare = spare.filter(|_| failure == Failure::Terminated);
-                    request = unsent.or(spare).ok_or(failure)?;
-                }
+                Err((failure, again)) => request = again.ok_or(failure)?,
             }
             repeated = true;
         }
@@ -79,7 +73,7 @@ impl Client {
     /// A connection that has been used before.
     fn used(&self, upstream: &Upstream) -> Option<Connection> {
         let shared = self.pool.http2(upstream).map(Connection::Http2);
-        shared.or_else(|| self.pool.take(upstream).map(Connection::Http1))
+        shared.or_else(|| self.pool.take(upstream, &self.scratch).map(Connection::Http1))
     }
 
     async fn fresh(&self, upstream: &Upstream) -> Result<Connection, Failure> {
@@ -87,10 +81,10 @@ impl Client {
         if http2 {
             return self.open_http2(upstream, io).await.map(Connection::Http2);
         }
-        let connection = Http1::handshake(io, MAX_ANSWER_HEAD).await;
-        connection.map(Connection::Http1).map_err(|fault| Failure::from(&fault))
+        Ok(Connection::Http1(Http1::new(io)))
     }
 
+    /// The second part of an error is the request, if it may be sent once more.
     async fn send_on(
         self: &Rc<Self>,
         connection: Connection,
@@ -104,20 +98,27 @@ impl Client {
         }
     }
 
-    /// The second part of an error is the request, if none of it was sent.
     async fn send_http1(
         self: &Rc<Self>,
         mut connection: Box<Http1>,
         upstream: &Arc<Upstream>,
-        request: Request<RequestBody>,
+        mut request: Request<RequestBody>,
         progress: Option<&Progress>,
     ) -> Result<Response<UpstreamBody>, (Failure, Option<Request<RequestBody>>)> {
         let deadline = upstream.settings.first_byte_timeout;
-        let sent = within(deadline, progress, connection.send(request)).await;
+        let sent = within(deadline, progress, connection.send(&mut request, &self.scratch)).await;
         match sent.ok_or((Failure::ResponseTimeout, None))? {
-            Ok(response) => Ok(response
-                .map(|incoming| UpstreamBody::http1(incoming, connection, Rc::clone(self), Arc::clone(upstream)))),
-            Err(fault) => Err(self::fault(fault)),
+            Ok(Answer { head, .. }) if head.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                Err((Failure::Protocol, None))
+            }
+            Ok(Answer { head, body }) => {
+                let body = Leased::new(body, connection, Rc::clone(self), Arc::clone(upstream));
+                Ok(head.map(|()| UpstreamBody::Http1(body)))
+            }
+            Err(fault) => {
+                let again = fault.unsent || fault.failure == Failure::Terminated && is_repeatable(&request);
+                Err((fault.failure, again.then_some(request)))
+            }
         }
     }
 
@@ -145,21 +146,23 @@ async fn send_http2(
     mut request: Request<RequestBody>,
     progress: Option<&Progress>,
 ) -> Result<Response<UpstreamBody>, (Failure, Option<Request<RequestBody>>)> {
+    let spare = is_repeatable(&request).then(|| copy(&request));
     let target = request.uri().clone();
     *request.uri_mut() = absolute(&target, upstream).ok_or((Failure::Protocol, None))?;
     let host = request.headers_mut().remove(HOST);
     let deadline = upstream.settings.first_byte_timeout;
     let sent = within(deadline, progress, sender.try_send_request(request)).await;
     match sent.ok_or((Failure::ResponseTimeout, None))? {
-        Ok(response) => Ok(response.map(UpstreamBody::http2)),
-        Err(fault) => {
-            let (failure, mut unsent) = self::fault(fault);
+        Ok(response) => Ok(response.map(UpstreamBody::Http2)),
+        Err(mut fault) => {
+            let mut unsent = fault.take_message();
             // The next connection may speak HTTP/1.1.
             if let (Some(request), Some(host)) = (&mut unsent, host) {
                 *request.uri_mut() = target;
                 request.headers_mut().insert(HOST, host);
             }
-            Err((failure, unsent))
+            let failure = Failure::from(fault.error());
+            Err((failure, unsent.or_else(|| spare.filter(|_| failure == Failure::Terminated))))
         }
     }
 }
@@ -171,20 +174,17 @@ fn absolute(target: &Uri, upstream: &Upstream) -> Option<Uri> {
     uri.path_and_query(target.path_and_query()?.clone()).build().ok()
 }
 
-fn fault(mut unsent: Unsent) -> (Failure, Option<Request<RequestBody>>) {
-    let request = unsent.take_message();
-    (Failure::from(unsent.error()), request)
+/// Whether a request may be sent twice even if the upstream has seen the first.
+fn is_repeatable(request: &Request<RequestBody>) -> bool {
+    request.method() == Method::GET && matches!(request.body(), RequestBody::Empty)
 }
 
-/// A copy of a request that may be sent twice even if the upstream has seen the first.
-fn spare(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
-    if request.method() != Method::GET || !matches!(request.body(), RequestBody::Empty) {
-        return None;
-    }
+/// A copy of a request that has no body.
+fn copy(request: &Request<RequestBody>) -> Request<RequestBody> {
     let mut copy = Request::new(RequestBody::Empty);
     *copy.uri_mut() = request.uri().clone();
     *copy.headers_mut() = HeaderMap::clone(request.headers());
-    Some(copy)
+    copy
 }
 
 /// Waits for `work` until `deadline` after the upstream last took a piece of the body, and for as

@@ -1,13 +1,12 @@
 //! A worker's upstream connections. A pool belongs to one thread, so it needs no lock.
 
 use std::cell::RefCell;
-use std::task::{Context, Waker};
 
 use hyper::client::conn::http2;
 use tokio::time::Instant;
 
 use super::Upstream;
-use super::http1::Http1;
+use super::http1::{Http1, Scratch};
 use super::request_body::RequestBody;
 
 /// Idle HTTP/1.1 connections that one worker keeps for one upstream.
@@ -21,7 +20,7 @@ pub(super) struct Pool {
 
 #[derive(Default)]
 struct Connections {
-    #[expect(clippy::vec_box, reason = "a connection has some 500 bytes and moves at each request")]
+    #[expect(clippy::vec_box, reason = "a connection moves at each request")]
     idle: Vec<Box<Http1>>,
     http2: Option<http2::SendRequest<RequestBody>>,
 }
@@ -29,12 +28,11 @@ struct Connections {
 impl Pool {
     /// A connection that another request left behind, checked for a close that has arrived. The
     /// last one used comes first: it is the least likely to be stale.
-    pub(super) fn take(&self, upstream: &Upstream) -> Option<Box<Http1>> {
+    pub(super) fn take(&self, upstream: &Upstream, scratch: &Scratch) -> Option<Box<Http1>> {
         let now = Instant::now();
-        let mut cx = Context::from_waker(Waker::noop());
         self.with(upstream, |connections| {
             while let Some(mut connection) = connections.idle.pop() {
-                if is_fresh(&connection, upstream, now) && connection.is_ready(&mut cx) {
+                if is_fresh(&connection, upstream, now) && connection.is_ready(scratch) {
                     return Some(connection);
                 }
             }

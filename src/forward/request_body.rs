@@ -81,7 +81,7 @@ impl Upload {
         Poll::Ready(Some(Err(fault)))
     }
 
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadFault>>> {
+    pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadFault>>> {
         let polled = Pin::new(&mut self.incoming).poll_frame(cx);
         self.progress.client_pauses.set(polled.is_pending());
         if polled.is_ready() {

@@ -5,22 +5,23 @@ use std::io;
 use std::pin::pin;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{CONNECTION, SEC_WEBSOCKET_KEY, UPGRADE};
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode, Version};
-use hyper::client::conn::http1;
-use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use sidegate_core::denial::Code;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::Instant;
 
-use super::connect::connect;
+use super::Failure;
+use super::connect::{UpstreamIo, connect};
 use super::head::prepare_answer;
+use super::http1::Http1;
 use super::request::{AnswerBody, Connection, Forward, Refused};
 use super::request_body::RequestBody;
 use super::stream::UnderWay;
-use super::{Failure, client};
 
 /// Whether a request asks for a WebSocket over HTTP/1.1.
 pub(super) fn is_upgrade(parts: &Parts) -> bool {
@@ -42,21 +43,26 @@ pub(super) async fn forward(
     mark_upgrade(request.headers_mut());
     let upstream = this.admission.upstream();
     let connected = connect(upstream, true).await?;
-    let handshake = http1::Builder::new().max_buf_size(client::MAX_ANSWER_HEAD).handshake(TokioIo::new(connected.io));
-    let (mut sender, driver) = handshake.await.map_err(|fault| Failure::from(&fault))?;
-    let driver = tokio::task::spawn_local(driver.with_upgrades());
-    let answer = tokio::time::timeout(upstream.settings.first_byte_timeout, sender.send_request(request)).await;
-    let answer = answer.map_err(|_| Failure::ResponseTimeout)?.map_err(|fault| Failure::from(&fault))?;
-    if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
-        driver.abort();
+    let (mut connection, scratch) = (Http1::new(connected.io), &this.client.scratch);
+    let answer = connection.send(&mut request, scratch);
+    let answer = tokio::time::timeout(upstream.settings.first_byte_timeout, answer).await;
+    let answer = answer.map_err(|_| Failure::ResponseTimeout)?.map_err(|fault| fault.failure)?;
+    if answer.head.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Err(Failure::UpgradeRefused.into());
     }
-    let (mut head, body) = answer.into_parts();
+    let (mut head, ()) = answer.head.into_parts();
     prepare_answer(&mut head.headers, this.admission.permit().app().pass, false);
     mark_upgrade(&mut head.headers);
-    let upstream_side = hyper::upgrade::on(Response::from_parts(head.clone(), body));
+    let upstream_side = Upgraded { first: answer.body.into_first(), io: connection.into_io() };
     tokio::task::spawn_local(carry(browser, upstream_side, this.ends_at, (under_way, this.connection)));
-    Ok(Response::from_parts(head, AnswerBody::Full(bytes::Bytes::new())))
+    Ok(Response::from_parts(head, AnswerBody::Full(Bytes::new())))
+}
+
+/// The upstream's side of a WebSocket.
+struct Upgraded {
+    /// Bytes that came right behind its 101.
+    first: Bytes,
+    io: UpstreamIo,
 }
 
 fn mark_upgrade(headers: &mut http::HeaderMap) {
@@ -65,23 +71,23 @@ fn mark_upgrade(headers: &mut http::HeaderMap) {
 }
 
 /// Copies until either side closes or the token ends.
-async fn carry(browser: OnUpgrade, upstream: OnUpgrade, ends_at: Instant, held: (UnderWay, Connection)) {
+async fn carry(browser: OnUpgrade, upstream: Upgraded, ends_at: Instant, held: (UnderWay, Connection)) {
     /// The browser has our 101 by then or is gone.
     const HANDSHAKE: Duration = Duration::from_secs(10);
-    let both = async { tokio::try_join!(browser, upstream) };
-    if let Ok(Ok((browser, upstream))) = tokio::time::timeout(HANDSHAKE, both).await {
+    if let Ok(Ok(browser)) = tokio::time::timeout(HANDSHAKE, browser).await {
         // However the copy ends, both sockets close.
-        let _ = tokio::time::timeout_at(ends_at, copy(TokioIo::new(browser), TokioIo::new(upstream))).await;
+        let _ = tokio::time::timeout_at(ends_at, copy(TokioIo::new(browser), upstream)).await;
     }
     drop(held);
 }
 
 /// Copies both ways until one side closes; what the other then still says passes, for a while.
 /// (A WebSocket has no use for a half-closed connection, RFC 6455 section 7.1.1.)
-async fn copy(browser: TokioIo<Upgraded>, upstream: TokioIo<Upgraded>) -> io::Result<()> {
+async fn copy(browser: impl AsyncRead + AsyncWrite, upstream: Upgraded) -> io::Result<()> {
     const LAST_WORDS: Duration = Duration::from_secs(2);
     let (browser_reads, browser_writes) = tokio::io::split(browser);
-    let (upstream_reads, upstream_writes) = tokio::io::split(upstream);
+    let (upstream_reads, upstream_writes) = tokio::io::split(upstream.io);
+    let upstream_reads = io::Cursor::new(upstream.first).chain(upstream_reads);
     let mut up = pin!(copy_one_way(browser_reads, upstream_writes));
     let mut down = pin!(copy_one_way(upstream_reads, browser_writes));
     tokio::select! {

@@ -1,0 +1,236 @@
+//! HTTP/1.1 to an upstream (RFC 9112): one connection, driven by whoever uses it. It owns no buffer
+//! while nothing moves: bytes are read into one that all connections of a worker share.
+
+mod chunked;
+mod framing;
+mod head;
+mod outbound;
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker, ready};
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use tokio::io::{AsyncRead as _, ReadBuf};
+use tokio::time::Instant;
+
+use self::framing::Framing;
+use self::head::AnswerHead;
+use self::outbound::{Outbound, State};
+use super::Failure;
+use super::connect::UpstreamIo;
+use super::request_body::RequestBody;
+
+/// Bytes that are read at once.
+const SCRATCH: usize = 32 * 1024;
+
+/// The longest head of an answer, those of interim answers (1xx) included.
+pub(super) const MAX_ANSWER_HEAD: usize = 64 * 1024;
+
+/// What a worker reads into. Nothing stays in it from one poll to the next.
+pub(super) struct Scratch(RefCell<Box<[u8]>>);
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self(RefCell::new(vec![0; SCRATCH].into_boxed_slice()))
+    }
+}
+
+/// Bytes that are no HTTP/1.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Malformed;
+
+impl From<Malformed> for Failure {
+    fn from(_: Malformed) -> Self {
+        Self::Protocol
+    }
+}
+
+/// A connection. Nothing moves on it unless somebody polls.
+pub(super) struct Http1 {
+    io: UpstreamIo,
+    outbound: Outbound,
+    /// Whether another request may follow, as far as is known.
+    reusable: bool,
+    idle_since: Option<Instant>,
+}
+
+/// A request that got no answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unanswered {
+    pub(super) failure: Failure,
+    /// Whether the upstream cannot have seen any of it.
+    pub(super) unsent: bool,
+}
+
+/// An answer's head, and the state of its body.
+pub(super) struct Answer {
+    pub(super) head: Response<()>,
+    pub(super) body: Incoming,
+}
+
+/// An answer's body, as far as it has come.
+pub(super) struct Incoming {
+    framing: Framing,
+    /// Data that came together with the head.
+    first: Bytes,
+}
+
+impl Http1 {
+    pub(super) fn new(io: UpstreamIo) -> Box<Self> {
+        Box::new(Self { io, outbound: Outbound::default(), reusable: true, idle_since: None })
+    }
+
+    /// Since when it idles; `None` if no request has used it.
+    pub(super) const fn idle_since(&self) -> Option<Instant> {
+        self.idle_since
+    }
+
+    pub(super) fn set_idle(&mut self) {
+        self.idle_since = Some(Instant::now());
+    }
+
+    /// Sends a request and waits for the answer's head, moving bytes meanwhile. What streams of the
+    /// body goes on being sent while the answer's body is read.
+    pub(super) async fn send(
+        &mut self,
+        request: &mut Request<RequestBody>,
+        scratch: &Scratch,
+    ) -> Result<Answer, Unanswered> {
+        self.outbound = Outbound::begin(request);
+        let mut bytes = Vec::new();
+        let answer = poll_fn(|cx| self.poll_answer(request.method(), &mut bytes, scratch, cx)).await;
+        answer.map_err(|failure| {
+            let unsent = failure == Failure::Terminated && !self.outbound.has_begun();
+            if unsent {
+                self.outbound.give_back(request);
+            }
+            Unanswered { failure, unsent }
+        })
+    }
+
+    fn poll_answer(
+        &mut self,
+        method: &Method,
+        bytes: &mut Vec<u8>,
+        scratch: &Scratch,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Answer, Failure>> {
+        if self.outbound.drive(&mut self.io, cx) == State::ClientFailed {
+            return Poll::Ready(Err(Failure::Terminated));
+        }
+        loop {
+            let scanned = bytes.len();
+            let read = |read: &[u8]| bytes.extend_from_slice(read);
+            if ready!(scratch.poll_read(&mut self.io, cx, read)).is_none() {
+                return Poll::Ready(Err(Failure::Terminated));
+            }
+            if let Some(answer) = self.answer(method, bytes, scanned).transpose() {
+                return Poll::Ready(answer);
+            }
+        }
+    }
+
+    /// The final answer in `bytes`; interim ones (RFC 9110 section 15.2) are dropped.
+    fn answer(&mut self, method: &Method, bytes: &mut Vec<u8>, mut scanned: usize) -> Result<Option<Answer>, Failure> {
+        while let Some(end) = head::end(bytes, scanned) {
+            let AnswerHead { response, mut framing, keep_alive } = head::parse(&bytes[..end], method)?;
+            if response.status().is_informational() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                bytes.drain(..end);
+                scanned = 0;
+                continue;
+            }
+            let (first, used) = framing.decode(&bytes[end..])?;
+            self.reusable = keep_alive && end + used == bytes.len();
+            return Ok(Some(Answer { head: response, body: Incoming { framing, first } }));
+        }
+        let begins_well = bytes.iter().zip(b"HTTP/1.").all(|(byte, expected)| byte == expected);
+        if begins_well && bytes.len() <= MAX_ANSWER_HEAD { Ok(None) } else { Err(Failure::Protocol) }
+    }
+
+    /// The next piece of an answer's body; `None` at its end.
+    pub(super) fn poll_body(
+        &mut self,
+        body: &mut Incoming,
+        scratch: &Scratch,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Failure>>> {
+        let failed = Poll::Ready(Some(Err(Failure::Incomplete)));
+        if self.outbound.drive(&mut self.io, cx) == State::ClientFailed {
+            return failed;
+        }
+        while body.first.is_empty() && !body.framing.is_done() {
+            let Self { io, reusable, .. } = self;
+            let decode = |read: &[u8]| {
+                let (data, used) = body.framing.decode(read)?;
+                *reusable &= used == read.len();
+                Ok::<_, Malformed>(data)
+            };
+            match ready!(scratch.poll_read(io, cx, decode)) {
+                Some(Ok(data)) => body.first = data,
+                None if matches!(body.framing, Framing::UntilClose) => return Poll::Ready(None),
+                Some(Err(Malformed)) | None => return failed,
+            }
+        }
+        let data = std::mem::take(&mut body.first);
+        Poll::Ready(if data.is_empty() { None } else { Some(Ok(data)) })
+    }
+
+    /// Whether another request can be sent now. Looks at the socket, so a close that has arrived is
+    /// seen; bytes that nobody asked for are as bad.
+    pub(super) fn is_ready(&mut self, scratch: &Scratch) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        let sent = matches!(self.outbound.state(), State::Sent);
+        sent && self.reusable && scratch.poll_read(&mut self.io, &mut cx, |_| ()).is_pending()
+    }
+
+    /// The socket, for another protocol (RFC 9110 section 7.8).
+    pub(super) fn into_io(self) -> UpstreamIo {
+        self.io
+    }
+}
+
+impl Incoming {
+    pub(super) fn is_done(&self) -> bool {
+        self.first.is_empty() && self.framing.is_done()
+    }
+
+    /// The bytes to come, if the head told.
+    pub(super) fn left(&self) -> Option<u64> {
+        self.framing.left().map(|left| left + self.first.len() as u64)
+    }
+
+    /// Whether its last byte has been read, if not handed on.
+    pub(super) fn is_read(&self) -> bool {
+        self.framing.is_done()
+    }
+
+    /// Data that came together with the head.
+    pub(super) fn into_first(self) -> Bytes {
+        self.first
+    }
+
+    /// Data that was read and not yet handed on.
+    pub(super) fn take_first(&mut self) -> Option<Bytes> {
+        Some(std::mem::take(&mut self.first)).filter(|data| !data.is_empty())
+    }
+}
+
+impl Scratch {
+    /// Hands what can be read to `take`. `None` at the end of what the upstream says, whether it
+    /// closed or broke off.
+    fn poll_read<T>(
+        &self,
+        io: &mut UpstreamIo,
+        cx: &mut Context<'_>,
+        take: impl FnOnce(&[u8]) -> T,
+    ) -> Poll<Option<T>> {
+        let mut scratch = self.0.borrow_mut();
+        let mut buffer = ReadBuf::new(&mut scratch);
+        let read = ready!(Pin::new(io).poll_read(cx, &mut buffer));
+        let bytes = buffer.filled();
+        Poll::Ready(if read.is_err() || bytes.is_empty() { None } else { Some(take(bytes)) })
+    }
+}
