@@ -19,4 +19,5 @@ pub mod socket;
 pub mod store;
 pub mod system;
 pub mod telemetry;
+pub mod wire;
 pub mod worker;

@@ -1,12 +1,13 @@
 //! A worker: one thread, one single-threaded runtime, its own upstream connections. A request
 //! never leaves the thread it came in on.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use hyper::service::service_fn;
+use http::HeaderValue;
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use tokio::net::TcpStream;
@@ -14,12 +15,15 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 use tower::ServiceExt as _;
 
-use crate::forward::{Client, Connection};
+use crate::forward::Client;
 use crate::gate::Gate;
-use crate::http::{Accepted, ConnectionLimits, Inbox, Peer, Place, Private, Public, RequestIds, private_router, serve};
+use crate::http::{
+    Accepted, ConnectionLimits, Inbox, Peer, Place, Private, Public, RequestIds, private_router, serve, serve_public,
+};
 use crate::metrics::{Listener, Metrics};
+use crate::wire::Scratch;
 
-/// How often idle upstream connections are looked at.
+/// How often idle upstream connections are looked at, and the date of answers is set.
 const SWEEP: Duration = Duration::from_secs(1);
 
 /// A running worker.
@@ -91,13 +95,18 @@ impl Local {
         let gate = &parts.gate;
         let listen = &gate.listen;
         let request_ids = Arc::new(RequestIds::new(parts.seed));
+        let scratch = Rc::new(Scratch::default());
+        let public = Public {
+            gate: Arc::clone(gate),
+            metrics: Arc::clone(&metrics),
+            client: Rc::new(Client::new(Rc::clone(&scratch))),
+            scratch,
+            request_ids: Arc::clone(&request_ids),
+            date: RefCell::new(HeaderValue::from_static("")),
+        };
+        public.tick();
         Self {
-            public: Rc::new(Public {
-                gate: Arc::clone(gate),
-                metrics: Arc::clone(&metrics),
-                client: Rc::new(Client::default()),
-                request_ids: Arc::clone(&request_ids),
-            }),
+            public: Rc::new(public),
             private: private_router(Private { gate: Arc::clone(gate), metrics: Arc::clone(&metrics), request_ids }),
             limits: ConnectionLimits {
                 head_timeout: listen.head_timeout,
@@ -115,11 +124,12 @@ async fn sweep(local: Rc<Local>) {
     loop {
         tokio::time::sleep(SWEEP).await;
         local.public.client.sweep(local.parts.gate.registry.load().upstreams());
+        local.public.tick();
     }
 }
 
-/// What a connection holds while it lives, also as a WebSocket after its last request: its places,
-/// the gauge, and the count by which the worker knows that it is still there.
+/// What a connection holds while it lives: its places, the gauge, and the count by which the worker
+/// knows that it is still there.
 struct Alive {
     _place: Place,
     _counted: Rc<()>,
@@ -137,22 +147,18 @@ async fn connection(local: Rc<Local>, accepted: Accepted, counted: Rc<()>) {
     let Ok(socket) = TcpStream::from_std(socket) else { return };
     let gauge = local.metrics.connections(listener).clone();
     gauge.inc();
-    let alive = Rc::new(Alive { _place: place, _counted: counted, gauge });
+    let _alive = Alive { _place: place, _counted: counted, gauge };
     match listener {
-        Listener::Public => public(&local, socket, address.ip(), alive).await,
+        Listener::Public => public(&local, socket, address.ip()).await,
         Listener::Private => private(&local, socket, address.ip()).await,
     }
 }
 
-async fn public(local: &Rc<Local>, socket: TcpStream, address: std::net::IpAddr, alive: Rc<Alive>) {
+async fn public(local: &Rc<Local>, socket: TcpStream, address: std::net::IpAddr) {
     let tls = local.parts.tls.clone();
     let peer = Rc::new(Peer::new(&local.parts.gate, address, tls.is_some()));
     let limits = ConnectionLimits { h2c: peer.trusted, ..local.limits.clone() };
-    let public = Rc::clone(&local.public);
-    let connection: Connection = alive;
-    let service =
-        service_fn(move |request| Rc::clone(&public).handle(Rc::clone(&peer), Rc::clone(&connection), request));
-    serve(socket, tls, &limits, service, local.parts.draining.clone()).await;
+    serve_public(socket, tls, &limits, Rc::clone(&local.public), peer, local.parts.draining.clone()).await;
 }
 
 async fn private(local: &Rc<Local>, socket: TcpStream, address: std::net::IpAddr) {

@@ -64,6 +64,10 @@ codes! {
     InvalidAuthFormat = "INVALID_AUTH_FORMAT", UNAUTHORIZED, "Authorization must be `Bearer` and a widget token";
     /// A request that cannot be read: bad JSON, duplicate names, contradicting heads.
     InvalidRequest = "INVALID_REQUEST", BAD_REQUEST, "The request could not be read";
+    /// A head is over a limit.
+    HeadTooLarge = "HEAD_TOO_LARGE", REQUEST_HEADER_FIELDS_TOO_LARGE, "The request's head is too large";
+    /// A request target is over the limit of 65,534 bytes.
+    TargetTooLong = "TARGET_TOO_LONG", URI_TOO_LONG, "The request target is too long";
     /// A body or part of it is over a limit.
     PayloadTooLarge = "PAYLOAD_TOO_LARGE", PAYLOAD_TOO_LARGE, "The request body is too large";
     /// A body in a format or coding that is not taken here.

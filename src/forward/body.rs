@@ -9,18 +9,18 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use hyper::body::Incoming;
 use sidegate_core::denial::{Code, Denial};
 use sidegate_core::dialect::BodyUse;
 
 use super::request::{Forward, Refused};
 use super::request_body::{Progress, RequestBody, Upload};
+use crate::wire::ClientBody;
 
 impl Forward<'_> {
     pub(super) async fn body(
         &self,
         parts: &Parts,
-        body: Incoming,
+        body: ClientBody,
     ) -> Result<(RequestBody, Option<Rc<Progress>>), Refused> {
         let operation = self.admission.call().operation;
         let injects = self.admission.permit().app().injection.rewrites_body();
@@ -49,7 +49,7 @@ impl Forward<'_> {
     async fn passed(
         &self,
         parts: &Parts,
-        body: Incoming,
+        body: ClientBody,
         limit: usize,
     ) -> Result<(RequestBody, Option<Rc<Progress>>), Refused> {
         let length = announced_length(parts);
@@ -62,7 +62,7 @@ impl Forward<'_> {
         Ok((RequestBody::Streamed(upload), Some(progress)))
     }
 
-    async fn rewritten(&self, parts: &Parts, body: Incoming) -> Result<(RequestBody, Option<Rc<Progress>>), Refused> {
+    async fn rewritten(&self, parts: &Parts, body: ClientBody) -> Result<(RequestBody, Option<Rc<Progress>>), Refused> {
         if parts.headers.contains_key(CONTENT_ENCODING) {
             return Err(Denial::because(Code::UnsupportedMediaType, "The body must have no content coding here").into());
         }

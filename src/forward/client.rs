@@ -15,17 +15,18 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::Instant;
 
 use super::answer::{Leased, UpstreamBody};
-use super::connect::{Connected, UpstreamIo, connect};
-use super::http1::{Answer, Http1, MAX_ANSWER_HEAD, Scratch};
+use super::connect::{Connected, connect};
+use super::http1::{Answer, Http1, MAX_ANSWER_HEAD};
 use super::pool::Pool;
 use super::request_body::{Progress, RequestBody};
 use super::{Failure, Upstream};
+use crate::wire::{Io, Scratch};
 
 /// A worker's client. Not shared between threads.
-#[derive(Default)]
 pub struct Client {
     pub(super) pool: Pool,
-    pub(super) scratch: Scratch,
+    /// What its connections are read into.
+    pub(super) scratch: Rc<Scratch>,
 }
 
 /// A connection that a request can be sent on.
@@ -41,6 +42,12 @@ pub(super) struct Answered {
 }
 
 impl Client {
+    /// A client without connections yet, which reads into `scratch`.
+    #[must_use]
+    pub fn new(scratch: Rc<Scratch>) -> Self {
+        Self { pool: Pool::default(), scratch }
+    }
+
     /// Closes connections that have idled too long. Call it now and then.
     pub fn sweep(&self, upstreams: &[Arc<Upstream>]) {
         for upstream in upstreams {
@@ -122,11 +129,7 @@ impl Client {
         }
     }
 
-    async fn open_http2(
-        &self,
-        upstream: &Upstream,
-        io: UpstreamIo,
-    ) -> Result<http2::SendRequest<RequestBody>, Failure> {
+    async fn open_http2(&self, upstream: &Upstream, io: Io) -> Result<http2::SendRequest<RequestBody>, Failure> {
         let handshake = http2::Builder::new(LocalExecutor)
             .timer(TokioTimer::new())
             .keep_alive_interval(Duration::from_secs(20))

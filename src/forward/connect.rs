@@ -1,20 +1,17 @@
 //! New connections to an upstream: name lookup, TCP, TLS, all under one deadline.
 
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
 use super::{Failure, Upstream};
 use crate::config::{Protocol, UpstreamSettings};
+use crate::wire::Io;
 
 /// How TLS is spoken with an upstream.
 #[derive(Clone)]
@@ -67,7 +64,7 @@ fn roots(settings: &UpstreamSettings) -> Result<RootCertStore, String> {
 
 /// A connected socket, and whether HTTP/2 was agreed on.
 pub(super) struct Connected {
-    pub(super) io: UpstreamIo,
+    pub(super) io: Io,
     pub(super) http2: bool,
 }
 
@@ -76,13 +73,13 @@ pub(super) async fn connect(upstream: &Upstream, websocket: bool) -> Result<Conn
     let connecting = async {
         let tcp = connect_tcp(upstream).await?;
         let Some(tls) = &upstream.tls else {
-            return Ok(Connected { io: UpstreamIo::Plain(tcp), http2: upstream.is_plain_http2() && !websocket });
+            return Ok(Connected { io: Io::Plain(tcp), http2: upstream.is_plain_http2() && !websocket });
         };
         let config = if websocket { &tls.http1 } else { &tls.pooled };
         let connector = TlsConnector::from(Arc::clone(config));
         let stream = connector.connect(tls.name.clone(), tcp).await.map_err(|fault| tls_failure(&fault))?;
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        Ok(Connected { io: UpstreamIo::Tls(Box::new(stream)), http2 })
+        Ok(Connected { io: Io::Tls(Box::new(stream.into())), http2 })
     };
     let deadline = upstream.settings.connect_timeout;
     tokio::time::timeout(deadline, connecting).await.unwrap_or(Err(Failure::ConnectionTimeout))
@@ -111,61 +108,5 @@ fn tls_failure(fault: &io::Error) -> Failure {
         Some(rustls::Error::InvalidCertificate(_)) => Failure::TlsCertificate,
         Some(_) => Failure::TlsProtocol,
         None => Failure::Terminated,
-    }
-}
-
-/// A socket to an upstream.
-pub(super) enum UpstreamIo {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
-}
-
-impl AsyncRead for UpstreamIo {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(io) => Pin::new(io).poll_read(cx, buffer),
-            Self::Tls(io) => Pin::new(io).poll_read(cx, buffer),
-        }
-    }
-}
-
-impl AsyncWrite for UpstreamIo {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(io) => Pin::new(io).poll_write(cx, bytes),
-            Self::Tls(io) => Pin::new(io).poll_write(cx, bytes),
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(io) => Pin::new(io).poll_write_vectored(cx, slices),
-            Self::Tls(io) => Pin::new(io).poll_write_vectored(cx, slices),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Plain(io) => io.is_write_vectored(),
-            Self::Tls(io) => io.is_write_vectored(),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(io) => Pin::new(io).poll_flush(cx),
-            Self::Tls(io) => Pin::new(io).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(io) => Pin::new(io).poll_shutdown(cx),
-            Self::Tls(io) => Pin::new(io).poll_shutdown(cx),
-        }
     }
 }

@@ -24,6 +24,7 @@ pub use client::Client;
 pub use connect::TlsConfigs;
 pub use failure::Failure;
 pub use head::Forwarded;
-pub use request::{AnswerBody, Connection, Forward, Refused, forward};
+pub use request::{AnswerBody, Forward, Refused, forward};
 pub use stream::{BrokenOff, Streamed};
 pub use upstream::{Slot, Upstream};
+pub use websocket::Tunnel;

@@ -6,8 +6,9 @@ use hyper::client::conn::http2;
 use tokio::time::Instant;
 
 use super::Upstream;
-use super::http1::{Http1, Scratch};
+use super::http1::Http1;
 use super::request_body::RequestBody;
+use crate::wire::Scratch;
 
 /// Idle HTTP/1.1 connections that one worker keeps for one upstream.
 const MAX_IDLE: usize = 256;

@@ -7,7 +7,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, Uri};
-use hyper::body::Incoming;
 use sidegate_core::app::Scoping;
 use sidegate_core::context::template::Values;
 use sidegate_core::denial::{Code, Denial};
@@ -18,11 +17,13 @@ use super::client::{Answered, Client};
 use super::head::{Forwarded, ask_for_identity, prepare_request};
 use super::request_body::{Progress, RequestBody};
 use super::stream::{Streamed, UnderWay};
-use super::{Failure, Upstream, websocket};
+use super::websocket::{self, Tunnel};
+use super::{Failure, Upstream};
 use crate::admit::Admission;
 use crate::config::LimitSettings;
 use crate::metrics::Metrics;
 use crate::store::{Owner, Owners};
+use crate::wire::ClientBody;
 
 /// What forwarding needs beside the request itself.
 pub struct Forward<'a> {
@@ -44,13 +45,7 @@ pub struct Forward<'a> {
     pub request_id: HeaderValue,
     /// When the token ends.
     pub ends_at: Instant,
-    /// The client's connection.
-    pub connection: Connection,
 }
-
-/// What must live as long as a client's connection does. A WebSocket outlives the HTTP that it came
-/// in by, and so keeps it.
-pub type Connection = Rc<dyn std::any::Any>;
 
 /// The answer's body.
 pub enum AnswerBody {
@@ -58,6 +53,8 @@ pub enum AnswerBody {
     Full(Bytes),
     /// Streaming.
     Streamed(Box<Streamed>),
+    /// None: the connection speaks another protocol from here on.
+    Tunnel(Box<Tunnel>),
 }
 
 /// Why a request got no answer of its upstream.
@@ -91,11 +88,11 @@ impl From<Failure> for Refused {
 ///
 /// # Errors
 /// [`Refused`]: by our own checks on the body, or because the upstream failed.
-pub async fn forward(this: Forward<'_>, parts: Parts, body: Incoming) -> Result<Response<AnswerBody>, Refused> {
+pub async fn forward(this: Forward<'_>, parts: Parts, body: ClientBody) -> Result<Response<AnswerBody>, Refused> {
     let upstream = this.admission.upstream();
     let under_way = UnderWay::new(upstream.enter()?, &this.metrics.forwards);
     if websocket::is_upgrade(&parts) {
-        return websocket::forward(this, parts, under_way).await;
+        return websocket::forward(&this, parts, under_way).await;
     }
     this.reserve_owner().await?;
     let (mut request, progress) = this.request(parts, body).await?;
@@ -167,7 +164,7 @@ impl Forward<'_> {
     async fn request(
         &self,
         parts: Parts,
-        body: Incoming,
+        body: ClientBody,
     ) -> Result<(Request<RequestBody>, Option<Rc<Progress>>), Refused> {
         let (body, progress) = self.body(&parts, body).await?;
         let request = self.head(parts, body)?;

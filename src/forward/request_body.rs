@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use sidegate_core::denial::Code;
 use tokio::time::{Instant, Sleep};
+
+use crate::wire::ClientBody;
 
 /// A request's body.
 pub(super) enum RequestBody {
@@ -62,7 +63,7 @@ impl Progress {
 
 /// A client's body as it comes.
 pub(super) struct Upload {
-    incoming: Incoming,
+    incoming: ClientBody,
     left: u64,
     patience: Duration,
     timer: Option<Pin<Box<Sleep>>>,
@@ -70,7 +71,7 @@ pub(super) struct Upload {
 }
 
 impl Upload {
-    pub(super) fn new(incoming: Incoming, limit: usize, patience: Duration) -> (Box<Self>, Rc<Progress>) {
+    pub(super) fn new(incoming: ClientBody, limit: usize, patience: Duration) -> (Box<Self>, Rc<Progress>) {
         let progress = Rc::new(Progress::default());
         let left = u64::try_from(limit).unwrap_or(u64::MAX);
         (Box::new(Self { incoming, left, patience, timer: None, progress: Rc::clone(&progress) }), progress)

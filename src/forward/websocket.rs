@@ -9,19 +9,17 @@ use bytes::Bytes;
 use http::header::{CONNECTION, SEC_WEBSOCKET_KEY, UPGRADE};
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode, Version};
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
-use sidegate_core::denial::Code;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::Instant;
 
 use super::Failure;
-use super::connect::{UpstreamIo, connect};
+use super::connect::connect;
 use super::head::prepare_answer;
 use super::http1::Http1;
-use super::request::{AnswerBody, Connection, Forward, Refused};
+use super::request::{AnswerBody, Forward, Refused};
 use super::request_body::RequestBody;
 use super::stream::UnderWay;
+use crate::wire::Io;
 
 /// Whether a request asks for a WebSocket over HTTP/1.1.
 pub(super) fn is_upgrade(parts: &Parts) -> bool {
@@ -31,14 +29,13 @@ pub(super) fn is_upgrade(parts: &Parts) -> bool {
         && parts.headers.get(UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
-/// Forwards the handshake on a connection of its own; if the upstream agrees, a task of this
-/// worker carries the bytes on.
+/// Forwards the handshake on a connection of its own; if the upstream agrees, the answer is the
+/// tunnel that the client's connection becomes.
 pub(super) async fn forward(
-    this: Forward<'_>,
-    mut parts: Parts,
+    this: &Forward<'_>,
+    parts: Parts,
     under_way: UnderWay,
 ) -> Result<Response<AnswerBody>, Refused> {
-    let browser = parts.extensions.remove::<OnUpgrade>().ok_or(Code::InvalidRequest)?;
     let mut request = this.head(parts, RequestBody::Empty)?;
     mark_upgrade(request.headers_mut());
     let upstream = this.admission.upstream();
@@ -53,16 +50,18 @@ pub(super) async fn forward(
     let (mut head, ()) = answer.head.into_parts();
     prepare_answer(&mut head.headers, this.admission.permit().app().pass, false);
     mark_upgrade(&mut head.headers);
-    let upstream_side = Upgraded { first: answer.body.into_first(), io: connection.into_io() };
-    tokio::task::spawn_local(carry(browser, upstream_side, this.ends_at, (under_way, this.connection)));
-    Ok(Response::from_parts(head, AnswerBody::Full(Bytes::new())))
+    let (io, first) = (connection.into_io(), answer.body.into_first());
+    let tunnel = Box::new(Tunnel { io, first, ends_at: this.ends_at, _under_way: under_way });
+    Ok(Response::from_parts(head, AnswerBody::Tunnel(tunnel)))
 }
 
 /// The upstream's side of a WebSocket.
-struct Upgraded {
+pub struct Tunnel {
+    io: Io,
     /// Bytes that came right behind its 101.
     first: Bytes,
-    io: UpstreamIo,
+    ends_at: Instant,
+    _under_way: UnderWay,
 }
 
 fn mark_upgrade(headers: &mut http::HeaderMap) {
@@ -70,29 +69,27 @@ fn mark_upgrade(headers: &mut http::HeaderMap) {
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
 }
 
-/// Copies until either side closes or the token ends.
-async fn carry(browser: OnUpgrade, upstream: Upgraded, ends_at: Instant, held: (UnderWay, Connection)) {
-    /// The browser has our 101 by then or is gone.
-    const HANDSHAKE: Duration = Duration::from_secs(10);
-    if let Ok(Ok(browser)) = tokio::time::timeout(HANDSHAKE, browser).await {
+impl Tunnel {
+    /// Copies between it and a client, who has sent `read` already, until either side closes or the
+    /// token ends.
+    pub async fn carry(self, client: Io, read: Bytes) {
+        let ends_at = self.ends_at;
         // However the copy ends, both sockets close.
-        let _ = tokio::time::timeout_at(ends_at, copy(TokioIo::new(browser), upstream)).await;
+        let _ = tokio::time::timeout_at(ends_at, self.copy(client, read)).await;
     }
-    drop(held);
-}
 
-/// Copies both ways until one side closes; what the other then still says passes, for a while.
-/// (A WebSocket has no use for a half-closed connection, RFC 6455 section 7.1.1.)
-async fn copy(browser: impl AsyncRead + AsyncWrite, upstream: Upgraded) -> io::Result<()> {
-    const LAST_WORDS: Duration = Duration::from_secs(2);
-    let (browser_reads, browser_writes) = tokio::io::split(browser);
-    let (upstream_reads, upstream_writes) = tokio::io::split(upstream.io);
-    let upstream_reads = io::Cursor::new(upstream.first).chain(upstream_reads);
-    let mut up = pin!(copy_one_way(browser_reads, upstream_writes));
-    let mut down = pin!(copy_one_way(upstream_reads, browser_writes));
-    tokio::select! {
-        done = &mut up => { done?; tokio::time::timeout(LAST_WORDS, down).await? }
-        done = &mut down => { done?; tokio::time::timeout(LAST_WORDS, up).await? }
+    /// Copies both ways until one side closes; what the other then still says passes, for a while.
+    /// (A WebSocket has no use for a half-closed connection, RFC 6455 section 7.1.1.)
+    async fn copy(self, client: Io, read: Bytes) -> io::Result<()> {
+        const LAST_WORDS: Duration = Duration::from_secs(2);
+        let (client_reads, client_writes) = tokio::io::split(client);
+        let (upstream_reads, upstream_writes) = tokio::io::split(self.io);
+        let mut up = pin!(copy_one_way(io::Cursor::new(read).chain(client_reads), upstream_writes));
+        let mut down = pin!(copy_one_way(io::Cursor::new(self.first).chain(upstream_reads), client_writes));
+        tokio::select! {
+            done = &mut up => { done?; tokio::time::timeout(LAST_WORDS, down).await? }
+            done = &mut down => { done?; tokio::time::timeout(LAST_WORDS, up).await? }
+        }
     }
 }
 

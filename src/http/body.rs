@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::access::Record;
-use crate::forward::{AnswerBody, BrokenOff};
+use crate::forward::{AnswerBody, BrokenOff, Tunnel};
 
 /// The body of any answer on the public listener.
 pub struct Body {
@@ -18,6 +18,15 @@ pub struct Body {
 impl Body {
     pub(super) const fn new(kind: AnswerBody, record: Record) -> Self {
         Self { kind, record }
+    }
+
+    /// What the connection becomes behind this answer.
+    pub(super) fn take_tunnel(&mut self) -> Option<Box<Tunnel>> {
+        let tunnels = matches!(self.kind, AnswerBody::Tunnel(_));
+        match tunnels.then(|| std::mem::replace(&mut self.kind, AnswerBody::Full(Bytes::new()))) {
+            Some(AnswerBody::Tunnel(tunnel)) => Some(tunnel),
+            _ => None,
+        }
     }
 }
 
@@ -30,6 +39,7 @@ impl HttpBody for Body {
             AnswerBody::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
             AnswerBody::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             AnswerBody::Streamed(streamed) => Pin::new(streamed).poll_frame(cx),
+            AnswerBody::Tunnel(_) => Poll::Ready(None),
         };
         match &frame {
             Poll::Ready(Some(Ok(frame))) => self.record.sent(frame.data_ref().map_or(0, Bytes::len)),
@@ -46,6 +56,7 @@ impl HttpBody for Body {
         match &self.kind {
             AnswerBody::Full(bytes) => bytes.is_empty(),
             AnswerBody::Streamed(streamed) => streamed.is_end_stream(),
+            AnswerBody::Tunnel(_) => true,
         }
     }
 
@@ -53,6 +64,7 @@ impl HttpBody for Body {
         match &self.kind {
             AnswerBody::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             AnswerBody::Streamed(streamed) => streamed.size_hint(),
+            AnswerBody::Tunnel(_) => SizeHint::with_exact(0),
         }
     }
 }

@@ -15,7 +15,6 @@ use hyper::service::{Service, service_fn};
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -23,6 +22,8 @@ use tokio_rustls::TlsAcceptor;
 
 use super::io::Patient;
 use super::streams::{State, StreamExecutor, Streams, Watched};
+use super::{Peer, Public};
+use crate::wire::{ClientBody, Io};
 
 /// An HTTP/2 connection is closed gracefully after this time, so that no worker keeps its
 /// heaviest clients for ever.
@@ -44,44 +45,48 @@ pub struct ConnectionLimits {
     pub h2c: bool,
 }
 
-/// Serves a connection until it ends; gracefully once `draining` turns true.
+/// A connection whose client has chosen its protocol.
+struct Opened {
+    io: Io,
+    http2: bool,
+}
+
+/// Serves a client of the public listener until its connection ends; gracefully once `draining`
+/// turns true.
+pub async fn serve_public(
+    tcp: TcpStream,
+    tls: Option<Arc<ServerConfig>>,
+    limits: &ConnectionLimits,
+    public: Rc<Public>,
+    peer: Rc<Peer>,
+    draining: watch::Receiver<bool>,
+) {
+    let Some(Opened { io, http2 }) = open(tcp, tls, limits).await else { return };
+    if !http2 {
+        return super::http1::serve(io, limits, public, peer, draining).await;
+    }
+    let service = service_fn(move |request: Request<Incoming>| {
+        let answer = Rc::clone(&public).handle(Rc::clone(&peer), request.map(ClientBody::Http2));
+        async { Ok::<_, Infallible>(answer.await) }
+    });
+    serve_http2(Patient::new(io, limits.write_timeout), limits, service, draining).await;
+}
+
+/// Serves any other connection until it ends; gracefully once `draining` turns true.
 pub async fn serve<S, B>(
     tcp: TcpStream,
     tls: Option<Arc<ServerConfig>>,
     limits: &ConnectionLimits,
     service: S,
-    draining: watch::Receiver<bool>,
-) where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + 'static,
-    S::Future: 'static,
-    B: http_body::Body<Data = Bytes> + Unpin + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let Some(tls) = tls else {
-        let Some(http2) = speaks_http2(&tcp, limits).await else { return };
-        let io = Patient::new(tcp, limits.write_timeout);
-        return serve_http(io, http2, limits, service, draining).await;
-    };
-    let handshake = TlsAcceptor::from(tls).accept(Patient::new(tcp, limits.write_timeout));
-    if let Ok(Ok(io)) = tokio::time::timeout(limits.head_timeout, handshake).await {
-        let http2 = io.get_ref().1.alpn_protocol() == Some(b"h2");
-        serve_http(io, http2, limits, service, draining).await;
-    }
-}
-
-async fn serve_http<I, S, B>(
-    io: I,
-    http2: bool,
-    limits: &ConnectionLimits,
-    service: S,
     mut draining: watch::Receiver<bool>,
 ) where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + 'static,
     S::Future: 'static,
     B: http_body::Body<Data = Bytes> + Unpin + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
+    let Some(Opened { io, http2 }) = open(tcp, tls, limits).await else { return };
+    let io = Patient::new(io, limits.write_timeout);
     if http2 {
         return serve_http2(io, limits, service, draining).await;
     }
@@ -92,7 +97,7 @@ async fn serve_http<I, S, B>(
         begins.set(true);
         service.call(request)
     });
-    let mut connection = pin!(http1_builder(limits).serve_connection(TokioIo::new(io), service).with_upgrades());
+    let mut connection = pin!(http1_builder(limits).serve_connection(TokioIo::new(io), service));
     // A connection that has sent nothing (browsers open some ahead) would hold up the end.
     if until(connection.as_mut(), &mut draining, Duration::MAX).await.is_none() && begun.get() {
         connection.as_mut().graceful_shutdown();
@@ -101,9 +106,8 @@ async fn serve_http<I, S, B>(
 }
 
 /// HTTP/2 has no deadlines of its own but for pings, which a client may answer for ever.
-async fn serve_http2<I, S, B>(io: I, limits: &ConnectionLimits, service: S, mut draining: watch::Receiver<bool>)
+async fn serve_http2<S, B>(io: Patient, limits: &ConnectionLimits, service: S, mut draining: watch::Receiver<bool>)
 where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + 'static,
     S::Future: 'static,
     B: http_body::Body<Data = Bytes> + Unpin + 'static,
@@ -178,6 +182,17 @@ fn http2_builder(limits: &ConnectionLimits, executor: StreamExecutor) -> http2::
         .max_concurrent_streams(HTTP2_MAX_STREAMS)
         .max_header_list_size(u32::try_from(limits.max_head).unwrap_or(u32::MAX));
     builder
+}
+
+async fn open(tcp: TcpStream, tls: Option<Arc<ServerConfig>>, limits: &ConnectionLimits) -> Option<Opened> {
+    let Some(tls) = tls else {
+        let http2 = speaks_http2(&tcp, limits).await?;
+        return Some(Opened { io: Io::Plain(tcp), http2 });
+    };
+    let handshake = TlsAcceptor::from(tls).accept(tcp);
+    let io = tokio::time::timeout(limits.head_timeout, handshake).await.ok()?.ok()?;
+    let http2 = io.get_ref().1.alpn_protocol() == Some(b"h2");
+    Some(Opened { io: Io::Tls(Box::new(io.into())), http2 })
 }
 
 /// Whether a client without TLS speaks HTTP/2, which only some may; `None` if it says nothing.

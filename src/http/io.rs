@@ -7,18 +7,19 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::Sleep;
+
+use crate::wire::Io;
 
 /// A socket whose writes fail after they have waited for too long.
 pub(super) struct Patient {
-    io: TcpStream,
+    io: Io,
     patience: Duration,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Patient {
-    pub(super) const fn new(io: TcpStream, patience: Duration) -> Self {
+    pub(super) const fn new(io: Io, patience: Duration) -> Self {
         Self { io, patience, timer: None }
     }
 

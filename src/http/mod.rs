@@ -6,6 +6,7 @@ mod connection;
 mod convert;
 mod guard;
 mod head;
+mod http1;
 mod io;
 mod listener;
 mod ops;
@@ -16,7 +17,7 @@ mod request_ids;
 mod streams;
 mod tls;
 
-pub use connection::{ConnectionLimits, serve};
+pub use connection::{ConnectionLimits, serve, serve_public};
 pub use listener::{Accepted, Acceptor, Inbox, Place};
 pub use ops::{Readiness, ops_router, serve_ops};
 pub use peer::Peer;

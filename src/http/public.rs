@@ -1,21 +1,21 @@
 //! The public listener: what a browser asks is recognised, admitted, forwarded, and answered, with
 //! the CORS fields that its origin may see on every answer, whatever it is.
 
-use std::convert::Infallible;
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http::header::ACCESS_CONTROL_ALLOW_ORIGIN;
+use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, DATE};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response};
 use http_body::Body as _;
-use hyper::body::Incoming;
 use sidegate_core::cors::{self, Cors};
 use sidegate_core::denial::{Code, Denial};
 use sidegate_core::dialect::{self, Call, Dialect, NoCall, Operation, sigmic};
 use sidegate_core::id::AppId;
+use sidegate_core::origin::RequestOrigin;
 use tokio::time::Instant;
 
 use super::access::{Facts, Record};
@@ -23,9 +23,10 @@ use super::body::Body;
 use super::request_ids::{RequestIds, X_REQUEST_ID};
 use super::{Peer, convert, guard, head, private};
 use crate::admit::{admit, request_origin};
-use crate::forward::{AnswerBody, Client, Connection, Failure, Forward, Refused, forward};
+use crate::forward::{AnswerBody, Client, Failure, Forward, Refused, forward};
 use crate::gate::Gate;
 use crate::metrics::{Listener, Metrics};
+use crate::wire::{ClientBody, Scratch, Unread};
 
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
@@ -37,14 +38,17 @@ pub struct Public {
     pub metrics: Arc<Metrics>,
     /// This worker's upstream connections.
     pub client: Rc<Client>,
+    /// What this worker's connections are read into.
+    pub scratch: Rc<Scratch>,
     /// This worker's request ids.
     pub request_ids: Arc<RequestIds>,
+    /// The value of `Date`, as of the last [`Public::tick`].
+    pub date: RefCell<HeaderValue>,
 }
 
 /// A request on its way in: whose, and under which id.
 struct Arrival {
     peer: Rc<Peer>,
-    connection: Connection,
     request_id: HeaderValue,
 }
 
@@ -92,22 +96,39 @@ impl Outcome {
 
 impl Public {
     /// Answers one request.
-    ///
-    /// # Errors
-    /// Never: what goes wrong is an answer.
-    pub async fn handle(
-        self: Rc<Self>,
-        peer: Rc<Peer>,
-        connection: Connection,
-        request: Request<Incoming>,
-    ) -> Result<Response<Body>, Infallible> {
+    pub async fn handle(self: Rc<Self>, peer: Rc<Peer>, request: Request<ClientBody>) -> Response<Body> {
         let started = Instant::now();
-        let arrival = Arrival { peer, connection, request_id: self.request_ids.next() };
+        let arrival = Arrival { peer, request_id: self.request_ids.next() };
         let (parts, body) = request.into_parts();
         let method = parts.method.clone();
-        let Outcome { mut response, cors, facts } = self.respond(&arrival, parts, body).await;
-        cors.apply(response.headers_mut());
-        response.headers_mut().insert(X_REQUEST_ID, arrival.request_id.clone());
+        let outcome = self.respond(&arrival, parts, body).await;
+        self.finish(outcome, arrival.request_id, method, started)
+    }
+
+    /// Answers a head that was not read. What of it is known may be wrong, so it chooses nothing but
+    /// whether its page may read the refusal.
+    pub(super) fn unread(&self, unread: Unread) -> Response<Body> {
+        let (code, origin) = match unread {
+            Unread::Malformed(origin) => (Code::InvalidRequest, origin),
+            Unread::TooLarge(origin) => (Code::HeadTooLarge, origin),
+            Unread::TargetTooLong(origin) => (Code::TargetTooLong, origin),
+            Unread::Closed => (Code::InvalidRequest, None),
+        };
+        let origin = origin.as_ref().and_then(|origin| origin.to_str().ok());
+        let origin = origin.map_or(RequestOrigin::Absent, RequestOrigin::Sent);
+        let registry = self.gate.registry.load();
+        let cors = Cors::decide(origin, |origin| registry.any_allows(None, origin));
+        let outcome = Outcome::refused(None, &code.into(), cors);
+        self.finish(outcome, self.request_ids.next(), Method::default(), Instant::now())
+    }
+
+    /// The answer with what every answer has, and its record.
+    fn finish(&self, outcome: Outcome, request_id: HeaderValue, method: Method, started: Instant) -> Response<Body> {
+        let Outcome { mut response, cors, facts } = outcome;
+        let headers = response.headers_mut();
+        cors.apply(headers);
+        headers.insert(X_REQUEST_ID, request_id.clone());
+        headers.entry(DATE).or_insert_with(|| self.date.borrow().clone());
         let record = Record {
             metrics: Arc::clone(&self.metrics),
             logged: self.gate.access_log,
@@ -116,15 +137,21 @@ impl Public {
             head: started.elapsed(),
             method,
             status: response.status(),
-            request_id: arrival.request_id,
+            request_id,
             facts,
             sent_bytes: 0,
             complete: is_empty(response.body()),
         };
-        Ok(response.map(|body| Body::new(body, record)))
+        response.map(|body| Body::new(body, record))
     }
 
-    async fn respond(&self, arrival: &Arrival, parts: Parts, body: Incoming) -> Outcome {
+    /// Sets the date of answers to the time now. Called every second.
+    pub fn tick(&self) {
+        let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(self.gate.now().seconds()));
+        self.date.replace(HeaderValue::try_from(date).unwrap_or(HeaderValue::from_static("")));
+    }
+
+    async fn respond(&self, arrival: &Arrival, parts: Parts, body: ClientBody) -> Outcome {
         if let Err(denial) = head::check(&parts) {
             let dialect = dialect::methods(parts.uri.path()).map(|(dialect, _)| dialect);
             return Outcome::refused(dialect, &denial, self.unproven(&parts, dialect));
@@ -167,7 +194,7 @@ impl Public {
         Outcome::of(convert::response(reply), Cors::Preflight)
     }
 
-    async fn chat(&self, arrival: &Arrival, parts: Parts, body: Incoming, call: Call) -> Outcome {
+    async fn chat(&self, arrival: &Arrival, parts: Parts, body: ClientBody, call: Call) -> Outcome {
         let peer = &arrival.peer;
         let operation = call.operation;
         let dialect = Some(operation.dialect());
@@ -187,7 +214,6 @@ impl Public {
             forwarded: peer.forwarded(&parts.headers, parts.uri.authority().map(http::uri::Authority::as_str)),
             admission: &admission,
             request_id: arrival.request_id.clone(),
-            connection: Rc::clone(&arrival.connection),
             ends_at: end_of(left),
         };
         let outcome = match forward(request, parts, body).await {
@@ -202,7 +228,7 @@ impl Public {
     }
 
     /// The exchange of the private listener, for servers: a page has no business with it.
-    async fn exchange(&self, peer: &Peer, parts: &Parts, body: Incoming) -> Outcome {
+    async fn exchange(&self, peer: &Peer, parts: &Parts, body: ClientBody) -> Outcome {
         let refused = |denial: Denial| Outcome::refused(Some(Dialect::Sigmic), &denial, Cors::Silent);
         let outcome = if guard::is_from_a_page(&parts.headers) {
             refused(Code::Forbidden.into())
@@ -222,6 +248,7 @@ fn is_empty(body: &AnswerBody) -> bool {
     match body {
         AnswerBody::Full(bytes) => bytes.is_empty(),
         AnswerBody::Streamed(streamed) => streamed.is_end_stream(),
+        AnswerBody::Tunnel(_) => true,
     }
 }
 

@@ -1,46 +1,24 @@
 //! HTTP/1.1 to an upstream (RFC 9112): one connection, driven by whoever uses it. It owns no buffer
 //! while nothing moves: bytes are read into one that all connections of a worker share.
 
-mod chunked;
-mod framing;
 mod head;
 mod outbound;
 
-use std::cell::RefCell;
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
-use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::time::Instant;
 
-use self::framing::Framing;
 use self::head::AnswerHead;
 use self::outbound::{Outbound, State};
 use super::Failure;
-use super::connect::UpstreamIo;
 use super::request_body::RequestBody;
-
-/// Bytes that are read at once.
-const SCRATCH: usize = 32 * 1024;
+use crate::wire::{self, Framing, Io, Malformed, Scratch};
 
 /// The longest head of an answer, those of interim answers (1xx) included.
 pub(super) const MAX_ANSWER_HEAD: usize = 64 * 1024;
-
-/// What a worker reads into. Nothing stays in it from one poll to the next.
-pub(super) struct Scratch(RefCell<Box<[u8]>>);
-
-impl Default for Scratch {
-    fn default() -> Self {
-        Self(RefCell::new(vec![0; SCRATCH].into_boxed_slice()))
-    }
-}
-
-/// Bytes that are no HTTP/1.1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Malformed;
 
 impl From<Malformed> for Failure {
     fn from(_: Malformed) -> Self {
@@ -50,7 +28,7 @@ impl From<Malformed> for Failure {
 
 /// A connection. Nothing moves on it unless somebody polls.
 pub(super) struct Http1 {
-    io: UpstreamIo,
+    io: Io,
     outbound: Outbound,
     /// Whether another request may follow, as far as is known.
     reusable: bool,
@@ -79,7 +57,7 @@ pub(super) struct Incoming {
 }
 
 impl Http1 {
-    pub(super) fn new(io: UpstreamIo) -> Box<Self> {
+    pub(super) fn new(io: Io) -> Box<Self> {
         Box::new(Self { io, outbound: Outbound::default(), reusable: true, idle_since: None })
     }
 
@@ -135,7 +113,7 @@ impl Http1 {
 
     /// The final answer in `bytes`; interim ones (RFC 9110 section 15.2) are dropped.
     fn answer(&mut self, method: &Method, bytes: &mut Vec<u8>, mut scanned: usize) -> Result<Option<Answer>, Failure> {
-        while let Some(end) = head::end(bytes, scanned) {
+        while let Some(end) = wire::end_of_head(bytes, scanned) {
             let AnswerHead { response, mut framing, keep_alive } = head::parse(&bytes[..end], method)?;
             if response.status().is_informational() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
                 bytes.drain(..end);
@@ -187,7 +165,7 @@ impl Http1 {
     }
 
     /// The socket, for another protocol (RFC 9110 section 7.8).
-    pub(super) fn into_io(self) -> UpstreamIo {
+    pub(super) fn into_io(self) -> Io {
         self.io
     }
 }
@@ -215,22 +193,5 @@ impl Incoming {
     /// Data that was read and not yet handed on.
     pub(super) fn take_first(&mut self) -> Option<Bytes> {
         Some(std::mem::take(&mut self.first)).filter(|data| !data.is_empty())
-    }
-}
-
-impl Scratch {
-    /// Hands what can be read to `take`. `None` at the end of what the upstream says, whether it
-    /// closed or broke off.
-    fn poll_read<T>(
-        &self,
-        io: &mut UpstreamIo,
-        cx: &mut Context<'_>,
-        take: impl FnOnce(&[u8]) -> T,
-    ) -> Poll<Option<T>> {
-        let mut scratch = self.0.borrow_mut();
-        let mut buffer = ReadBuf::new(&mut scratch);
-        let read = ready!(Pin::new(io).poll_read(cx, &mut buffer));
-        let bytes = buffer.filled();
-        Poll::Ready(if read.is_err() || bytes.is_empty() { None } else { Some(take(bytes)) })
     }
 }

@@ -1,26 +1,19 @@
 //! A request on its way out: its head, then its body, as fast as the socket takes them.
 
-use std::io::{self, IoSlice};
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 use http::{Method, Request};
 use http_body::Body as _;
-use tokio::io::AsyncWrite;
 
 use super::head::{self, RequestFraming};
 use crate::forward::request_body::{RequestBody, Upload, UploadFault};
-
-/// Bodies up to this size are copied behind their head: one write of one piece costs less than the
-/// copy.
-const JOINED_BODY: usize = 8 * 1024;
+use crate::wire::{Io, Outbox};
 
 /// What is still to be sent.
 #[derive(Default)]
 pub(super) struct Outbound {
-    head: Bytes,
-    body: Bytes,
+    outbox: Outbox,
     upload: Option<Box<Upload>>,
     chunked: bool,
     /// Whether the socket has taken any of it.
@@ -45,7 +38,7 @@ impl Outbound {
     /// sent once more.
     pub(super) fn begin(request: &mut Request<RequestBody>) -> Self {
         let framing = framing(request);
-        let mut head = head::write(request, framing);
+        let head = head::write(request, framing);
         let (mut body, mut upload) = (Bytes::new(), None);
         match std::mem::replace(request.body_mut(), RequestBody::Empty) {
             RequestBody::Empty => {}
@@ -55,12 +48,10 @@ impl Outbound {
             }
             RequestBody::Streamed(streamed) => upload = Some(streamed),
         }
-        if body.len() <= JOINED_BODY {
-            head.extend_from_slice(&body);
-            body.clear();
-        }
+        let mut outbox = Outbox::default();
+        outbox.put(head, body, b"");
         let chunked = framing == RequestFraming::Chunked;
-        Self { head: head.into(), body, upload, chunked, begun: false, state: State::Sending }
+        Self { outbox, upload, chunked, begun: false, state: State::Sending }
     }
 
     /// Gives a body that has not begun to stream back to its request.
@@ -80,9 +71,9 @@ impl Outbound {
     }
 
     /// Sends as much as can be sent now.
-    pub(super) fn drive<W: AsyncWrite + Unpin>(&mut self, io: &mut W, cx: &mut Context<'_>) -> State {
+    pub(super) fn drive(&mut self, io: &mut Io, cx: &mut Context<'_>) -> State {
         while self.state == State::Sending {
-            match self.poll_flush(io, cx) {
+            match self.outbox.poll_flush(io, cx, &mut self.begun) {
                 Poll::Pending => break,
                 Poll::Ready(Err(_)) => self.stop(State::Refused),
                 Poll::Ready(Ok(())) => match self.poll_upload(cx) {
@@ -97,28 +88,8 @@ impl Outbound {
 
     /// Frees what is not going to be sent.
     fn stop(&mut self, state: State) {
-        (self.head, self.body, self.upload, self.state) = (Bytes::new(), Bytes::new(), None, state);
-    }
-
-    fn poll_flush<W: AsyncWrite + Unpin>(&mut self, io: &mut W, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !(self.head.is_empty() && self.body.is_empty()) {
-            let written = match (self.head.is_empty(), self.body.is_empty()) {
-                (false, true) => Pin::new(&mut *io).poll_write(cx, &self.head),
-                (true, _) => Pin::new(&mut *io).poll_write(cx, &self.body),
-                (false, false) => {
-                    Pin::new(&mut *io).poll_write_vectored(cx, &[IoSlice::new(&self.head), IoSlice::new(&self.body)])
-                }
-            };
-            let written = ready!(written)?;
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.begun = true;
-            let of_head = written.min(self.head.len());
-            self.head.advance(of_head);
-            self.body.advance(written - of_head);
-        }
-        Pin::new(io).poll_flush(cx)
+        self.outbox.clear();
+        (self.upload, self.state) = (None, state);
     }
 
     /// The next piece of a body that streams.
@@ -127,23 +98,16 @@ impl Outbound {
             self.stop(State::Sent);
             return Poll::Ready(Ok(()));
         };
-        let piece = match ready!(upload.poll_frame(cx)) {
-            Some(frame) => frame?.into_data().unwrap_or_default(),
-            None => {
-                self.upload = None;
-                self.head = Bytes::from_static(if self.chunked { b"0\r\n\r\n" } else { b"" });
-                return Poll::Ready(Ok(()));
-            }
-        };
-        // An empty chunk would be the last.
-        if self.chunked && !piece.is_empty() {
-            self.head = format!("{:x}\r\n", piece.len()).into();
-            let mut chunk = Vec::with_capacity(piece.len() + 2);
-            chunk.extend_from_slice(&piece);
-            chunk.extend_from_slice(b"\r\n");
-            self.body = chunk.into();
+        let piece = ready!(upload.poll_frame(cx)).transpose()?;
+        let last = piece.is_none();
+        let piece = piece.and_then(|frame| frame.into_data().ok()).unwrap_or_default();
+        if last {
+            self.upload = None;
+        }
+        if self.chunked {
+            self.outbox.put_chunk(Vec::new(), piece, last);
         } else {
-            self.body = piece;
+            self.outbox.put(Vec::new(), piece, b"");
         }
         Poll::Ready(Ok(()))
     }

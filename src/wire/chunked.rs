@@ -12,7 +12,7 @@ const MAX_DIGITS: u8 = 16;
 
 /// Where in a chunked body the next byte is.
 #[derive(Debug, Default)]
-pub(super) struct Chunked {
+pub(crate) struct Chunked {
     state: State,
     left: u64,
     digits: u8,

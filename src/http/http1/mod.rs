@@ -1,0 +1,128 @@
+//! A client's HTTP/1.1 connection: one request after another, all in one task. Between events it
+//! holds its socket and little else: what it reads into belongs to the worker, what it has written
+//! is freed.
+
+mod answer;
+mod deadline;
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use http::{Method, Response, Version};
+use tokio::sync::watch;
+
+use self::answer::{Answer, End};
+use self::deadline::Deadline;
+use super::body::Body;
+use super::{ConnectionLimits, Peer, Public};
+use crate::wire::{ClientWire, Io, RequestHead, Unread};
+
+/// What a client may still send after an answer that ends its connection, and for how long.
+const LINGER: (usize, Duration) = (256 * 1024, Duration::from_secs(2));
+
+/// A connection that is served.
+struct Connection<'a> {
+    wire: Rc<ClientWire>,
+    limits: &'a ConnectionLimits,
+    deadline: Deadline,
+    draining: watch::Receiver<bool>,
+}
+
+/// What an answer must know of its request.
+#[derive(Clone, Copy)]
+struct Asked {
+    version: Version,
+    /// `HEAD` is answered without a body.
+    head_only: bool,
+    keep_alive: bool,
+}
+
+/// Serves a connection until it ends; gracefully once `draining` turns true.
+pub(super) async fn serve(
+    io: Io,
+    limits: &ConnectionLimits,
+    public: Rc<Public>,
+    peer: Rc<Peer>,
+    draining: watch::Receiver<bool>,
+) {
+    let wire = ClientWire::new(io, Rc::clone(&public.scratch));
+    let mut drained = draining.clone();
+    // An error means that the program's other end is gone: also a reason to drain.
+    let mut drained = pin!(async move { drop(drained.wait_for(|draining| *draining).await) });
+    let deadline = Deadline::after(limits.head_timeout);
+    let mut connection = Connection { wire, limits, deadline, draining };
+    while let Some(head) = connection.head(drained.as_mut()).await {
+        let end = match head {
+            Ok(head) => connection.request(head, &public, &peer).await,
+            Err(Unread::Closed) => End::Broken,
+            Err(unread) => {
+                let asked = Asked { version: Version::HTTP_11, head_only: false, keep_alive: false };
+                connection.answer(public.unread(unread), asked).await
+            }
+        };
+        match end {
+            End::Again => {}
+            End::Close => return connection.linger().await,
+            End::Broken => return,
+            End::Tunnel(tunnel) => {
+                if let Some(wire) = Rc::into_inner(connection.wire) {
+                    let (io, read) = wire.into_parts();
+                    tunnel.carry(io, read).await;
+                }
+                return;
+            }
+        }
+    }
+}
+
+impl Connection<'_> {
+    /// The next head; `None` if none comes in time, or none is begun when draining.
+    async fn head(&mut self, mut drained: Pin<&mut impl Future<Output = ()>>) -> Option<Result<RequestHead, Unread>> {
+        let mut partial = Vec::new();
+        self.deadline.set_after(self.limits.head_timeout);
+        poll_fn(|cx| {
+            if let Poll::Ready(head) = self.wire.poll_head(&mut partial, self.limits.max_head, cx) {
+                return Poll::Ready(Some(head));
+            }
+            let leaves = partial.is_empty() && drained.as_mut().poll(cx).is_ready();
+            if leaves || self.deadline.poll(cx).is_ready() { Poll::Ready(None) } else { Poll::Pending }
+        })
+        .await
+    }
+
+    async fn request(&mut self, head: RequestHead, public: &Rc<Public>, peer: &Rc<Peer>) -> End {
+        let RequestHead { request, framing, keep_alive } = head;
+        let asked = Asked { version: request.version(), head_only: request.method() == Method::HEAD, keep_alive };
+        let request = request.map(|()| self.wire.begin_body(framing));
+        // On the heap for as long as it takes to answer, not for as long as the answer streams.
+        let mut handler = Box::pin(Rc::clone(public).handle(Rc::clone(peer), request));
+        let response = poll_fn(|cx| match handler.as_mut().poll(cx) {
+            Poll::Ready(response) => Poll::Ready(Some(response)),
+            Poll::Pending => self.wire.poll_left(cx).map(|()| None),
+        });
+        let Some(response) = response.await else { return End::Broken };
+        drop(handler);
+        self.answer(response, asked).await
+    }
+
+    async fn answer(&mut self, response: Response<Body>, mut asked: Asked) -> End {
+        asked.keep_alive &= self.is_request_over() && !*self.draining.borrow();
+        let mut answer = Answer::new(response, asked);
+        poll_fn(|cx| answer.poll(&self.wire, &mut self.deadline, self.limits.write_timeout, cx)).await
+    }
+
+    /// Whether nothing of the request is left on the wire. A body that the upstream still takes is
+    /// not ours to read over.
+    fn is_request_over(&self) -> bool {
+        if Rc::strong_count(&self.wire) == 1 { self.wire.skip_body() } else { self.wire.is_body_read() }
+    }
+
+    async fn linger(&self) {
+        let (bytes, time) = LINGER;
+        // Late or not, the connection closes now.
+        let _ = tokio::time::timeout(time, self.wire.linger(bytes)).await;
+    }
+}

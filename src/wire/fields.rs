@@ -1,0 +1,52 @@
+//! What the heads of requests and answers have in common: their end, and their fields.
+
+use bytes::Bytes;
+use http::header::CONNECTION;
+use http::{HeaderMap, HeaderName, HeaderValue, Version};
+use httparse::Header;
+use memchr::{memchr_iter, memmem};
+
+use super::Malformed;
+
+/// Where the head in `bytes` ends, looking at those after `scanned` and the few before that could
+/// belong to the end. Asked first, so that a head is parsed once, however many pieces it comes in.
+pub(crate) fn end_of_head(bytes: &[u8], scanned: usize) -> Option<usize> {
+    let from = scanned.saturating_sub(3);
+    let find = |mark: &[u8]| memmem::find(&bytes[from..], mark).map(|at| from + at + mark.len());
+    // A head with bare LFs is complete as well, so that it is refused and not waited for.
+    find(b"\n\r\n").or_else(|| find(b"\n\n"))
+}
+
+/// Whether a line of the head ends with a bare LF, or a CR stands alone. RFC 9112 section 2.2 lets a
+/// recipient take the first for a line's end; whoever else reads the bytes may not.
+pub(super) fn has_bare_line_ends(head: &[u8]) -> bool {
+    memchr_iter(b'\n', head).any(|at| at == 0 || head[at - 1] != b'\r')
+}
+
+/// The fields that httparse found in `head`; their values share its allocation.
+pub(crate) fn fields(head: &Bytes, parsed: &[Header<'_>]) -> Result<HeaderMap, Malformed> {
+    // Room for what will be added on the way.
+    let mut fields = HeaderMap::with_capacity(parsed.len() + 8);
+    for field in parsed {
+        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Malformed)?;
+        let value = if field.value.is_empty() { Bytes::new() } else { head.slice_ref(field.value) };
+        fields.append(name, HeaderValue::from_maybe_shared(value).map_err(|_| Malformed)?);
+    }
+    Ok(fields)
+}
+
+/// Whether another message may follow on the connection (RFC 9112 section 9.3).
+pub(crate) fn keeps_alive(version: Version, fields: &HeaderMap) -> bool {
+    let says = |word: &str| {
+        let values = fields.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+        values.flat_map(|list| list.split(',')).any(|token| token.trim().eq_ignore_ascii_case(word))
+    };
+    !says("close") && (version == Version::HTTP_11 || says("keep-alive"))
+}
+
+/// Writes one field's line.
+pub(crate) fn write_field(head: &mut Vec<u8>, name: &str, value: &[u8]) {
+    for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+        head.extend_from_slice(part);
+    }
+}

@@ -1,0 +1,26 @@
+//! HTTP/1.1 as bytes (RFC 9112), for both sides of the gate: heads, the ends of bodies, and sockets
+//! that are read into one buffer, so that a connection on which nothing moves owns none.
+
+mod chunked;
+mod client;
+mod client_body;
+mod fields;
+mod framing;
+mod io;
+mod outbox;
+mod request_head;
+
+pub(crate) use client::{ClientWire, Unread};
+pub use client_body::{BrokenBody, ClientBody};
+pub(crate) use fields::{end_of_head, fields, keeps_alive, write_field};
+pub(crate) use framing::{Framing, is_bodiless};
+pub use io::{Io, Scratch};
+pub(crate) use outbox::Outbox;
+pub(crate) use request_head::RequestHead;
+
+/// The fields of one head.
+pub(crate) const MAX_FIELDS: usize = 100;
+
+/// Bytes that are no HTTP/1.1, or that two readers could understand in two ways.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Malformed;
