@@ -8,36 +8,50 @@ use std::str::FromStr;
 pub(crate) const HELP: &str = "\
 Compares Sidegate with nginx and HAProxy on this machine; needs two cores (0: proxy, 1: load and upstream).
 
-  --rounds N           alternating rounds (5)
-  --seconds N          load of one row in one round (4)
-  --warmup N           seconds of load before it that do not count (1)
-  --connections N      keep-alive connections (64)
-  --sidegate PATH      another sidegate program than the one just built
+  --sections A,B       these sections only
   --only A,B           these rows only
-  --also NAME=COMMAND  one more pass-through proxy; @listen@ and @upstream@ in COMMAND become addresses (repeatable)
+  --rounds N           alternating rounds; some sections take fewer (5)
+  --seconds N          load of one row in one round (2)
+  --warmup N           seconds of load before it that do not count (1)
+  --connections N      keep-alive connections where the section does not say (64)
+  --sidegate PATH      another sidegate program than the one just built
+  --also NAME=COMMAND  one more pass-through proxy in the section \"forward\"; @listen@ and @upstream@ in COMMAND become
+                       addresses (repeatable)
   --out FILE           the JSON report (target/bench/compare.json)";
 
 /// The command line, checked.
 pub(crate) struct Flags {
+    pub(crate) effort: Effort,
+    pub(crate) sections: Vec<String>,
+    pub(crate) only: Vec<String>,
+    pub(crate) sidegate: PathBuf,
+    pub(crate) also: Vec<(String, String)>,
+    pub(crate) out: PathBuf,
+}
+
+/// How long and with how many connections to measure.
+#[derive(Clone, Copy)]
+pub(crate) struct Effort {
     pub(crate) rounds: u32,
     pub(crate) seconds: u32,
     pub(crate) warmup: u32,
     pub(crate) connections: u32,
-    pub(crate) sidegate: PathBuf,
-    pub(crate) only: Vec<String>,
-    pub(crate) also: Vec<(String, String)>,
-    pub(crate) out: PathBuf,
+}
+
+impl Effort {
+    /// Three rounds in five: enough where a section asks for a ratio that is far from its target.
+    pub(crate) fn fewer_rounds(self) -> Self {
+        Self { rounds: (self.rounds * 3).div_ceil(5), ..self }
+    }
 }
 
 impl Default for Flags {
     fn default() -> Self {
         Self {
-            rounds: 5,
-            seconds: 4,
-            warmup: 1,
-            connections: 64,
-            sidegate: PathBuf::from(env!("CARGO_BIN_EXE_sidegate")),
+            effort: Effort { rounds: 5, seconds: 2, warmup: 1, connections: 64 },
+            sections: Vec::new(),
             only: Vec::new(),
+            sidegate: PathBuf::from(env!("CARGO_BIN_EXE_sidegate")),
             also: Vec::new(),
             out: PathBuf::from("target/bench/compare.json"),
         }
@@ -61,12 +75,13 @@ pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<Fla
 impl Flags {
     fn set(&mut self, name: &str, value: &str) -> Result<()> {
         match name {
-            "--rounds" => self.rounds = at_least(name, value, 1)?,
-            "--seconds" => self.seconds = at_least(name, value, 1)?,
-            "--warmup" => self.warmup = at_least(name, value, 0)?,
-            "--connections" => self.connections = at_least(name, value, 1)?,
+            "--rounds" => self.effort.rounds = at_least(name, value, 1)?,
+            "--seconds" => self.effort.seconds = at_least(name, value, 1)?,
+            "--warmup" => self.effort.warmup = at_least(name, value, 0)?,
+            "--connections" => self.effort.connections = at_least(name, value, 1)?,
+            "--sections" => self.sections = names(value),
+            "--only" => self.only = names(value),
             "--sidegate" => self.sidegate = PathBuf::from(value),
-            "--only" => self.only = value.split(',').map(str::to_owned).collect(),
             "--also" => self.also.push(named_command(value)?),
             "--out" => self.out = PathBuf::from(value),
             _ => return Err(format!("unknown flag {name}, see --help").into()),
@@ -80,6 +95,10 @@ fn at_least(name: &str, value: &str, minimum: u32) -> Result<u32> {
         Ok(number) if number >= minimum => Ok(number),
         _ => Err(format!("{name} takes a number from {minimum}, not {value}").into()),
     }
+}
+
+fn names(value: &str) -> Vec<String> {
+    value.split(',').map(str::to_owned).collect()
 }
 
 fn named_command(value: &str) -> Result<(String, String)> {

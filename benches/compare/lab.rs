@@ -9,9 +9,8 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// Load and upstream share this core, the proxy has `PROXY_CORE` for itself.
-pub(crate) const LOAD_CORE: u8 = 1;
-const PROXY_CORE: u8 = 0;
+/// Load and upstream share this core; the proxies get the other one, see `Row::cores`.
+pub(crate) const LOAD_CORE: &str = "1";
 const START_PATIENCE: Duration = Duration::from_secs(10);
 const BODY_BYTES: usize = 1024;
 
@@ -19,6 +18,9 @@ const BODY_BYTES: usize = 1024;
 pub(crate) struct Proxy {
     pub(crate) process: Process,
     pub(crate) address: SocketAddr,
+    /// For a program with more listeners: `@spare1@` and `@spare2@` of its config.
+    #[allow(dead_code, reason = "for sections that ask another listener")]
+    pub(crate) spare: [SocketAddr; 2],
 }
 
 /// What all rows share. Fields drop in order: the upstream ends before its folder goes.
@@ -26,7 +28,9 @@ pub(crate) struct Lab {
     pub(crate) token: String,
     pub(crate) request_body: String,
     pub(crate) reply_body: String,
-    upstream_address: SocketAddr,
+    /// Makes wrk send the usual chat request.
+    pub(crate) chat_script: PathBuf,
+    pub(crate) upstream_address: SocketAddr,
     _upstream: Process,
     folder: Folder,
 }
@@ -47,41 +51,44 @@ impl Lab {
         let token = token::valid()?;
         let request_body = padded(r#"{"message":""#, r#""}"#);
         let values = [("body", request_body.as_str()), ("token", &token), ("origin", token::ORIGIN)];
-        folder.write("load.lua", &fill(include_str!("load.lua"), &values))?;
-        Ok(Self { token, request_body, reply_body, upstream_address: address, _upstream: upstream, folder })
+        let chat_script = folder.script("load.lua", &fill(include_str!("load.lua"), &values))?;
+        let _upstream = upstream;
+        Ok(Self { token, request_body, reply_body, chat_script, upstream_address: address, _upstream, folder })
     }
 
-    /// Starts a row's program on the proxy core and waits until it accepts connections.
+    /// Starts a row's program on its cores and waits until it accepts connections.
     pub(crate) fn start(&self, row: &Row) -> Result<Proxy> {
-        let address = free_address()?;
+        let [address, spare @ ..] = [free_address()?, free_address()?, free_address()?];
         let config = self.folder.path(&format!("{}.conf", row.name));
-        let values = self.values(address, &config)?;
-        let values: Vec<(&str, &str)> = values.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let values = self.values(address, spare, &config);
+        let values: Vec<(&str, &str)> =
+            row.values.iter().chain(&values).map(|(name, value)| (*name, value.as_str())).collect();
         fs::write(&config, fill(row.config, &values))?;
         let args: Vec<String> = row.args.iter().map(|arg| fill(arg, &values)).collect();
         let log = self.folder.path(&format!("{}.log", row.name));
-        let mut process = Process::start(&row.name, PROXY_CORE, &row.program, &args, log)?;
+        let mut process = Process::start(&row.name, row.cores, &row.program, &args, log)?;
         wait_for(address, &mut process)?;
-        Ok(Proxy { process, address })
+        Ok(Proxy { process, address, spare })
     }
 
-    /// What a row's arguments and config may ask for; the spare addresses are for a program with more listeners.
-    fn values(&self, listen: SocketAddr, config: &Path) -> Result<[(&'static str, String); 8]> {
-        Ok([
+    /// A file in the folder of this run, where every row's configuration and output are.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path(name)
+    }
+
+    /// What a row's arguments and config may ask for.
+    fn values(&self, listen: SocketAddr, spare: [SocketAddr; 2], config: &Path) -> [(&'static str, String); 8] {
+        let [spare1, spare2] = spare;
+        [
             ("listen", listen.to_string()),
-            ("spare1", free_address()?.to_string()),
-            ("spare2", free_address()?.to_string()),
+            ("spare1", spare1.to_string()),
+            ("spare2", spare2.to_string()),
             ("upstream", self.upstream_address.to_string()),
             ("dir", self.folder.text()),
             ("config", config.display().to_string()),
             ("origin", token::ORIGIN.to_owned()),
             ("key", token::KEY.to_owned()),
-        ])
-    }
-
-    /// The script that wrk loads.
-    pub(crate) fn load_script(&self) -> PathBuf {
-        self.folder.path("load.lua")
+        ]
     }
 }
 
@@ -90,7 +97,7 @@ fn nginx_args(config: &Path) -> Vec<String> {
     ["-e", "stderr", "-c"].map(str::to_owned).into_iter().chain([config.display().to_string()]).collect()
 }
 
-/// `@name@` becomes the value; other text, `{{templates}}` included, stays.
+/// `@name@` becomes the value, which may hold names that follow in the list; other text, `{{templates}}` included, stays.
 fn fill(template: &str, values: &[(&str, &str)]) -> String {
     values.iter().fold(template.to_owned(), |text, (name, value)| text.replace(&format!("@{name}@"), value))
 }
@@ -139,6 +146,11 @@ impl Folder {
         let path = self.path(name);
         fs::write(&path, text)?;
         Ok(path)
+    }
+
+    /// A script for wrk that ends with the summary that `load` reads.
+    fn script(&self, name: &str, text: &str) -> Result<PathBuf> {
+        self.write(name, &format!("{text}{}", include_str!("summary.lua")))
     }
 }
 

@@ -1,14 +1,26 @@
 //! One run of wrk against one proxy, and its verdict.
 
 use crate::Result;
+use crate::flags::Effort;
 use crate::lab::{LOAD_CORE, Lab};
 use crate::probe::CHAT_PATH;
 use crate::programs::find;
 use serde_json::Value;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-/// What wrk counted in a run without errors.
+/// What to ask whom for how long.
+#[derive(Clone)]
+pub(crate) struct Plan {
+    pub(crate) url: String,
+    /// Says what the requests look like; made by `Lab::script`.
+    pub(crate) script: PathBuf,
+    pub(crate) connections: u32,
+    pub(crate) seconds: u32,
+}
+
+/// What was counted in a run without errors.
 pub(crate) struct Load {
     pub(crate) requests: f64,
     pub(crate) seconds: f64,
@@ -17,20 +29,41 @@ pub(crate) struct Load {
     pub(crate) p999_us: f64,
 }
 
-/// Loads `address` for `seconds`; fails if any request did, because then the numbers mean nothing.
-pub(crate) fn run(address: SocketAddr, lab: &Lab, connections: u32, seconds: u32) -> Result<Load> {
-    let output = Command::new("setpriv")
-        .args(["--pdeathsig", "KILL", "taskset", "-c", &LOAD_CORE.to_string()])
+impl Plan {
+    /// The usual chat request.
+    pub(crate) fn chat(address: SocketAddr, lab: &Lab, effort: Effort) -> Self {
+        Self {
+            url: format!("http://{address}{CHAT_PATH}"),
+            script: lab.chat_script.clone(),
+            connections: effort.connections,
+            seconds: effort.seconds,
+        }
+    }
+}
+
+/// Loads until the plan's time is over; fails if any request did, because then the numbers mean nothing.
+pub(crate) fn run(plan: &Plan) -> Result<Load> {
+    let output = command(plan)?.output()?;
+    verdict(&String::from_utf8_lossy(&output.stdout), &String::from_utf8_lossy(&output.stderr))
+}
+
+/// wrk on its core; it dies with this program even if that is killed.
+fn command(plan: &Plan) -> Result<Command> {
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--pdeathsig", "KILL", "taskset", "-c", LOAD_CORE])
         .arg(find("wrk").ok_or("wrk not found")?)
-        .args(["--threads", "1", "--connections", &connections.to_string()])
-        .args(["--duration", &format!("{seconds}s"), "--timeout", "5s", "--script"])
-        .arg(lab.load_script())
-        .arg(format!("http://{address}{CHAT_PATH}"))
-        .stdin(Stdio::null())
-        .output()?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let Some(summary) = text.lines().rfind(|line| line.starts_with('{')) else {
-        return Err(format!("wrk printed no summary: {text}{}", String::from_utf8_lossy(&output.stderr)).into());
+        .args(["--threads", "1", "--connections", &plan.connections.to_string()])
+        .args(["--duration", &format!("{}s", plan.seconds), "--timeout", "5s", "--script"])
+        .arg(&plan.script)
+        .arg(&plan.url)
+        .stdin(Stdio::null());
+    Ok(command)
+}
+
+fn verdict(stdout: &str, stderr: &str) -> Result<Load> {
+    let Some(summary) = stdout.lines().rfind(|line| line.starts_with('{')) else {
+        return Err(format!("wrk printed no summary: {stdout}{stderr}").into());
     };
     judge(&serde_json::from_str(summary)?)
 }
@@ -43,7 +76,7 @@ fn judge(summary: &Value) -> Result<Load> {
         .map(|name| format!("{} {name} errors", number(name)))
         .collect();
     if !errors.is_empty() || number("requests") == 0.0 {
-        return Err(format!("void, {} requests with {}", number("requests"), errors.join(", ")).into());
+        return Err(format!("{} requests with {}", number("requests"), errors.join(", ")).into());
     }
     Ok(Load {
         requests: number("requests"),

@@ -1,8 +1,9 @@
 //! The comparison bench: every proxy on one core, load and upstream on the other, alternating rounds, medians.
 //!
-//! `cargo bench --bench compare` runs it; `-- --help` lists the flags. It starts each row's proxy once, proves that
-//! the row does what it claims (`probe`), loads the rows in turn (`rounds`), prints a table and writes
-//! `target/bench/compare.json` (`report`). Any error under load voids the run.
+//! `cargo bench --bench compare` runs it; `-- --help` lists the flags. It is made of sections (`sections/`), a file
+//! each: a section starts its rows' proxies, proves that each does what it claims (`probe`), loads them in turn
+//! (`rounds`) and hands back a table and JSON. `report` prints the tables and then every target with its measured value,
+//! and writes `target/bench/compare.json`. Any error under load voids the section and fails the bench.
 
 #![allow(clippy::disallowed_methods, reason = "a bench reads clocks and the environment; the bans are for the program")]
 
@@ -16,8 +17,11 @@ mod programs;
 mod report;
 mod rounds;
 mod rows;
+mod sections;
 mod stats;
 mod table;
+mod tabulate;
+mod targets;
 mod token;
 
 use std::error::Error;
@@ -42,21 +46,21 @@ fn run() -> Result<()> {
         writeln!(std::io::stdout(), "{}", flags::HELP)?;
         return Ok(());
     };
-    let rows = rows::chosen(&flags)?;
-    programs::require(&rows)?;
+    let sections = sections::chosen(&flags)?;
+    programs::require(&sections, &flags)?;
     let lab = lab::Lab::open()?;
-    let mut entrants = Vec::new();
-    for row in &rows {
-        let entrant = rounds::Entrant::start(row, &lab)?;
-        probe::check(row, &entrant.proxy, &lab)?;
-        entrants.push(entrant);
+    let mut report = report::Report::new(machine::facts()?, &flags);
+    for section in sections {
+        say(&format!("{}: {}", section.name, section.about));
+        match (section.run)(&lab, &flags, report.done()) {
+            Ok(outcome) => report.add(section, outcome)?,
+            Err(error) => report.void(section, &error.to_string())?,
+        }
     }
-    let machine = machine::facts()?;
-    rounds::run(&mut entrants, &lab, &flags)?;
-    report::publish(&entrants, &machine, &flags)
+    report.finish()
 }
 
-/// Progress and failures go to standard error, the table to standard output.
+/// Progress and failures go to standard error, tables to standard output.
 fn say(line: &str) {
     // A closed standard error is no reason to stop measuring.
     let _ = writeln!(std::io::stderr(), "{line}");

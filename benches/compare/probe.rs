@@ -1,7 +1,7 @@
-//! Before the load: does the row forward, and does a gate refuse, inject and answer CORS? A broken proxy is fast.
+//! Before the load: does the row forward, and do what it claims? A broken proxy is fast.
 
 use crate::lab::{Lab, Proxy};
-use crate::rows::Row;
+use crate::rows::{Claim, Row};
 use crate::{Result, token};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -22,23 +22,34 @@ pub(crate) fn check(row: &Row, proxy: &Proxy, lab: &Lab) -> Result<()> {
     if !reply.ends_with(&lab.reply_body) {
         return Err(format!("{}: the reply is not the upstream's:\n{reply}", row.name).into());
     }
-    if row.guards { guards(&ask, lab) } else { Ok(()) }
+    for claim in row.claims {
+        match claim {
+            Claim::Token => checks_tokens(&ask, lab),
+            Claim::Origin => checks_origins(&ask, lab),
+            Claim::Headers => injects_headers(&ask, lab),
+        }?;
+    }
+    Ok(())
 }
 
-fn guards(ask: &Ask, lab: &Lab) -> Result<()> {
+fn checks_tokens(ask: &Ask, lab: &Lab) -> Result<()> {
     ask.expect(401, "POST", CHAT_PATH, token::ORIGIN, &token::forged()?)?;
     ask.expect(401, "POST", CHAT_PATH, token::ORIGIN, &token::expired()?)?;
     ask.expect(401, "POST", CHAT_PATH, token::ORIGIN, "")?;
+    let echo = ask.expect(200, "GET", ECHO_PATH, token::ORIGIN, &lab.token)?;
+    ask.contains(&echo, "auth=\"")
+}
+
+fn checks_origins(ask: &Ask, lab: &Lab) -> Result<()> {
     ask.expect(403, "POST", CHAT_PATH, "https://shop.example.com.evil.example", &lab.token)?;
     ask.expect(204, "OPTIONS", CHAT_PATH, token::ORIGIN, "")?;
+    let reply = ask.expect(200, "GET", ECHO_PATH, token::ORIGIN, &lab.token)?;
+    ask.contains(&reply.to_lowercase(), &format!("access-control-allow-origin: {}", token::ORIGIN))
+}
+
+fn injects_headers(ask: &Ask, lab: &Lab) -> Result<()> {
     let echo = ask.expect(200, "GET", ECHO_PATH, token::ORIGIN, &lab.token)?;
-    let injected = format!("tenant=bench user={} app={} auth=\"", token::END_USER, token::APP);
-    let allowed = format!("access-control-allow-origin: {}", token::ORIGIN);
-    if echo.contains(&injected) && echo.to_lowercase().contains(&allowed) {
-        Ok(())
-    } else {
-        Err(format!("{}: expected {injected} and {allowed} in\n{echo}", ask.name).into())
-    }
+    ask.contains(&echo, &format!("tenant=bench user={} app={}", token::END_USER, token::APP))
 }
 
 /// Whom to ask, and the body to send.
@@ -58,6 +69,13 @@ impl Ask<'_> {
             return Ok(reply);
         }
         Err(format!("{}: {method} {path} should answer {status} but said\n{reply}", self.name).into())
+    }
+
+    fn contains(&self, reply: &str, expected: &str) -> Result<()> {
+        if reply.contains(expected) {
+            return Ok(());
+        }
+        Err(format!("{}: expected {expected} in\n{reply}", self.name).into())
     }
 
     fn exchange(&self, method: &str, path: &str, origin: &str, token: &str) -> Result<String> {

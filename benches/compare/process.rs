@@ -1,8 +1,9 @@
-//! One child process, pinned to a core, and what the kernel says about its tree in `/proc`.
+//! One child process, pinned to cores, and what the kernel says about its tree in `/proc`.
 
 use crate::Result;
 use crate::programs::find;
 use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -35,12 +36,12 @@ impl Cpu {
 }
 
 impl Process {
-    /// Starts `program` on `core`; its output goes to `log`. It dies with this program even if that is killed.
-    pub(crate) fn start(name: &str, core: u8, program: &str, args: &[String], log: PathBuf) -> Result<Self> {
+    /// Starts `program` on `cores`; its output goes to `log`. It dies with this program even if that is killed.
+    pub(crate) fn start(name: &str, cores: &str, program: &str, args: &[String], log: PathBuf) -> Result<Self> {
         let path = find(program).ok_or_else(|| format!("{name}: {program} not found"))?;
         let output = File::create(&log)?;
         let child = Command::new("setpriv")
-            .args(["--pdeathsig", "TERM", "taskset", "-c", &core.to_string()])
+            .args(["--pdeathsig", "TERM", "taskset", "-c", cores])
             .arg(path)
             .args(args)
             .stdin(Stdio::null())
@@ -54,10 +55,7 @@ impl Process {
     /// Fails, with the end of its output, if it is no longer there.
     pub(crate) fn alive(&mut self) -> Result<()> {
         let Some(status) = self.child.try_wait()? else { return Ok(()) };
-        let text = fs::read_to_string(&self.log).unwrap_or_default();
-        let tail: Vec<&str> = text.lines().rev().take(8).collect();
-        let tail: Vec<&str> = tail.into_iter().rev().collect();
-        Err(format!("{} ended early ({status}):\n{}", self.name, tail.join("\n")).into())
+        Err(format!("{} ended early ({status}):\n{}", self.name, tail(&self.log)).into())
     }
 
     /// CPU time of the whole tree so far.
@@ -98,6 +96,16 @@ impl Drop for Process {
             let _ = self.child.wait();
         }
     }
+}
+
+/// The end of a file that may be long.
+fn tail(path: &Path) -> String {
+    let Ok(mut file) = File::open(path) else { return String::new() };
+    let length = file.metadata().map_or(0, |facts| facts.len());
+    let mut text = Vec::new();
+    // Nothing to show is no reason for another failure.
+    let _ = file.seek(SeekFrom::Start(length.saturating_sub(2048))).and_then(|_| file.read_to_end(&mut text));
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 /// The shell's own `kill`, because the standard library can only send SIGKILL, which would orphan nginx's worker.

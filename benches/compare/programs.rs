@@ -1,12 +1,13 @@
 //! Finding the installed programs, and saying which Debian package brings a missing one.
 
 use crate::Result;
-use crate::rows::Row;
+use crate::flags::Flags;
+use crate::sections::Section;
 use std::env;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-/// Used by every run, whatever its rows.
+/// Used by every run, whatever its sections.
 const ALWAYS: [(&str, &str); 5] =
     [("nginx", "nginx"), ("wrk", "wrk"), ("taskset", "util-linux"), ("setpriv", "util-linux"), ("sh", "dash")];
 
@@ -14,11 +15,14 @@ const ALWAYS: [(&str, &str); 5] =
 const SYSTEM: [&str; 2] = ["/usr/sbin", "/usr/local/sbin"];
 
 /// Fails with every missing program at once.
-pub(crate) fn require(rows: &[Row]) -> Result<()> {
-    let of_rows = rows.iter().map(|row| (row.program.as_str(), row.package));
+pub(crate) fn require(sections: &[&Section], flags: &Flags) -> Result<()> {
+    if find(&flags.sidegate.display().to_string()).is_none() {
+        return Err(format!("there is no {}", flags.sidegate.display()).into());
+    }
+    let of_sections = sections.iter().flat_map(|section| section.needs).copied();
     let mut missing: Vec<String> = ALWAYS
         .into_iter()
-        .chain(of_rows)
+        .chain(of_sections)
         .filter(|(program, _)| find(program).is_none())
         .map(|(program, package)| format!("{program} is missing: apt-get install {package}"))
         .collect();

@@ -1,105 +1,138 @@
-//! The rows of the table, as data. A new row is one more `Row` in `all`.
+//! The rows that sections are made of, as data.
 
-use crate::Result;
 use crate::flags::Flags;
 
 /// The proxy that does nothing but forward, fastest of its kind.
 pub(crate) const NGINX: &str = "nginx";
 /// What an operator would otherwise build Sidegate's checks with.
 pub(crate) const HAPROXY_JWT: &str = "haproxy-jwt";
+/// The gate with every check of the main job.
+pub(crate) const SIDEGATE: &str = "sidegate";
 
-/// One proxy in one configuration. In `args` and `config`, `@listen@`, `@upstream@`, `@config@` and the other names of
-/// `Lab::values` are filled in.
+/// Program and Debian package, for `Section::needs`.
+pub(crate) const NEEDS_HAPROXY: (&str, &str) = ("haproxy", "haproxy");
+
+/// One proxy in one configuration. In `args` and `config`, `@name@` is filled in from `values` and then from
+/// `Lab::values`: `@listen@`, `@upstream@`, `@config@` and so on.
 pub(crate) struct Row {
     pub(crate) name: String,
-    pub(crate) does: &'static str,
+    pub(crate) does: String,
     pub(crate) program: String,
-    /// Debian's package with the program.
-    pub(crate) package: &'static str,
     /// Makes the program print its version; empty if nothing does.
     pub(crate) version_arg: &'static str,
     pub(crate) args: Vec<String>,
     pub(crate) config: &'static str,
-    /// Checks token and Origin, injects headers, answers CORS: proven before the load.
-    pub(crate) guards: bool,
+    pub(crate) values: Vec<(&'static str, String)>,
+    /// Cores that it may use, as taskset(1) writes them.
+    pub(crate) cores: &'static str,
+    /// Proven before the load.
+    pub(crate) claims: &'static [Claim],
 }
 
-/// The rows that the flags ask for, in table order.
-pub(crate) fn chosen(flags: &Flags) -> Result<Vec<Row>> {
-    let rows = all(flags);
-    if let Some(name) = flags.only.iter().find(|name| !rows.iter().any(|row| row.name == **name)) {
-        return Err(format!("--only: no row {name}").into());
+/// What a row does beyond forwarding.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// Refuses requests without a valid token, and keeps the token from the upstream.
+    Token,
+    /// Refuses other origins, answers preflights, puts CORS fields on.
+    Origin,
+    /// Injects three headers.
+    Headers,
+}
+
+impl Row {
+    pub(crate) fn named(self, name: &str, does: &str) -> Self {
+        Self { name: name.to_owned(), does: does.to_owned(), ..self }
     }
-    Ok(rows.into_iter().filter(|row| flags.only.is_empty() || flags.only.contains(&row.name)).collect())
+
+    /// Another value for a name in the config.
+    pub(crate) fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.values.retain(|(known, _)| *known != name);
+        self.values.push((name, value.to_owned()));
+        self
+    }
 }
 
-fn all(flags: &Flags) -> Vec<Row> {
-    let mut rows = vec![nginx(), haproxy(), haproxy_jwt(), sidegate(flags.sidegate.display().to_string())];
-    rows.extend(flags.also.iter().map(|(name, command)| also(name, command)));
-    rows
-}
-
-fn nginx() -> Row {
+pub(crate) fn nginx() -> Row {
     Row {
         name: NGINX.to_owned(),
-        does: "proxy_pass, no checks",
+        does: "proxy_pass, no checks".to_owned(),
         program: "nginx".to_owned(),
-        package: "nginx",
         version_arg: "-v",
         args: words("-e stderr -c @config@"),
         config: include_str!("nginx.conf"),
-        guards: false,
+        values: vec![("log", "access_log off;".to_owned())],
+        cores: "0",
+        claims: &[],
     }
 }
 
-fn haproxy() -> Row {
+pub(crate) fn haproxy() -> Row {
     Row {
         name: "haproxy".to_owned(),
-        does: "plain, no checks",
+        does: "plain, no checks".to_owned(),
         program: "haproxy".to_owned(),
-        package: "haproxy",
         version_arg: "-v",
         args: words("-db -f @config@"),
         config: include_str!("haproxy.conf"),
-        guards: false,
+        values: vec![("log", "no log".to_owned())],
+        cores: "0",
+        claims: &[],
     }
 }
 
-fn haproxy_jwt() -> Row {
+pub(crate) fn haproxy_jwt() -> Row {
     Row {
-        name: HAPROXY_JWT.to_owned(),
-        does: "HS256, exp, origin, CORS, three headers",
         config: include_str!("haproxy_jwt.conf"),
-        guards: true,
-        ..haproxy()
+        claims: &[Claim::Token, Claim::Origin, Claim::Headers],
+        ..haproxy().named(HAPROXY_JWT, "HS256, exp, origin, CORS, three headers")
     }
 }
 
-fn sidegate(program: String) -> Row {
+pub(crate) fn sidegate(flags: &Flags) -> Row {
     Row {
-        name: "sidegate".to_owned(),
-        does: "HS256, exp, origin, CORS, three headers, scoping, limits",
-        program,
-        package: "(build it: cargo build --release)",
+        name: SIDEGATE.to_owned(),
+        does: "HS256, exp, origin, CORS, three headers, scoping, limits".to_owned(),
+        program: flags.sidegate.display().to_string(),
         version_arg: "version",
         args: words("serve -c @config@"),
         config: include_str!("sidegate.toml"),
-        guards: true,
+        values: vec![
+            ("workers", "1".to_owned()),
+            ("access", "false".to_owned()),
+            ("origins", r#""@origin@""#.to_owned()),
+            ("checks", include_str!("sidegate_checks.toml").to_owned()),
+        ],
+        cores: "0",
+        claims: &[Claim::Token, Claim::Origin, Claim::Headers],
     }
 }
 
-fn also(name: &str, command: &str) -> Row {
+/// The nearest to a bare pass-through that the gate can be brought to: its token check, scoping and route table
+/// cannot be switched off.
+pub(crate) fn sidegate_least(flags: &Flags) -> Row {
+    Row {
+        claims: &[Claim::Token],
+        ..sidegate(flags)
+            .named("sidegate-least", "HS256, exp, scoping, which cannot be switched off; nothing else")
+            .with("origins", "")
+            .with("checks", "")
+    }
+}
+
+pub(crate) fn also(name: &str, command: &str) -> Row {
     let mut args = words(command);
     let program = if args.is_empty() { String::new() } else { args.remove(0) };
     Row {
         name: name.to_owned(),
-        does: "given by --also",
+        does: "given by --also".to_owned(),
         program,
-        package: "(given by --also)",
         version_arg: "",
         args,
         config: "",
-        guards: false,
+        values: Vec::new(),
+        cores: "0",
+        claims: &[],
     }
 }
 
