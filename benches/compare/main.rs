@@ -10,6 +10,7 @@
 mod flags;
 mod lab;
 mod load;
+mod load_paced;
 mod machine;
 mod probe;
 mod process;
@@ -17,6 +18,7 @@ mod programs;
 mod report;
 mod rounds;
 mod rows;
+mod sample;
 mod sections;
 mod stats;
 mod table;
@@ -48,6 +50,7 @@ fn run() -> Result<()> {
     };
     let sections = sections::chosen(&flags)?;
     programs::require(&sections, &flags)?;
+    process::pin_self(lab::LOAD_CORE)?;
     let lab = lab::Lab::open()?;
     let mut report = report::Report::new(machine::facts()?, &flags);
     for section in sections {

@@ -3,13 +3,18 @@
 use crate::lab::{Lab, Proxy};
 use crate::rows::{Claim, Row};
 use crate::{Result, token};
+use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// The request that every row is loaded with.
 pub(crate) const CHAT_PATH: &str = "/api/v1/tasks/task_1/messages";
-const TASKS_PATH: &str = "/api/v1/tasks";
+/// Creates the task that the load writes to.
+const CREATE_PATH: &str = "/api/v1/tasks?task=task_1";
+/// Creates the task whose messages the upstream answers with the body that it saw.
+const CREATE_ECHO_PATH: &str = "/api/v1/tasks?task=task_echo";
+const ECHO_BODY_PATH: &str = "/api/v1/tasks/task_echo/messages";
 /// The upstream answers here with the injected headers that it saw.
 const ECHO_PATH: &str = "/api/v1/tasks/task_1/history";
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -17,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Creates the task that the load writes to, then checks what the row promises.
 pub(crate) fn check(row: &Row, proxy: &Proxy, lab: &Lab) -> Result<()> {
     let ask = Ask { name: &row.name, address: proxy.address, body: &lab.request_body };
-    ask.expect(200, "POST", TASKS_PATH, token::ORIGIN, &lab.token)?;
+    ask.expect(200, "POST", CREATE_PATH, token::ORIGIN, &lab.token)?;
     let reply = ask.expect(200, "POST", CHAT_PATH, token::ORIGIN, &lab.token)?;
     if !reply.ends_with(&lab.reply_body) {
         return Err(format!("{}: the reply is not the upstream's:\n{reply}", row.name).into());
@@ -27,6 +32,7 @@ pub(crate) fn check(row: &Row, proxy: &Proxy, lab: &Lab) -> Result<()> {
             Claim::Token => checks_tokens(&ask, lab),
             Claim::Origin => checks_origins(&ask, lab),
             Claim::Headers => injects_headers(&ask, lab),
+            Claim::Body => injects_fields(&ask, lab),
         }?;
     }
     Ok(())
@@ -50,6 +56,24 @@ fn checks_origins(ask: &Ask, lab: &Lab) -> Result<()> {
 fn injects_headers(ask: &Ask, lab: &Lab) -> Result<()> {
     let echo = ask.expect(200, "GET", ECHO_PATH, token::ORIGIN, &lab.token)?;
     ask.contains(&echo, &format!("tenant=bench user={} app={}", token::END_USER, token::APP))
+}
+
+fn injects_fields(ask: &Ask, lab: &Lab) -> Result<()> {
+    ask.expect(200, "POST", CREATE_ECHO_PATH, token::ORIGIN, &lab.token)?;
+    let echo = ask.expect(200, "POST", ECHO_BODY_PATH, token::ORIGIN, &lab.token)?;
+    let body = echo.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+    let mut expected: Value = serde_json::from_str(&lab.request_body)?;
+    expected["tenant"] = "bench".into();
+    expected["end_user"] = token::END_USER.into();
+    if serde_json::from_str::<Value>(body).is_ok_and(|seen| seen == expected) {
+        return Ok(());
+    }
+    Err(format!("{}: the upstream should see two more fields but saw\n{body}", ask.name).into())
+}
+
+/// The page at a path, head and body, without any check.
+pub(crate) fn get(address: SocketAddr, path: &str) -> Result<String> {
+    Ask { name: "get", address, body: "" }.exchange("GET", path, "", "")
 }
 
 /// Whom to ask, and the body to send.

@@ -35,6 +35,15 @@ impl Cpu {
     }
 }
 
+/// Keeps this program, and what it starts without saying more, away from the cores of the proxies.
+pub(crate) fn pin_self(cores: &str) -> Result<()> {
+    let status = Command::new("taskset")
+        .args(["--cpu-list", "--pid", cores, &std::process::id().to_string()])
+        .stdout(Stdio::null())
+        .status()?;
+    if status.success() { Ok(()) } else { Err(format!("taskset: {status}; are there two cores?").into()) }
+}
+
 impl Process {
     /// Starts `program` on `cores`; its output goes to `log`. It dies with this program even if that is killed.
     pub(crate) fn start(name: &str, cores: &str, program: &str, args: &[String], log: PathBuf) -> Result<Self> {
@@ -109,7 +118,7 @@ fn tail(path: &Path) -> String {
 }
 
 /// The shell's own `kill`, because the standard library can only send SIGKILL, which would orphan nginx's worker.
-fn signal(name: &str, pids: &[u32]) {
+pub(crate) fn signal(name: &str, pids: &[u32]) {
     let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
     let script = format!("kill -{name} {} 2>/dev/null", pids.join(" "));
     // A process that ended meanwhile is no failure.

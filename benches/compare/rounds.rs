@@ -3,41 +3,12 @@
 use crate::flags::{Effort, Flags};
 use crate::lab::{Lab, Proxy};
 use crate::load::{self, Load, Plan};
-use crate::process::Cpu;
+use crate::load_paced::Pace;
 use crate::rows::Row;
+use crate::sample::Sample;
 use crate::sections::Outcome;
 use crate::{Result, probe, programs, say, tabulate};
-use serde_json::{Value, json};
-
-/// What one round found out about one row.
-pub(crate) struct Sample {
-    /// CPU time of the proxy, user and system, over completed requests.
-    pub(crate) cpu_us_per_request: f64,
-    /// The part of it in the program's own code; the rest is the kernel's, mostly TCP.
-    pub(crate) user_us_per_request: f64,
-    pub(crate) requests_per_second: f64,
-    /// Cores that the proxy kept busy; clearly below what it has, something else was the limit.
-    pub(crate) busy: f64,
-    pub(crate) p50_us: f64,
-    pub(crate) p99_us: f64,
-    pub(crate) p999_us: f64,
-    pub(crate) resident_mib: f64,
-}
-
-impl Sample {
-    pub(crate) fn json(&self) -> Value {
-        json!({
-            "cpu_us_per_request": self.cpu_us_per_request,
-            "user_us_per_request": self.user_us_per_request,
-            "requests_per_second": self.requests_per_second,
-            "busy": self.busy,
-            "p50_us": self.p50_us,
-            "p99_us": self.p99_us,
-            "p999_us": self.p999_us,
-            "resident_mib": self.resident_mib,
-        })
-    }
-}
+use serde_json::json;
 
 /// A row with its running proxy and what has been measured so far.
 pub(crate) struct Entrant {
@@ -60,14 +31,36 @@ impl Entrant {
         Ok(Self { row, version, proxy, samples: Vec::new(), answered: 0.0 })
     }
 
-    /// Warms up, then measures one load, as all sections do that have nothing else in mind.
+    /// As many chat requests as the connections can take: warms up, then measures.
     pub(crate) fn chat(&mut self, lab: &Lab, effort: Effort) -> Result<()> {
-        let mut plan = Plan::chat(self.proxy.address, lab, effort);
-        if effort.warmup > 0 {
-            self.answered += load::run(&Plan { seconds: effort.warmup, ..plan.clone() })?.requests;
-        }
-        plan.seconds = effort.seconds;
+        let plan = Plan::chat(self.proxy.address, lab, effort);
+        self.warm(effort, |seconds| load::run(&Plan { seconds, ..plan.clone() }))?;
         self.sample(|| load::run(&plan))
+    }
+
+    /// Chat requests at a fixed rate.
+    fn chat_paced(&mut self, pace: &Pace, effort: Effort) -> Result<()> {
+        let address = self.proxy.address;
+        self.warm(effort, |seconds| pace.run(address, seconds))?;
+        self.sample(|| pace.run(address, effort.seconds))
+    }
+
+    /// As `chat`, but measures while all connections are open and none is opened.
+    pub(crate) fn chat_window(&mut self, lab: &Lab, effort: Effort) -> Result<()> {
+        let plan = Plan::chat(self.proxy.address, lab, effort);
+        let process = &self.proxy.process;
+        let window = load::run_window(&plan, effort.warmup, || lab.upstream_requests(), || process.cpu())?;
+        self.proxy.process.alive()?;
+        let resident_kib = self.proxy.process.resident_kib();
+        self.samples.push(Sample::of(&window.load, window.cpu_before, window.cpu_after, resident_kib)?);
+        Ok(())
+    }
+
+    fn warm(&mut self, effort: Effort, load: impl FnOnce(u32) -> Result<Load>) -> Result<()> {
+        if effort.warmup > 0 {
+            self.answered += load(effort.warmup)?.requests;
+        }
+        Ok(())
     }
 
     /// Keeps what `load` and the kernel count while it runs.
@@ -75,28 +68,11 @@ impl Entrant {
         let process = &mut self.proxy.process;
         let before = process.cpu();
         let load = load()?;
-        let spent = process.cpu();
+        let after = process.cpu();
         process.alive()?;
         self.answered += load.requests;
-        let resident_kib = process.resident_kib();
-        self.samples.push(Sample::of(&load, before, spent, resident_kib)?);
+        self.samples.push(Sample::of(&load, before, after, process.resident_kib())?);
         Ok(())
-    }
-}
-
-impl Sample {
-    fn of(load: &Load, before: Cpu, after: Cpu, resident_kib: u64) -> Result<Self> {
-        let (cpu_seconds, user_seconds) = after.seconds_since(before);
-        Ok(Self {
-            cpu_us_per_request: cpu_seconds * 1e6 / load.requests,
-            user_us_per_request: user_seconds * 1e6 / load.requests,
-            requests_per_second: load.requests / load.seconds,
-            busy: cpu_seconds / load.seconds,
-            p50_us: load.p50_us,
-            p99_us: load.p99_us,
-            p999_us: load.p999_us,
-            resident_mib: f64::from(u32::try_from(resident_kib)?) / 1024.0,
-        })
     }
 }
 
@@ -107,12 +83,22 @@ impl Entrants {
     /// Starts the rows that the flags ask for, and proves what each claims.
     pub(crate) fn start(rows: Vec<Row>, lab: &Lab, flags: &Flags) -> Result<Self> {
         let wanted = |row: &Row| flags.only.is_empty() || flags.only.contains(&row.name);
-        rows.into_iter().filter(wanted).map(|row| Entrant::start(row, lab)).collect::<Result<_>>().map(Self)
+        Self::start_all(rows.into_iter().filter(wanted).collect(), lab)
     }
 
-    /// All rounds of the usual load.
+    /// Starts all rows, whatever the flags ask for.
+    pub(crate) fn start_all(rows: Vec<Row>, lab: &Lab) -> Result<Self> {
+        rows.into_iter().map(|row| Entrant::start(row, lab)).collect::<Result<_>>().map(Self)
+    }
+
+    /// All rounds of `Entrant::chat`.
     pub(crate) fn load(&mut self, lab: &Lab, effort: Effort) -> Result<()> {
         self.rounds(effort.rounds, |entrant| entrant.chat(lab, effort))
+    }
+
+    /// All rounds at a fixed rate.
+    pub(crate) fn load_paced(&mut self, pace: &Pace, effort: Effort) -> Result<()> {
+        self.rounds(effort.rounds, |entrant| entrant.chat_paced(pace, effort))
     }
 
     /// Runs all rounds of `measure`, which adds a sample; the first error ends them.
@@ -129,16 +115,24 @@ impl Entrants {
 
     /// The usual table and JSON; CPU per request is also shown over that of each baseline.
     pub(crate) fn outcome(&self, effort: Effort, baselines: &[&str]) -> Outcome {
+        let Effort { rounds, seconds, connections, .. } = effort;
         Outcome {
             table: tabulate::table(&self.0, baselines),
             note: format!(
-                "{}\nmedians of {} rounds of {} s, {} connections",
+                "{}\nmedians of {rounds} rounds of {seconds} s, {connections} connections",
                 tabulate::legend(&self.0),
-                effort.rounds,
-                effort.seconds,
-                effort.connections
             ),
             json: json!({ "rows": tabulate::rows(&self.0) }),
+        }
+    }
+
+    /// The same after `load_paced`.
+    pub(crate) fn outcome_paced(&self, pace: &Pace, effort: Effort, baselines: &[&str]) -> Outcome {
+        let outcome = self.outcome(effort, baselines);
+        Outcome {
+            note: format!("{}, {:.0} requests/s in an open loop", outcome.note, pace.per_second),
+            json: json!({ "rate": pace.per_second, "rows": tabulate::rows(&self.0) }),
+            ..outcome
         }
     }
 }

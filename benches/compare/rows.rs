@@ -38,6 +38,8 @@ pub(crate) enum Claim {
     Origin,
     /// Injects three headers.
     Headers,
+    /// Sets two fields in the JSON body.
+    Body,
 }
 
 impl Row {
@@ -102,9 +104,20 @@ pub(crate) fn sidegate(flags: &Flags) -> Row {
             ("access", "false".to_owned()),
             ("origins", r#""@origin@""#.to_owned()),
             ("checks", include_str!("sidegate_checks.toml").to_owned()),
+            ("body", String::new()),
         ],
         cores: "0",
         claims: &[Claim::Token, Claim::Origin, Claim::Headers],
+    }
+}
+
+/// The same, and two fields in the body of each request.
+pub(crate) fn sidegate_inject(flags: &Flags) -> Row {
+    Row {
+        claims: &[Claim::Token, Claim::Origin, Claim::Headers, Claim::Body],
+        ..sidegate(flags)
+            .named("sidegate-inject", "the same and two JSON fields in the body, one of them from the token")
+            .with("body", include_str!("sidegate_body.toml"))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The samples of rows as a table for people and as JSON.
 
-use crate::rounds::{Entrant, Sample};
+use crate::rounds::Entrant;
+use crate::sample::Sample;
 use crate::stats::{Spread, spread};
 use serde_json::{Value, json};
 
@@ -34,7 +35,7 @@ fn cost_of(name: &str, entrants: &[Entrant]) -> Option<f64> {
 
 fn cells(entrant: &Entrant) -> Vec<String> {
     let cpu = cpu(entrant);
-    let median = median(&entrant.samples);
+    let median = Sample::median(&entrant.samples);
     vec![
         entrant.row.name.clone(),
         format!("{:.2}", cpu.median),
@@ -60,25 +61,10 @@ fn row(entrant: &Entrant) -> Value {
         "does": entrant.row.does,
         "version": entrant.version,
         "samples": entrant.samples.iter().map(Sample::json).collect::<Vec<_>>(),
-        "median": median(&entrant.samples).json(),
+        "median": Sample::median(&entrant.samples).json(),
     })
 }
 
 fn cpu(entrant: &Entrant) -> Spread {
     spread(entrant.samples.iter().map(|sample| sample.cpu_us_per_request))
-}
-
-/// The median of each figure on its own.
-pub(crate) fn median(samples: &[Sample]) -> Sample {
-    let of = |pick: fn(&Sample) -> f64| spread(samples.iter().map(pick)).median;
-    Sample {
-        cpu_us_per_request: of(|sample| sample.cpu_us_per_request),
-        user_us_per_request: of(|sample| sample.user_us_per_request),
-        requests_per_second: of(|sample| sample.requests_per_second),
-        busy: of(|sample| sample.busy),
-        p50_us: of(|sample| sample.p50_us),
-        p99_us: of(|sample| sample.p99_us),
-        p999_us: of(|sample| sample.p999_us),
-        resident_mib: of(|sample| sample.resident_mib),
-    }
 }

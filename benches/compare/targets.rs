@@ -25,7 +25,12 @@ pub(crate) enum Bound {
 impl Target {
     /// A target for one value over another.
     pub(crate) fn ratio(what: &str, bound: Bound, measured: Option<f64>) -> Self {
-        Self { what: what.to_owned(), unit: "×", bound, stretch: None, measured }
+        Self::of(what, "×", bound, measured)
+    }
+
+    /// A target for a value in `unit`.
+    pub(crate) fn of(what: &str, unit: &'static str, bound: Bound, measured: Option<f64>) -> Self {
+        Self { what: what.to_owned(), unit, bound, stretch: None, measured }
     }
 
     pub(crate) fn stretch(self, value: f64) -> Self {

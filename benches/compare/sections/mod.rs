@@ -1,7 +1,11 @@
 //! The sections of the bench, in the order in which they run. A new one is a file here and an entry in `ALL`.
 
+mod curve;
 mod forward;
+mod half_load;
+mod inject;
 mod logged;
+mod workers;
 
 use crate::Result;
 use crate::flags::Flags;
@@ -9,7 +13,8 @@ use crate::lab::Lab;
 use crate::targets::Target;
 use serde_json::{Map, Value};
 
-const ALL: [&Section; 2] = [&forward::SECTION, &logged::SECTION];
+const ALL: [&Section; 6] =
+    [&forward::SECTION, &logged::SECTION, &inject::SECTION, &half_load::SECTION, &curve::SECTION, &workers::SECTION];
 
 /// One question that the bench answers, with its own table.
 pub(crate) struct Section {
