@@ -33,6 +33,8 @@ pub(crate) struct Load {
     pub(crate) p50_us: f64,
     pub(crate) p99_us: f64,
     pub(crate) p999_us: f64,
+    /// How late the load was itself where the proxy did not hold it up, p99; zero in a closed loop.
+    pub(crate) late_us: f64,
 }
 
 impl Plan {
@@ -137,5 +139,6 @@ fn judge(summary: &Value) -> Result<Load> {
         p50_us: number("p50_us"),
         p99_us: number("p99_us"),
         p999_us: number("p999_us"),
+        late_us: 0.0,
     })
 }

@@ -114,8 +114,10 @@ struct Caller {
 #[derive(Default)]
 struct Count {
     waits_us: Vec<f64>,
+    /// From due to sent, where the connection was free.
+    lates_us: Vec<f64>,
     /// Due, but the time was over before the connection was free.
-    late: u32,
+    missed: u32,
 }
 
 impl Caller {
@@ -125,14 +127,17 @@ impl Caller {
         while let Some(due) = due.recv().await {
             let now = Instant::now();
             if now > self.last_call {
-                count.late += 1;
+                count.missed += 1;
                 continue;
             }
             // Waking up late is this program's fault, so the wait then begins when the request is sent.
             let since = if free_since < due { now } else { due };
+            if free_since < due {
+                count.lates_us.push(micros(now - due));
+            }
             self.ask().await?;
             free_since = Instant::now();
-            count.waits_us.push((free_since - since).as_secs_f64() * 1e6);
+            count.waits_us.push(micros(free_since - since));
         }
         Ok(count)
     }
@@ -165,21 +170,33 @@ fn is_whole(answer: &[u8]) -> std::result::Result<bool, String> {
 
 impl Count {
     fn add(&mut self, other: Self) {
-        self.late += other.late;
+        self.missed += other.missed;
         self.waits_us.extend(other.waits_us);
+        self.lates_us.extend(other.lates_us);
     }
 
+    /// The verdict.
     fn load(mut self, duration: Duration) -> Result<Load> {
         let requests = f64::from(u32::try_from(self.waits_us.len())?);
-        let due = requests + f64::from(self.late);
+        let due = requests + f64::from(self.missed);
         if requests < LEAST_SENT * due || requests == 0.0 {
             return Err(format!("only {requests} of {due} requests could be sent in time").into());
         }
-        self.waits_us.sort_by(f64::total_cmp);
-        let at = |share: usize| self.waits_us[(self.waits_us.len() - 1) * share / 1000];
-        let (p50_us, p99_us, p999_us) = (at(500), at(990), at(999));
-        Ok(Load { requests, seconds: duration.as_secs_f64(), p50_us, p99_us, p999_us })
+        let [late_us] = percentiles(&mut self.lates_us, [990]);
+        let [p50_us, p99_us, p999_us] = percentiles(&mut self.waits_us, [500, 990, 999]);
+        Ok(Load { requests, seconds: duration.as_secs_f64(), p50_us, p99_us, p999_us, late_us })
     }
+}
+
+fn micros(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e6
+}
+
+/// Values below which so many thousandths lie; zero without values.
+fn percentiles<const N: usize>(values: &mut [f64], thousandths: [usize; N]) -> [f64; N] {
+    values.sort_by(f64::total_cmp);
+    let last = values.len().saturating_sub(1);
+    thousandths.map(|share| values.get(last * share / 1000).copied().unwrap_or_default())
 }
 
 /// SplitMix64.

@@ -45,7 +45,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result<()> {
     let Some(flags) = flags::parse(std::env::args().skip(1))? else {
-        writeln!(std::io::stdout(), "{}", flags::HELP)?;
+        writeln!(std::io::stdout(), "{}\n\nSections:\n{}", flags::HELP, sections::list())?;
         return Ok(());
     };
     let sections = sections::chosen(&flags)?;

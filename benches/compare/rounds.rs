@@ -129,8 +129,12 @@ impl Entrants {
     /// The same after `load_paced`.
     pub(crate) fn outcome_paced(&self, pace: &Pace, effort: Effort, baselines: &[&str]) -> Outcome {
         let outcome = self.outcome(effort, baselines);
+        let late_us = self.0.iter().map(|one| Sample::median(&one.samples).late_us).fold(0.0, f64::max);
         Outcome {
-            note: format!("{}, {:.0} requests/s in an open loop", outcome.note, pace.per_second),
+            note: format!(
+                "{}, {:.0} requests/s in an open loop, which was late itself by {late_us:.0} µs (p99)",
+                outcome.note, pace.per_second
+            ),
             json: json!({ "rate": pace.per_second, "rows": tabulate::rows(&self.0) }),
             ..outcome
         }

@@ -19,6 +19,8 @@ pub(crate) struct Sample {
     pub(crate) p99_us: f64,
     pub(crate) p999_us: f64,
     pub(crate) resident_mib: f64,
+    /// `Load::late_us`: clearly above zero, somebody else used the load's core, and the waiting times are not the proxy's.
+    pub(crate) late_us: f64,
 }
 
 impl Sample {
@@ -34,6 +36,7 @@ impl Sample {
             p99_us: load.p99_us,
             p999_us: load.p999_us,
             resident_mib: f64::from(u32::try_from(resident_kib)?) / 1024.0,
+            late_us: load.late_us,
         })
     }
 
@@ -49,6 +52,7 @@ impl Sample {
             p99_us: of(|sample| sample.p99_us),
             p999_us: of(|sample| sample.p999_us),
             resident_mib: of(|sample| sample.resident_mib),
+            late_us: of(|sample| sample.late_us),
         }
     }
 
@@ -62,6 +66,7 @@ impl Sample {
             "p99_us": self.p99_us,
             "p999_us": self.p999_us,
             "resident_mib": self.resident_mib,
+            "late_us": self.late_us,
         })
     }
 }

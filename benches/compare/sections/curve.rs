@@ -42,7 +42,8 @@ fn run(lab: &Lab, flags: &Flags, _: &Done) -> Result<Outcome> {
         }
     }
     let effort = effort(flags, 1);
-    let note = format!("medians of {} rounds of {} s", effort.rounds, effort.seconds);
+    let note =
+        format!("medians of {} rounds of {} s; p99 includes opening the connections", effort.rounds, effort.seconds);
     Ok(Outcome { table: table(&lines), note, json: document(&lines) })
 }
 

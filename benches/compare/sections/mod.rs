@@ -50,6 +50,12 @@ pub(crate) fn chosen(flags: &Flags) -> Result<Vec<&'static Section>> {
     Ok(ALL.into_iter().filter(wanted).collect())
 }
 
+/// For `--help`.
+pub(crate) fn list() -> String {
+    let lines = ALL.map(|section| format!("  {:<16} {}", section.name, section.about));
+    lines.join("\n")
+}
+
 /// The targets of all sections, of those that did not run as well.
 pub(crate) fn targets(done: &Done) -> Vec<Target> {
     ALL.into_iter().flat_map(|section| (section.targets)(done)).collect()
