@@ -46,34 +46,39 @@ impl Pace {
 
     /// Asks for `seconds`; fails if a request did, or if the proxy could not keep up.
     pub(crate) fn run(&self, address: SocketAddr, seconds: u32) -> Result<Load> {
-        let request: Arc<str> = format!("POST {CHAT_PATH} HTTP/1.1\r\nHost: {address}\r\n{}", self.request).into();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-        runtime.block_on(async {
-            let mut callers = Vec::new();
-            let mut queues = Vec::new();
-            let mut streams = Vec::new();
-            for _ in 0..self.connections {
-                let stream = TcpStream::connect(address).await?;
-                stream.set_nodelay(true)?;
-                streams.push(stream);
-            }
-            let begin = Instant::now() + HEAD_START;
-            let last_call = begin + Duration::from_secs(seconds.into()) + GRACE;
-            for stream in streams {
-                let (queue, due) = unbounded_channel();
-                let caller = Caller { request: request.clone(), stream, buffer: Vec::new(), last_call };
-                callers.push(tokio::spawn(caller.run(due)));
-                queues.push(queue);
-            }
-            let schedule = self.schedule(seconds);
-            let clock = thread::spawn(move || keep_time(begin, &schedule, &queues));
-            let mut sum = Count::default();
-            for caller in callers {
-                sum.add(caller.await??);
-            }
-            clock.join().map_err(|_| "the clock panicked")?;
-            sum.load(begin.elapsed())
-        })
+        runtime.block_on(self.play(address, seconds))
+    }
+
+    async fn play(&self, address: SocketAddr, seconds: u32) -> Result<Load> {
+        let streams = self.connect(address).await?;
+        let request: Arc<str> = format!("POST {CHAT_PATH} HTTP/1.1\r\nHost: {address}\r\n{}", self.request).into();
+        let schedule = self.schedule(seconds);
+        let begin = Instant::now() + HEAD_START;
+        let last_call = begin + Duration::from_secs(seconds.into()) + GRACE;
+        let (queues, dues): (Vec<_>, Vec<_>) = streams.iter().map(|_| unbounded_channel()).unzip();
+        let play = |(stream, due)| {
+            let caller = Caller { request: request.clone(), stream, buffer: Vec::new(), last_call };
+            tokio::spawn(caller.run(due))
+        };
+        let callers: Vec<_> = streams.into_iter().zip(dues).map(play).collect();
+        let clock = thread::spawn(move || keep_time(begin, &schedule, &queues));
+        let mut sum = Count::default();
+        for caller in callers {
+            sum.add(caller.await??);
+        }
+        clock.join().map_err(|_| "the clock panicked")?;
+        sum.load(begin.elapsed())
+    }
+
+    async fn connect(&self, address: SocketAddr) -> Result<Vec<TcpStream>> {
+        let mut streams = Vec::new();
+        for _ in 0..self.connections {
+            let stream = TcpStream::connect(address).await?;
+            stream.set_nodelay(true)?;
+            streams.push(stream);
+        }
+        Ok(streams)
     }
 
     /// When which connection is to ask, as of many independent users (a Poisson process); the same in every run.
