@@ -5,7 +5,7 @@ export PATH := $(PATH):/usr/sbin:/sbin:/snap/bin
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint audit bench bench-compare docs clean setup-test fmt-check clippy
+.PHONY: help demo test instructions lint audit bench bench-compare docs clean setup-test fmt-check clippy
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ demo: ## run the gate with a demo app, customer server, chat upstream and page
 # Clippy and the tests share one profile, so that build scripts and C code are built once.
 test: setup-test fmt-check clippy ## install what is missing, then run every check and test
 	cargo test --workspace --locked --profile ci
+
+instructions: setup-test ## record anew what a request costs in instructions, which `make test` holds
+	SIDEGATE_RECORD_INSTRUCTIONS=1 cargo test --locked --profile ci --test it instructions
 
 lint: fmt-check clippy ## formatting, clippy, and the rules on dependencies (deny.toml)
 	@if cargo deny --version >/dev/null 2>&1; then \

@@ -65,6 +65,7 @@ case $goal in
         need_lints
         need curl curl
         need openssl openssl
+        need valgrind valgrind
         need_jwcrypto
         need_browser
         ;;

@@ -20,6 +20,7 @@ mod heads;
 mod http2;
 mod injection;
 mod injection_body;
+mod instructions;
 mod lifecycle;
 mod limits;
 mod ops;

@@ -35,6 +35,7 @@ pub struct Builder {
     toml: Vec<String>,
     set: Vec<String>,
     seal_key: bool,
+    command: Command,
 }
 
 /// The running program.
@@ -91,6 +92,12 @@ impl Builder {
         self
     }
 
+    /// Runs this instead of the program, with the program's arguments.
+    pub fn command(mut self, command: Command) -> Self {
+        self.command = command;
+        self
+    }
+
     /// The config file's text.
     pub fn config(&self) -> String {
         let digest = SecretDigest::of(&SECRET.into());
@@ -122,10 +129,10 @@ token.key = {{ value = "{SIGNING_KEY}" }}
     }
 
     /// Starts the program and waits until it listens.
-    pub async fn start(self) -> Gate {
+    pub async fn start(mut self) -> Gate {
         let config = tempfile::NamedTempFile::with_suffix(".toml").expect("a temporary file");
         std::fs::write(config.path(), self.config()).expect("the config is written");
-        let mut command = sidegate();
+        let command = &mut self.command;
         command.arg("serve").arg("-c").arg(config.path());
         for setting in ["listen.public=127.0.0.1:0", "listen.private=127.0.0.1:0", "listen.ops=127.0.0.1:0"] {
             command.args(["--set", setting]);
@@ -198,6 +205,7 @@ impl Gate {
             toml: Vec::new(),
             set: Vec::new(),
             seal_key: true,
+            command: sidegate(),
         }
     }
 
@@ -260,6 +268,11 @@ impl Gate {
     pub fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status();
         assert!(sent.expect("kill runs").success());
+    }
+
+    /// The number of its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Waits for the program to end by itself.

@@ -1,0 +1,98 @@
+//! The program under callgrind, which counts the instructions that each thread executes. The kernel's are not
+//! among them, so the counts depend neither on the machine's speed nor on what else it does.
+
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+use super::gate::Gate;
+use super::wire::within;
+
+/// What a processor or a later valgrind may offer beyond AVX2, hidden from glibc and aws-lc: they choose
+/// other code for it, and the counts would depend on the machine. The second value is the mask of EBX in CPUID leaf 7:
+/// AVX512F, DQ, IFMA, BW, VL, and SHA, which valgrind hides anyway.
+const PINNED: [(&str, &str); 2] =
+    [("GLIBC_TUNABLES", "glibc.cpu.hwcaps=-AVX512F,-AVX512VL,-AVX512BW"), ("OPENSSL_ia32cap", ":~0xE0230000")];
+
+/// One run of a program under callgrind: where it and valgrind meet.
+pub struct Callgrind {
+    counts: TempDir,
+    pipes: TempDir,
+}
+
+/// What a thread has done.
+pub struct Counts {
+    /// Instructions.
+    pub total: u64,
+    /// Where they went, for `callgrind_annotate`.
+    pub text: String,
+}
+
+impl Callgrind {
+    /// # Panics
+    /// If valgrind is not installed.
+    pub fn new() -> Self {
+        for program in ["valgrind", "vgdb"] {
+            let found = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+            assert!(found.is_ok(), "{program} is missing: apt-get install valgrind (scripts/setup.sh test does)");
+        }
+        let folder = || tempfile::tempdir().expect("a folder");
+        Self { counts: folder(), pipes: folder() }
+    }
+
+    /// The command that runs the program under callgrind; its arguments follow.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new("valgrind");
+        command.env_clear().envs(PINNED).args(["--quiet", "--tool=callgrind", "--separate-threads=yes"]);
+        command.arg(format!("--callgrind-out-file={}", self.counts.path().join("counts").display()));
+        command.arg(self.prefix()).arg(env!("CARGO_BIN_EXE_sidegate"));
+        command
+    }
+
+    /// What the busiest thread has done since this was last asked: the worker, where there is one.
+    pub async fn take(&self, gate: &Gate) -> Counts {
+        let mut command = tokio::process::Command::new("vgdb");
+        // Without a user's name in the environment, as the gate: the pipes' names have it in them.
+        command.env_clear().arg(self.prefix()).arg(format!("--pid={}", gate.pid())).arg("dump").kill_on_drop(true);
+        let run = within(command.output()).await.expect("vgdb runs");
+        assert!(run.status.success(), "vgdb: {}", String::from_utf8_lossy(&run.stderr));
+        self.files().max_by_key(|counts| counts.total).expect("a thread's counts")
+    }
+
+    fn prefix(&self) -> String {
+        format!("--vgdb-prefix={}", self.pipes.path().join("vgdb").display())
+    }
+
+    /// The threads' counts. The files go, so that the next ones are known.
+    fn files(&self) -> impl Iterator<Item = Counts> {
+        let files = std::fs::read_dir(self.counts.path()).expect("a folder").flatten();
+        files.filter_map(|file| {
+            let text = std::fs::read_to_string(file.path()).expect("text");
+            std::fs::remove_file(file.path()).expect("removed");
+            // One file is for the process, and empty.
+            let total = text.lines().find_map(|line| line.strip_prefix("totals: "))?.trim().parse();
+            Some(Counts { total: total.expect("a number"), text })
+        })
+    }
+}
+
+/// Until all threads of the program sleep, so that the next thing to do finds it in the same state each time: one that
+/// looks at a socket once more before it sleeps would else save a turn of its loop whenever the other side was quicker.
+pub async fn asleep(gate: &Gate) {
+    let waiting = async {
+        while !sleeps(gate.pid()) {
+            tokio::task::yield_now().await;
+        }
+    };
+    within(waiting).await;
+}
+
+fn sleeps(process: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).expect("a process");
+    threads.flatten().all(|thread| {
+        // The state follows the name, which may hold anything, and ends with the last parenthesis. A thread that has
+        // just ended has none: ask again.
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S'))
+    })
+}
