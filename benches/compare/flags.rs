@@ -17,7 +17,8 @@ Compares Sidegate with nginx and HAProxy on this machine; needs two cores (0: pr
   --sidegate PATH      another sidegate program than the one just built
   --also NAME=COMMAND  one more pass-through proxy in the section \"forward\"; @listen@ and @upstream@ in COMMAND become
                        addresses (repeatable)
-  --out FILE           the JSON report (target/bench/compare.json)";
+  --out FILE           the JSON report, and where pictures of it go (target/bench/compare.json)
+  --plot-only FILE     measure nothing; draw the pictures of this report";
 
 /// The command line, checked.
 pub(crate) struct Flags {
@@ -27,6 +28,7 @@ pub(crate) struct Flags {
     pub(crate) sidegate: PathBuf,
     pub(crate) also: Vec<(String, String)>,
     pub(crate) out: PathBuf,
+    pub(crate) plot_only: Option<PathBuf>,
 }
 
 /// How long and with how many connections to measure.
@@ -54,6 +56,7 @@ impl Default for Flags {
             sidegate: PathBuf::from(env!("CARGO_BIN_EXE_sidegate")),
             also: Vec::new(),
             out: PathBuf::from("target/bench/compare.json"),
+            plot_only: None,
         }
     }
 }
@@ -84,6 +87,7 @@ impl Flags {
             "--sidegate" => self.sidegate = PathBuf::from(value),
             "--also" => self.also.push(named_command(value)?),
             "--out" => self.out = PathBuf::from(value),
+            "--plot-only" => self.plot_only = Some(PathBuf::from(value)),
             _ => return Err(format!("unknown flag {name}, see --help").into()),
         }
         Ok(())

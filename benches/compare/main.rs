@@ -3,7 +3,7 @@
 //! `cargo bench --bench compare` runs it; `-- --help` lists the flags. It is made of sections (`sections/`), a file
 //! each: a section starts its rows' proxies, proves that each does what it claims (`probe`), loads them in turn
 //! (`rounds`) and hands back a table and JSON. `report` prints the tables and then every target with its measured value,
-//! and writes `target/bench/compare.json`. Any error under load voids the section and fails the bench.
+//! writes `target/bench/compare.json` and has it drawn (`plot`). Any error under load voids the section and fails the bench.
 
 #![allow(clippy::disallowed_methods, reason = "a bench reads clocks and the environment; the bans are for the program")]
 
@@ -12,6 +12,7 @@ mod lab;
 mod load;
 mod load_paced;
 mod machine;
+mod plot;
 mod probe;
 mod process;
 mod programs;
@@ -48,6 +49,9 @@ fn run() -> Result<()> {
         writeln!(std::io::stdout(), "{}\n\nSections:\n{}", flags::HELP, sections::list())?;
         return Ok(());
     };
+    if let Some(file) = &flags.plot_only {
+        return plot::from_file(file, &flags.out);
+    }
     let sections = sections::chosen(&flags)?;
     programs::require(&sections, &flags)?;
     process::pin_self(lab::LOAD_CORE)?;

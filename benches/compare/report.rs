@@ -4,7 +4,7 @@ use crate::flags::Flags;
 use crate::machine::load_average;
 use crate::sections::{self, Done, Outcome, Section};
 use crate::table::aligned;
-use crate::{Result, say, targets};
+use crate::{Result, plot, say, targets};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::Write;
@@ -57,11 +57,12 @@ impl Report {
         self.write()
     }
 
-    /// Prints the targets; fails if a section was void.
+    /// Prints the targets and draws the pictures; fails if a section was void.
     pub(crate) fn finish(self) -> Result<()> {
         let mut out = std::io::stdout().lock();
         writeln!(out, "## targets\n{}", aligned(&targets::table(&sections::targets(&self.done))))?;
         writeln!(out, "all in {:.0} s; {}", self.started.elapsed().as_secs_f64(), self.out.display())?;
+        plot::draw(&Value::Object(self.done), &self.out)?;
         if self.void.is_empty() { Ok(()) } else { Err(format!("void: {}", self.void.join(", ")).into()) }
     }
 
