@@ -82,8 +82,7 @@ pub(crate) struct Entrants(pub(crate) Vec<Entrant>);
 impl Entrants {
     /// Starts the rows that the flags ask for, and proves what each claims.
     pub(crate) fn start(rows: Vec<Row>, lab: &Lab, flags: &Flags) -> Result<Self> {
-        let wanted = |row: &Row| flags.only.is_empty() || flags.only.contains(&row.name);
-        Self::start_all(rows.into_iter().filter(wanted).collect(), lab)
+        Self::start_all(rows.into_iter().filter(|row| flags.wants(row)).collect(), lab)
     }
 
     /// Starts all rows, whatever the flags ask for.

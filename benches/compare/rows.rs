@@ -14,6 +14,7 @@ pub(crate) const NEEDS_HAPROXY: (&str, &str) = ("haproxy", "haproxy");
 
 /// One proxy in one configuration. In `args` and `config`, `@name@` is filled in from `values` and then from
 /// `Lab::values`: `@listen@`, `@upstream@`, `@config@` and so on.
+#[derive(Clone)]
 pub(crate) struct Row {
     pub(crate) name: String,
     pub(crate) does: String,
@@ -22,6 +23,7 @@ pub(crate) struct Row {
     pub(crate) version_arg: &'static str,
     pub(crate) args: Vec<String>,
     pub(crate) config: &'static str,
+    /// Of nginx and HAProxy: `log`, and `more` for a setting that only one section needs.
     pub(crate) values: Vec<(&'static str, String)>,
     /// Cores that it may use, as taskset(1) writes them.
     pub(crate) cores: &'static str,
@@ -63,7 +65,7 @@ pub(crate) fn nginx() -> Row {
         version_arg: "-v",
         args: words("-e stderr -c @config@"),
         config: include_str!("nginx.conf"),
-        values: vec![("log", "access_log off;".to_owned())],
+        values: vec![("log", "access_log off;".to_owned()), ("more", String::new())],
         cores: "0",
         claims: &[],
     }
@@ -77,7 +79,7 @@ pub(crate) fn haproxy() -> Row {
         version_arg: "-v",
         args: words("-db -f @config@"),
         config: include_str!("haproxy.conf"),
-        values: vec![("log", "no log".to_owned())],
+        values: vec![("log", "no log".to_owned()), ("more", String::new())],
         cores: "0",
         claims: &[],
     }
