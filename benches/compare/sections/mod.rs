@@ -5,6 +5,7 @@ mod forward;
 mod half_load;
 mod inject;
 mod logged;
+mod streams;
 mod workers;
 
 use crate::Result;
@@ -13,8 +14,15 @@ use crate::lab::Lab;
 use crate::targets::Target;
 use serde_json::{Map, Value};
 
-const ALL: [&Section; 6] =
-    [&forward::SECTION, &logged::SECTION, &inject::SECTION, &half_load::SECTION, &curve::SECTION, &workers::SECTION];
+const ALL: [&Section; 7] = [
+    &forward::SECTION,
+    &logged::SECTION,
+    &inject::SECTION,
+    &half_load::SECTION,
+    &curve::SECTION,
+    &workers::SECTION,
+    &streams::SECTION,
+];
 
 /// One question that the bench answers, with its own table.
 pub(crate) struct Section {
