@@ -2,12 +2,14 @@
 # Installs what `make demo`, `make test` or `make bench` needs beyond Rust, git and make, and says
 # so first. Quick and silent when nothing is missing.
 set -euo pipefail
+cd "$(dirname "$0")/.."
 
 export PATH="$PATH:/usr/sbin:/sbin:/snap/bin"
 goal=${1:-}
 packages=()
 components=()
 snaps=()
+servers=()
 
 fail() {
     printf 'setup: %s\n' "$*" >&2
@@ -55,6 +57,41 @@ need_browser() {
 # The tests run Debian's own interpreter, whatever else the PATH has.
 need_jwcrypto() { /usr/bin/python3 -c 'import jwcrypto' 2>/dev/null || packages+=(python3 python3-jwcrypto); }
 
+# The servers of bench-compare's section "exchange": their packages are locked by version and hash, and go
+# where `make clean` removes them. The copy of the lock comes last: half an installation is begun anew.
+sources=benches/compare/exchange
+installed=target/bench
+declare -A registry=([express]=npm [fastapi]=PyPI)
+
+need_express() {
+    need node nodejs
+    cmp -s $sources/express/package-lock.json $installed/express/installed && return
+    need npm npm
+    servers+=(express)
+}
+
+# Debian's own interpreter, whatever else the PATH has: it is the one that is built for speed.
+need_fastapi() {
+    cmp -s $sources/fastapi/requirements.txt $installed/fastapi/installed &&
+        $installed/fastapi/bin/python -c 'import uvloop' 2>/dev/null && return
+    /usr/bin/python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3 python3-venv)
+    servers+=(fastapi)
+}
+
+install_express() {
+    mkdir -p $installed/express &&
+        cp $sources/express/package.json $sources/express/package-lock.json $installed/express/ &&
+        npm ci --prefix $installed/express --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error &&
+        cp $sources/express/package-lock.json $installed/express/installed
+}
+
+install_fastapi() {
+    /usr/bin/python3 -m venv --clear $installed/fastapi &&
+        $installed/fastapi/bin/pip install --quiet --disable-pip-version-check --require-hashes \
+            --only-binary :all: -r $sources/fastapi/requirements.txt &&
+        cp $sources/fastapi/requirements.txt $installed/fastapi/installed
+}
+
 case $goal in
     demo)
         need_build
@@ -74,6 +111,8 @@ case $goal in
         need nginx nginx
         need haproxy haproxy
         need wrk wrk
+        need_express
+        need_fastapi
         ;;
     *)
         echo "usage: scripts/setup.sh demo|test|bench" >&2
@@ -81,7 +120,7 @@ case $goal in
         ;;
 esac
 
-[ ${#packages[@]}${#components[@]}${#snaps[@]} != 000 ] || exit 0
+[ ${#packages[@]}${#components[@]}${#snaps[@]}${#servers[@]} != 0000 ] || exit 0
 
 as_root=()
 if [ ${#packages[@]}${#snaps[@]} != 00 ]; then
@@ -97,6 +136,9 @@ echo "make $goal needs the following, which is missing and will be installed now
 [ ${#packages[@]} -eq 0 ] || echo "  apt-get install ${packages[*]}"
 [ ${#snaps[@]} -eq 0 ] || echo "  snap install ${snaps[*]}"
 [ ${#components[@]} -eq 0 ] || echo "  rustup component add ${components[*]}"
+for server in "${servers[@]}"; do
+    echo "  from ${registry[$server]}: what $sources/$server locks, into $installed/$server"
+done
 
 if [ ${#packages[@]} -gt 0 ]; then
     "${as_root[@]}" apt-get update || echo "setup: apt-get update failed; trying with the lists at hand" >&2
@@ -105,6 +147,9 @@ if [ ${#packages[@]} -gt 0 ]; then
 fi
 [ ${#snaps[@]} -eq 0 ] || "${as_root[@]}" snap install "${snaps[@]}" || fail "snap failed; install by hand: $wanted"
 [ ${#components[@]} -eq 0 ] || rustup component add "${components[@]}"
+for server in "${servers[@]}"; do
+    "install_$server" || fail "installing what $sources/$server locks failed; ${registry[$server]} must be within reach"
+done
 
 # Only the programs are wanted; installing them started them as services.
 for service in nginx haproxy; do
