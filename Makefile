@@ -37,7 +37,7 @@ bench: ## micro-benchmarks, then bench-compare
 	cargo bench --locked --bench micro
 	cargo bench --locked --bench compare
 
-bench-compare: ## side by side with nginx and HAProxy
+bench-compare: ## side by side with nginx and HAProxy, Express and FastAPI
 	@scripts/setup.sh bench
 	cargo bench --locked --bench compare
 

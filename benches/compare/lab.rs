@@ -83,6 +83,12 @@ impl Lab {
         self.folder.path(name)
     }
 
+    /// A script for wrk, filled in with a row's own values.
+    pub(crate) fn script(&self, row: &Row, template: &str) -> Result<PathBuf> {
+        let values: Vec<(&str, &str)> = row.values.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        self.folder.script(&format!("{}.lua", row.name), &fill(template, &values))
+    }
+
     /// What a row's arguments and config may ask for.
     fn values(&self, listen: SocketAddr, spare: [SocketAddr; 2], config: &Path) -> [(&'static str, String); 8] {
         let [spare1, spare2] = spare;

@@ -112,11 +112,16 @@ impl Ask<'_> {
             self.address,
             body.len()
         );
-        let mut stream = TcpStream::connect(self.address)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.write_all(request.as_bytes())?;
-        let mut reply = Vec::new();
-        stream.read_to_end(&mut reply)?;
-        Ok(String::from_utf8_lossy(&reply).into_owned())
+        roundtrip(self.address, &request)
     }
+}
+
+/// Sends a whole request that says `Connection: close`, and reads the whole response.
+pub(crate) fn roundtrip(address: SocketAddr, request: &str) -> Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(request.as_bytes())?;
+    let mut reply = Vec::new();
+    stream.read_to_end(&mut reply)?;
+    Ok(String::from_utf8_lossy(&reply).into_owned())
 }

@@ -21,13 +21,13 @@ pub(crate) struct Entrant {
 }
 
 impl Entrant {
-    fn start(row: Row, lab: &Lab) -> Result<Self> {
+    fn start(row: Row, lab: &Lab, prove: Proof) -> Result<Self> {
         let version = match row.version_arg {
             "" => String::new(),
             argument => programs::version(&row.program, argument),
         };
         let proxy = lab.start(&row)?;
-        probe::check(&row, &proxy, lab)?;
+        prove(&row, &proxy, lab)?;
         Ok(Self { row, version, proxy, samples: Vec::new(), answered: 0.0 })
     }
 
@@ -76,18 +76,30 @@ impl Entrant {
     }
 }
 
+/// Fails if a started row does not do what it claims.
+pub(crate) type Proof = fn(&Row, &Proxy, &Lab) -> Result<()>;
+
 /// The rows of a section, all running; they end when this is dropped.
 pub(crate) struct Entrants(pub(crate) Vec<Entrant>);
 
 impl Entrants {
     /// Starts the rows that the flags ask for, and proves what each claims.
     pub(crate) fn start(rows: Vec<Row>, lab: &Lab, flags: &Flags) -> Result<Self> {
-        Self::start_all(rows.into_iter().filter(|row| flags.wants(row)).collect(), lab)
+        Self::proven(rows, lab, flags, probe::check)
+    }
+
+    /// The same for rows that claim something else.
+    pub(crate) fn proven(rows: Vec<Row>, lab: &Lab, flags: &Flags, prove: Proof) -> Result<Self> {
+        Self::start_each(rows.into_iter().filter(|row| flags.wants(row)), lab, prove)
     }
 
     /// Starts all rows, whatever the flags ask for.
     pub(crate) fn start_all(rows: Vec<Row>, lab: &Lab) -> Result<Self> {
-        rows.into_iter().map(|row| Entrant::start(row, lab)).collect::<Result<_>>().map(Self)
+        Self::start_each(rows.into_iter(), lab, probe::check)
+    }
+
+    fn start_each(rows: impl Iterator<Item = Row>, lab: &Lab, prove: Proof) -> Result<Self> {
+        rows.map(|row| Entrant::start(row, lab, prove)).collect::<Result<_>>().map(Self)
     }
 
     /// All rounds of `Entrant::chat`.

@@ -55,6 +55,11 @@ impl Row {
         self.values.push((name, value.to_owned()));
         self
     }
+
+    /// What stands for a name in the config; empty if nothing does.
+    pub(crate) fn value(&self, name: &str) -> &str {
+        self.values.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value)
+    }
 }
 
 pub(crate) fn nginx() -> Row {

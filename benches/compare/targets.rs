@@ -18,7 +18,6 @@ pub(crate) struct Target {
 #[derive(Clone, Copy)]
 pub(crate) enum Bound {
     AtMost(f64),
-    #[allow(dead_code, reason = "for sections that promise a multiple")]
     AtLeast(f64),
 }
 

@@ -1,6 +1,7 @@
 //! The sections of the bench, in the order in which they run. A new one is a file here and an entry in `ALL`.
 
 mod curve;
+mod exchange;
 mod forward;
 mod half_load;
 mod inject;
@@ -14,7 +15,7 @@ use crate::lab::Lab;
 use crate::targets::Target;
 use serde_json::{Map, Value};
 
-const ALL: [&Section; 7] = [
+const ALL: [&Section; 8] = [
     &forward::SECTION,
     &logged::SECTION,
     &inject::SECTION,
@@ -22,6 +23,7 @@ const ALL: [&Section; 7] = [
     &curve::SECTION,
     &workers::SECTION,
     &streams::SECTION,
+    &exchange::SECTION,
 ];
 
 /// One question that the bench answers, with its own table.
