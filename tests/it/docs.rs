@@ -13,7 +13,7 @@ use crate::support::demo::Demo;
 use crate::support::gate::{Gate, sidegate};
 use crate::support::upstream::Upstream;
 
-const DOCUMENTS: [&str; 8] = [
+const DOCUMENTS: [&str; 9] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -22,6 +22,7 @@ const DOCUMENTS: [&str; 8] = [
     "docs/configuration.md",
     "docs/dialects.md",
     "docs/operations.md",
+    "docs/performance.md",
 ];
 
 fn path_of(name: &str) -> PathBuf {
