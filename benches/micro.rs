@@ -10,7 +10,7 @@ use std::sync::Arc;
 use divan::{Bencher, black_box};
 use http::HeaderMap;
 use serde_json::json;
-use sidegate::system::System;
+use sidegate::system::{System, new_signing_key};
 use sidegate_core::app::{App, AppLimits, Pass, Scoping, TokenPolicy};
 use sidegate_core::clock::{Clock as _, Timestamp};
 use sidegate_core::context::inject::{Injection, InjectionSource};
@@ -21,7 +21,7 @@ use sidegate_core::dialect::{Dialect, sigmic};
 use sidegate_core::id::{AppId, EndUserId, TokenId};
 use sidegate_core::origin::{OriginSet, RequestOrigin};
 use sidegate_core::policy::{Provenance, admit};
-use sidegate_core::token::{Claims, KeyRing, UnverifiedToken};
+use sidegate_core::token::{Algorithm, Claims, KeyRing, UnverifiedToken};
 
 const SHOP: &str = "https://shop.example.com";
 
@@ -29,8 +29,8 @@ fn main() {
     divan::main();
 }
 
-fn keys() -> KeyRing {
-    KeyRing::hs256(&"0123456789abcdef0123456789abcdef".into(), &[]).expect("a key")
+fn keys(algorithm: Algorithm) -> KeyRing {
+    KeyRing::new(algorithm, &new_signing_key(algorithm).expect("a key")).expect("a ring")
 }
 
 fn claims(now: Timestamp) -> Claims {
@@ -61,7 +61,7 @@ fn app() -> Arc<App> {
         origins: OriginSet::parse(&[SHOP]).expect("an origin"),
         allow_missing_origin: false,
         token: Some(TokenPolicy {
-            keys: keys(),
+            keys: keys(Algorithm::Hs256),
             ttl: std::time::Duration::from_secs(3_600),
             max_ttl: std::time::Duration::from_secs(3_600),
         }),
@@ -80,16 +80,16 @@ fn context() -> SessionContext {
 }
 
 /// A token signed: what an exchange costs beside its body and its store.
-#[divan::bench]
-fn mint(bencher: Bencher<'_, '_>) {
-    let (keys, claims) = (keys(), claims(System.now()));
+#[divan::bench(args = Algorithm::ALL)]
+fn mint(bencher: Bencher<'_, '_>, algorithm: Algorithm) {
+    let (keys, claims) = (keys(algorithm), claims(System.now()));
     bencher.bench_local(|| sigmic::sign(black_box(&keys), black_box(&claims)).expect("signed"));
 }
 
 /// A token read and its signature checked.
-#[divan::bench]
-fn verify(bencher: Bencher<'_, '_>) {
-    let keys = keys();
+#[divan::bench(args = Algorithm::ALL)]
+fn verify(bencher: Bencher<'_, '_>, algorithm: Algorithm) {
+    let keys = keys(algorithm);
     let token = sigmic::sign(&keys, &claims(System.now())).expect("signed");
     bencher.bench_local(|| {
         let token = UnverifiedToken::<sigmic::WireClaims>::parse(black_box(&token)).expect("read");

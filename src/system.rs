@@ -2,8 +2,17 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RsaKeyPair};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use secrecy::SecretString;
 use sidegate_core::clock::{Clock, Timestamp};
+use sidegate_core::context::seal;
 use sidegate_core::entropy::{Entropy, EntropyUnavailable};
+use sidegate_core::token::Algorithm;
+use zeroize::Zeroizing;
 
 /// The real clock and the real randomness.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,4 +31,42 @@ impl Entropy for System {
     fn fill(&self, bytes: &mut [u8]) -> Result<(), EntropyUnavailable> {
         aws_lc_rs::rand::fill(bytes).map_err(|_| EntropyUnavailable)
     }
+}
+
+/// A new key that signs tokens: 32 random bytes in base64url for HS256, else a private key in PEM
+/// (PKCS#8), RSA with 2048 bits. aws-lc asks the system for the randomness of key pairs by itself, so
+/// this stands here and not in core.
+///
+/// # Errors
+/// [`EntropyUnavailable`].
+pub fn new_signing_key(algorithm: Algorithm) -> Result<SecretString, EntropyUnavailable> {
+    let pem = match algorithm {
+        Algorithm::Hs256 => return seal::new_key(&System),
+        Algorithm::Rs256 => RsaKeyPair::generate(KeySize::Rsa2048)
+            .and_then(|pair| pair.as_der())
+            .map(|der: Pkcs8V1Der<'_>| private_pem(der.as_ref())),
+        Algorithm::Es256 => EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)
+            .and_then(|pair| pair.to_pkcs8v1())
+            .map(|der| private_pem(der.as_ref())),
+        Algorithm::EdDsa => {
+            Ed25519KeyPair::generate().and_then(|pair| pair.to_pkcs8v1()).map(|der| private_pem(der.as_ref()))
+        }
+    };
+    pem.map_err(|_| EntropyUnavailable)
+}
+
+/// RFC 7468, without a line end behind the last line.
+fn private_pem(der: &[u8]) -> SecretString {
+    let text = Zeroizing::new(STANDARD.encode(der));
+    let mut pem = String::with_capacity(text.len() * 65 / 64 + 64);
+    pem.push_str("-----BEGIN PRIVATE KEY-----\n");
+    let mut rest = text.as_str();
+    while !rest.is_empty() {
+        let (line, more) = rest.split_at(rest.len().min(64));
+        pem.push_str(line);
+        pem.push('\n');
+        rest = more;
+    }
+    pem.push_str("-----END PRIVATE KEY-----");
+    pem.into()
 }

@@ -18,8 +18,12 @@ impl SecretDigest {
     /// The digest of a secret.
     #[must_use]
     pub fn of(secret: &SecretString) -> Self {
+        Self::of_bytes(secret.expose_secret().as_bytes())
+    }
+
+    pub(crate) fn of_bytes(material: &[u8]) -> Self {
         let mut bytes = [0; 32];
-        bytes.copy_from_slice(digest::digest(&digest::SHA256, secret.expose_secret().as_bytes()).as_ref());
+        bytes.copy_from_slice(digest::digest(&digest::SHA256, material).as_ref());
         Self(bytes)
     }
 }

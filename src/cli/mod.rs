@@ -144,9 +144,8 @@ fn run(command: Command) -> Result<(), Exit> {
     }
 }
 
-/// Both libraries choose their cryptography at first use; choosing it here makes it certain.
+/// TLS chooses its cryptography at first use; choosing it here makes it certain.
 fn install_crypto() {
     // An error means that it is installed already.
-    let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }

@@ -26,8 +26,11 @@ const MAX_INPUT: u64 = 64 * 1024;
 pub(super) fn inspect(args: InspectArgs) -> Result<(), Exit> {
     let text = if args.token == "-" { read_stdin()? } else { args.token };
     let text = text.trim();
-    let unverified = UnverifiedToken::<Value>::parse(text)
-        .map_err(|_| Exit::Failure("this is no widget token: three parts in base64url, HS256".into()))?;
+    let unverified = UnverifiedToken::<Value>::parse(text).map_err(|_| {
+        Exit::Failure(
+            "this is no widget token: three parts in base64url, signed with HS256, RS256, ES256 or EdDSA".into(),
+        )
+    })?;
     let loaded = if args.config.config.is_empty() { None } else { Some(args.config.load()?) };
     let verified = loaded.map_or_else(
         || json!("not checked: give --config to check it with its app's keys"),

@@ -11,7 +11,7 @@ use sidegate_core::duration::parse_lifetime;
 use sidegate_core::id::AppId;
 use sidegate_core::origin::OriginSet;
 use sidegate_core::secret::{SecretDigest, SecretDigests};
-use sidegate_core::token::KeyRing;
+use sidegate_core::token::{Algorithm, KeyRing};
 
 use super::layered::parsers::{boolean, list, non_empty, one_of, parsed, secret_source, string, string_list};
 use super::layered::{Faults, Node, Reader, Value};
@@ -115,16 +115,12 @@ fn read_token(
     keys: &mut KeyUses,
 ) -> Option<TokenPolicy> {
     let token = table.table("token")?;
-    let secret = |node: &Node| -> Result<_, Faults> { Ok(resolve(&secret_source(node)?)?) };
-    let active = token.required("key", secret);
-    let retired = token.or("retired_keys", list(secret), Vec::new());
+    let ring = read_ring(&token, resolve);
     let ttl = token.or("ttl", lifetime, HOUR);
     let max_ttl = token.or("max_ttl", lifetime, WEEK);
     if ttl > max_ttl {
         token.problem("ttl", "must not be longer than max_ttl");
     }
-    let ring =
-        active.and_then(|active| KeyRing::hs256(&active, &retired).map_err(|fault| token.problem("key", fault)).ok());
     let purpose = format!("app {}", id.map_or("", AppId::as_str));
     for fingerprint in ring.iter().flat_map(KeyRing::fingerprints) {
         if let Err(clash) = keys.claim(fingerprint, &purpose) {
@@ -133,6 +129,24 @@ fn read_token(
     }
     token.finish();
     Some(TokenPolicy { keys: ring?, ttl, max_ttl })
+}
+
+fn read_ring(token: &Reader<'_>, resolve: &Resolve<'_>) -> Option<KeyRing> {
+    let secret = |node: &Node| -> Result<_, Faults> { Ok(resolve(&secret_source(node)?)?) };
+    let algorithms = Algorithm::ALL.map(|algorithm| (algorithm.name(), algorithm));
+    // A refused one is a problem of its own; the keys are not then held against the default.
+    let default = token.node("algorithm").is_none().then_some(Algorithm::Hs256);
+    let algorithm = token.optional("algorithm", one_of(&algorithms)).or(default);
+    let active = token.required("key", secret);
+    let retired = token.or("retired_keys", list(secret), Vec::new());
+    let ring = KeyRing::new(algorithm?, &active?);
+    let mut ring = ring.map_err(|fault| token.problem("key", &fault.to_string())).ok()?;
+    for (index, key) in retired.iter().enumerate() {
+        if let Err(fault) = ring.retire(key) {
+            token.problem("retired_keys", &format!("entry {}: {fault}", index + 1));
+        }
+    }
+    Some(ring)
 }
 
 fn read_limits(table: &Reader<'_>) -> AppLimits {

@@ -1,10 +1,12 @@
 //! Widget tokens: JWS compact tokens (RFC 7515, RFC 7519), signed and verified with keys whose
 //! algorithm is fixed in the config. Nothing in a token chooses a key or an algorithm.
 
+mod algorithm;
 mod claims;
 mod keyring;
 mod unverified;
 
+pub use algorithm::Algorithm;
 pub use claims::{CLOCK_LEEWAY, Claims};
 pub use keyring::{InvalidKey, KeyRing, MIN_HS256_KEY};
 pub use unverified::UnverifiedToken;

@@ -1,0 +1,90 @@
+//! An app's keys: one signs, all verify, all for one algorithm.
+
+mod key;
+mod pem;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use secrecy::SecretString;
+use serde::Serialize;
+
+pub use self::key::MIN_HS256_KEY;
+use self::key::{Keys, SigningKey, VerifyingKey};
+pub use self::pem::InvalidKey;
+use super::Algorithm;
+use crate::denial::{Code, Denial};
+use crate::secret::SecretDigest;
+
+/// Keys of one algorithm, pinned: a ring never verifies another, and each key is parsed for this
+/// algorithm alone, so that a public key cannot serve as an HMAC secret.
+#[derive(Clone)]
+pub struct KeyRing {
+    algorithm: Algorithm,
+    signing: Arc<SigningKey>,
+    verifying: Vec<VerifyingKey>,
+}
+
+impl std::fmt::Debug for KeyRing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "KeyRing({} {} keys)", self.verifying.len(), self.algorithm)
+    }
+}
+
+impl KeyRing {
+    /// A ring that signs and verifies with `active`. An HS256 key is the UTF-8 bytes of the text, as
+    /// other JWT libraries take it; the others are private keys in PEM (PKCS#8).
+    ///
+    /// # Errors
+    /// A key that is not fit for `algorithm`.
+    pub fn new(algorithm: Algorithm, active: &SecretString) -> Result<Self, InvalidKey> {
+        let Keys { signing, verifying } = Keys::read(algorithm, active)?;
+        let signing = Arc::new(signing.ok_or(InvalidKey::Public)?);
+        Ok(Self { algorithm, signing, verifying: vec![verifying] })
+    }
+
+    /// Verifies with `retired` as well, so that tokens outlive a rotation. The public half of a key
+    /// pair is enough.
+    ///
+    /// # Errors
+    /// As [`KeyRing::new`].
+    pub fn retire(&mut self, retired: &SecretString) -> Result<(), InvalidKey> {
+        self.verifying.push(Keys::read(self.algorithm, retired)?.verifying);
+        Ok(())
+    }
+
+    /// Digests of the key material, to find one key under two apps or purposes. A private key and its
+    /// public half have the same one, however they are written.
+    pub fn fingerprints(&self) -> impl Iterator<Item = &SecretDigest> {
+        self.verifying.iter().map(|key| &key.fingerprint)
+    }
+
+    /// Signs `claims`: a compact JWS with the header `{"alg":"…","typ":"JWT"}`.
+    ///
+    /// # Errors
+    /// [`Code::Internal`] if the claims cannot be written or the key fails.
+    pub fn sign(&self, claims: &impl Serialize) -> Result<String, Denial> {
+        let payload = serde_json::to_vec(claims).map_err(|_| Denial::from(Code::Internal))?;
+        let header = self.algorithm.header();
+        let mut token = String::with_capacity(header.len() + payload.len() * 4 / 3 + 64);
+        token.push_str(header);
+        token.push('.');
+        URL_SAFE_NO_PAD.encode_string(&payload, &mut token);
+        let signature = self.signing.sign(token.as_bytes()).map_err(|_| Denial::from(Code::Internal))?;
+        token.push('.');
+        URL_SAFE_NO_PAD.encode_string(&signature, &mut token);
+        Ok(token)
+    }
+
+    /// Whether the token claims this ring's algorithm and one of the keys made `signature` over
+    /// `signing_input`.
+    pub(super) fn verifies(&self, unverified: Algorithm, signing_input: &str, signature: &str) -> bool {
+        unverified == self.algorithm
+            && URL_SAFE_NO_PAD.decode(signature).is_ok_and(|signature| {
+                self.verifying.iter().any(|key| key.verifies(signing_input.as_bytes(), &signature))
+            })
+    }
+}
