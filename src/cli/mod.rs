@@ -71,11 +71,14 @@ enum AppCommand {
 
 #[derive(Debug, Subcommand)]
 enum KeysCommand {
-    /// Print a new random key of 256 bits
+    /// Print a new random key: 256 bits in base64url, or the private key of a pair in PEM
     Generate {
         /// What it is for; both kinds are 32 random bytes in base64url
         #[arg(value_enum, default_value_t = secrets::KeyKind::Hs256)]
         kind: secrets::KeyKind,
+        /// How an app's tokens are signed; all but HS256 have key pairs
+        #[arg(long, ignore_case = true, default_value = "HS256", conflicts_with = "kind")]
+        algorithm: secrets::Named,
     },
 }
 
@@ -134,7 +137,7 @@ fn run(command: Command) -> Result<(), Exit> {
         Command::Config(ConfigCommand::Print(args)) => config::print(args),
         Command::Demo(args) => demo::demo(&args),
         Command::App(AppCommand::NewSecret) => secrets::new_app_secret(),
-        Command::Keys(KeysCommand::Generate { kind }) => secrets::generate_key(kind),
+        Command::Keys(KeysCommand::Generate { kind, algorithm }) => secrets::generate_key(kind, algorithm),
         Command::Token(TokenCommand::Inspect(args)) => token::inspect(args),
         Command::Health(args) => health::health(args),
         Command::Version => {

@@ -1,12 +1,14 @@
 //! `sidegate app new-secret` and `sidegate keys generate`.
 
 use clap::ValueEnum;
+use clap::builder::PossibleValue;
 use secrecy::ExposeSecret;
 use sidegate_core::context::seal;
 use sidegate_core::secret::{SecretDigest, new_app_secret as random_app_secret};
+use sidegate_core::token::Algorithm;
 
 use super::Exit;
-use crate::system::System;
+use crate::system::{System, new_signing_key};
 
 /// What a key is for.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -25,12 +27,30 @@ pub(super) fn new_app_secret() -> Result<(), Exit> {
     Ok(())
 }
 
-pub(super) fn generate_key(kind: KeyKind) -> Result<(), Exit> {
-    let key = seal::new_key(&System).map_err(|fault| Exit::Failure(fault.to_string()))?;
+pub(super) fn generate_key(kind: KeyKind, algorithm: Named) -> Result<(), Exit> {
+    let key = match kind {
+        KeyKind::Hs256 => new_signing_key(algorithm.0),
+        KeyKind::Seal => seal::new_key(&System),
+    };
+    let key = key.map_err(|fault| Exit::Failure(fault.to_string()))?;
     println!("{}", key.expose_secret());
     match kind {
         KeyKind::Hs256 => eprintln!("For one app's token.key. Give every app its own."),
         KeyKind::Seal => eprintln!("For store.seal_key."),
     }
     Ok(())
+}
+
+/// An [`Algorithm`] on the command line, by its name.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Named(Algorithm);
+
+impl ValueEnum for Named {
+    fn value_variants<'a>() -> &'a [Self] {
+        const { &[Self(Algorithm::ALL[0]), Self(Algorithm::ALL[1]), Self(Algorithm::ALL[2]), Self(Algorithm::ALL[3])] }
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.0.name()))
+    }
 }

@@ -63,6 +63,8 @@ fn usage_errors_exit_with_2_and_print_to_standard_error() {
         &["serve", "--fast"],
         &["check", "-c"],
         &["keys", "generate", "rot13"],
+        &["keys", "generate", "--algorithm", "PS256"],
+        &["keys", "generate", "seal", "--algorithm", "RS256"],
         &["health", "--ops", "nowhere"],
         &["token", "inspect"],
     ] {
@@ -104,14 +106,14 @@ fn the_digest_of_a_new_secret_is_what_sha256sum_says() {
 #[test]
 fn a_generated_key_is_32_bytes_in_base64url_and_no_two_are_alike() {
     let mut keys = std::collections::BTreeSet::new();
-    for kind in [&["keys", "generate"][..], &["keys", "generate", "hs256"], &["keys", "generate", "seal"]] {
-        let run = program(kind).run();
+    for kind in [&[][..], &["hs256"], &["seal"], &["--algorithm", "HS256"]] {
+        let run = program(&[&["keys", "generate"], kind].concat()).run();
         let key = run.out.strip_suffix('\n').expect("one line").to_owned();
         assert_eq!((run.code, key.len()), (0, 43), "{key}");
         assert!(key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'), "{key}");
         keys.insert(key);
     }
-    assert_eq!(keys.len(), 3);
+    assert_eq!(keys.len(), 4);
 }
 
 #[test]
