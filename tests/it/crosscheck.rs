@@ -1,54 +1,19 @@
 //! Tokens against another library: Python's jwcrypto verifies ours, and the gate takes the ones it
 //! signed with the same key.
 
-use std::process::Command;
-
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::gate::{Gate, SIGNING_KEY, assert_refused};
-use crate::support::jwt;
 use crate::support::upstream::Upstream;
+use crate::support::{jwcrypto, jwt};
 
-const KEY: &str = "
-import base64, json, sys
-from jwcrypto import jwk, jws
-def key(text):
-    return jwk.JWK(kty='oct', k=base64.urlsafe_b64encode(text.encode()).rstrip(b'=').decode())
-";
-
-/// Runs a script with arguments; what it prints.
-fn python(script: &str, args: &[&str]) -> String {
-    let run = Command::new("/usr/bin/python3").args(["-c", &format!("{KEY}{script}")]).args(args).output();
-    let run = run.expect("/usr/bin/python3 runs");
-    let fault = String::from_utf8_lossy(&run.stderr);
-    assert!(!fault.contains("No module named 'jwcrypto'"), "install the package python3-jwcrypto: {fault}");
-    assert!(run.status.success(), "{fault}");
-    String::from_utf8(run.stdout).expect("UTF-8").trim().to_owned()
-}
-
-/// jwcrypto's verdict on a token: its header and claims, or `null`.
 fn verify(token: &str, key: &str) -> Value {
-    let script = "
-token = jws.JWS()
-token.deserialize(sys.argv[1])
-try:
-    token.verify(key(sys.argv[2]), alg='HS256')
-    print(json.dumps({'header': token.jose_header, 'claims': json.loads(token.payload)}))
-except jws.InvalidJWSSignature:
-    print('null')
-";
-    serde_json::from_str(&python(script, &[token, key])).expect("JSON")
+    jwcrypto::verify(token, "HS256", key)
 }
 
-/// A token that jwcrypto signs.
 fn sign(header: &Value, claims: &Value, key: &str) -> String {
-    let script = "
-token = jws.JWS(sys.argv[2])
-token.add_signature(key(sys.argv[3]), alg='HS256', protected=sys.argv[1])
-print(token.serialize(compact=True))
-";
-    python(script, &[&header.to_string(), &claims.to_string(), key])
+    jwcrypto::sign(header, claims, "HS256", key)
 }
 
 async fn ask(gate: &Gate, token: &str) -> reqwest::Response {

@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, reason = "names the case at hand; shown when it fails")]
 
 mod admission;
+mod algorithms;
 mod browser;
 mod cli;
 mod config;
@@ -31,6 +32,7 @@ mod private;
 mod scoping;
 mod secrets;
 mod secrets_in_config;
+mod signing_keys;
 mod streaming;
 mod stripping;
 mod support;

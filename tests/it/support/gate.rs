@@ -31,6 +31,7 @@ pub struct Builder {
     upstream_url: String,
     upstream: Vec<String>,
     origins: Value,
+    token: Vec<String>,
     app: Vec<String>,
     toml: Vec<String>,
     set: Vec<String>,
@@ -65,6 +66,12 @@ impl Builder {
     /// The default app's origins instead of [`SHOP`].
     pub fn origins(mut self, origins: &[&str]) -> Self {
         self.origins = json!(origins);
+        self
+    }
+
+    /// A line of the default app's token table, instead of [`SIGNING_KEY`].
+    pub fn token(mut self, line: &str) -> Self {
+        self.token.push(format!("token.{line}"));
         self
     }
 
@@ -103,6 +110,8 @@ impl Builder {
         let digest = SecretDigest::of(&SECRET.into());
         let (url, origins) = (&self.upstream_url, &self.origins);
         let (upstream, app, toml) = (self.upstream.join("\n"), self.app.join("\n"), self.toml.join("\n"));
+        let signing_key = format!("token.key = {{ value = \"{SIGNING_KEY}\" }}");
+        let token = if self.token.is_empty() { signing_key } else { self.token.join("\n") };
         let seal_key = if self.seal_key { format!("seal_key = {{ value = \"{SEAL_KEY}\" }}") } else { String::new() };
         format!(
             r#"
@@ -120,7 +129,7 @@ dialect = "sigmic"
 upstream = "chat"
 secret_digests = ["{digest}"]
 origins = {origins}
-token.key = {{ value = "{SIGNING_KEY}" }}
+{token}
 {app}
 
 {toml}
@@ -201,6 +210,7 @@ impl Gate {
             upstream_url: url.to_owned(),
             upstream: Vec::new(),
             origins: json!([SHOP]),
+            token: Vec::new(),
             app: Vec::new(),
             toml: Vec::new(),
             set: Vec::new(),
