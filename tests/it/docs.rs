@@ -11,6 +11,7 @@ use sidegate_core::dialect::Operation;
 
 use crate::support::demo::Demo;
 use crate::support::gate::{Gate, sidegate};
+use crate::support::openssl::{KeyPair, options};
 use crate::support::upstream::Upstream;
 
 const DOCUMENTS: [&str; 9] = [
@@ -108,6 +109,8 @@ fn check(files: &[&Path]) -> Output {
     command.env("CHAT_API_KEY", "sk-chat");
     command.env("SIDEGATE_SIGNING_KEY", "signing-key-0123456789abcdef0123456789abcdef");
     command.env("SIDEGATE_OTHER_KEY", "another-key-0123456789abcdef0123456789abcdef");
+    command.env("SIDEGATE_PRIVATE_KEY", KeyPair::new(options("EdDSA")).private);
+    command.env("SIDEGATE_FORMER_PUBLIC_KEY", KeyPair::new(options("EdDSA")).public);
     command.output().expect("it runs")
 }
 
