@@ -103,7 +103,7 @@ fn admit_claims(bencher: Bencher<'_, '_>) {
     let (app, now) = (app(), System.now());
     let from = Provenance { origin: RequestOrigin::Sent(SHOP), same_origin: false };
     bencher
-        .with_inputs(|| claims(now))
+        .with_inputs(|| Arc::new(claims(now)))
         .bench_local_values(|claims| admit(&app, claims, black_box(from), None, now).expect("admitted"));
 }
 

@@ -22,6 +22,7 @@ use crate::gate::Gate;
 use crate::limits::Counted;
 use crate::registry::{Registered, Registry};
 use crate::store::Owner;
+use crate::verified::VerifiedTokens;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -61,11 +62,17 @@ impl Admission {
 }
 
 /// Admits a request or refuses it; either way says what the answer may tell a page of its origin.
-pub async fn admit(gate: &Gate, call: Call, headers: &HeaderMap, client: IpAddr) -> (Cors, Result<Admission, Denial>) {
+pub async fn admit(
+    gate: &Gate,
+    verified: &VerifiedTokens,
+    call: Call,
+    headers: &HeaderMap,
+    client: IpAddr,
+) -> (Cors, Result<Admission, Denial>) {
     let registry = gate.registry.load();
     let origin = request_origin(headers);
     let dialect = call.operation.dialect();
-    let (registered, claims) = match verify(&registry, dialect, headers) {
+    let (registered, claims) = match verify(&registry, verified, dialect, headers) {
         Ok(proven) => proven,
         Err(denial) => return (Cors::decide(origin, |origin| registry.any_allows(Some(dialect), origin)), Err(denial)),
     };
@@ -83,12 +90,22 @@ pub async fn admit(gate: &Gate, call: Call, headers: &HeaderMap, client: IpAddr)
 
 /// The app and claims of a request's token. The unverified claims choose the app, and with it the
 /// keys; after that they are verified or nothing.
-fn verify(registry: &Registry, dialect: Dialect, headers: &HeaderMap) -> Result<(Arc<Registered>, Claims), Denial> {
-    let token = UnverifiedToken::<sigmic::WireClaims>::parse(sigmic::bearer(headers)?)?;
+fn verify(
+    registry: &Registry,
+    verified: &VerifiedTokens,
+    dialect: Dialect,
+    headers: &HeaderMap,
+) -> Result<(Arc<Registered>, Arc<Claims>), Denial> {
+    let text = sigmic::bearer(headers)?;
+    if let Some(known) = verified.get(text, dialect, registry) {
+        return Ok(known);
+    }
+    let token = UnverifiedToken::<sigmic::WireClaims>::parse(text)?;
     let registered = registry.app(&token.unverified_claims.app_id);
     let registered = registered.filter(|registered| registered.app.dialect == dialect).ok_or(Code::InvalidToken)?;
     let keys = &registered.app.token.as_ref().ok_or(Code::InvalidToken)?.keys;
-    let claims = Claims::try_from(token.verify(keys)?)?;
+    let claims = Arc::new(Claims::try_from(token.verify(keys)?)?);
+    verified.put(text, registered, &claims);
     Ok((Arc::clone(registered), claims))
 }
 

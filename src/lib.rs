@@ -19,5 +19,6 @@ pub mod socket;
 pub mod store;
 pub mod system;
 pub mod telemetry;
+pub mod verified;
 pub mod wire;
 pub mod worker;

@@ -21,10 +21,11 @@ use crate::http::{
     Accepted, ConnectionLimits, Inbox, Peer, Place, Private, Public, RequestIds, private_router, serve, serve_public,
 };
 use crate::metrics::{Listener, Metrics};
+use crate::verified::VerifiedTokens;
 use crate::wire::Scratch;
 
-/// How often idle upstream connections are looked at, and the date of answers is set.
-const SWEEP: Duration = Duration::from_secs(1);
+/// How often a worker sets the date of its answers and forgets what is over.
+const TICK: Duration = Duration::from_secs(1);
 
 /// A running worker.
 pub struct Worker {
@@ -79,7 +80,7 @@ struct Local {
 /// Serves connections until the acceptors are gone and the last connection has ended.
 async fn run(parts: Parts, metrics: Arc<Metrics>, mut inbox: mpsc::UnboundedReceiver<Accepted>) {
     let local = Rc::new(Local::new(parts, metrics));
-    let sweeper = tokio::task::spawn_local(sweep(Rc::clone(&local)));
+    let ticker = tokio::task::spawn_local(tick(Rc::clone(&local)));
     let connections = Rc::new(());
     while let Some(accepted) = inbox.recv().await {
         tokio::task::spawn_local(connection(Rc::clone(&local), accepted, Rc::clone(&connections)));
@@ -87,7 +88,7 @@ async fn run(parts: Parts, metrics: Arc<Metrics>, mut inbox: mpsc::UnboundedRece
     while Rc::strong_count(&connections) > 1 {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    sweeper.abort();
+    ticker.abort();
 }
 
 impl Local {
@@ -100,6 +101,7 @@ impl Local {
             gate: Arc::clone(gate),
             metrics: Arc::clone(&metrics),
             client: Rc::new(Client::new(Rc::clone(&scratch))),
+            verified: VerifiedTokens::default(),
             scratch,
             request_ids: Arc::clone(&request_ids),
             date: RefCell::new(HeaderValue::from_static("")),
@@ -120,10 +122,9 @@ impl Local {
     }
 }
 
-async fn sweep(local: Rc<Local>) {
+async fn tick(local: Rc<Local>) {
     loop {
-        tokio::time::sleep(SWEEP).await;
-        local.public.client.sweep(local.parts.gate.registry.load().upstreams());
+        tokio::time::sleep(TICK).await;
         local.public.tick();
     }
 }

@@ -124,7 +124,7 @@ pub struct Provenance<'a> {
 #[derive(Clone, Debug)]
 pub struct Permit {
     app: Arc<App>,
-    claims: Claims,
+    claims: Arc<Claims>,
 }
 
 impl Permit {
@@ -136,7 +136,7 @@ impl Permit {
 
     /// The verified claims.
     #[must_use]
-    pub const fn claims(&self) -> &Claims {
+    pub fn claims(&self) -> &Claims {
         &self.claims
     }
 }
@@ -149,7 +149,7 @@ impl Permit {
 /// [`Code::OriginNotAllowed`].
 pub fn admit(
     app: &Arc<App>,
-    claims: Claims,
+    claims: Arc<Claims>,
     from: Provenance<'_>,
     own: Option<&Origin>,
     now: Timestamp,

@@ -1,6 +1,9 @@
 //! What becomes of a request's body: passed as it comes, read and rewritten, or refused.
 
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -133,8 +136,13 @@ where
     B: http_body::Body,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let whole = Limited::new(body, limit).collect();
-    match tokio::time::timeout(patience, whole).await {
+    let mut whole = pin!(Limited::new(body, limit).collect());
+    // Most bodies have arrived with their head: those need no timer.
+    let read = match poll_fn(|cx| Poll::Ready(whole.as_mut().poll(cx))).await {
+        Poll::Ready(read) => Ok(read),
+        Poll::Pending => tokio::time::timeout(patience, whole).await,
+    };
+    match read {
         Err(_) => Err(Code::RequestTimeout.into()),
         Ok(Ok(whole)) => Ok(whole.to_bytes()),
         Ok(Err(fault)) if fault.is::<LengthLimitError>() => Err(Code::PayloadTooLarge.into()),

@@ -10,9 +10,10 @@ use sidegate_core::app::Pass;
 
 use super::Upstream;
 
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What the gate says of the client, in fields that are its own.
@@ -36,14 +37,14 @@ pub(super) fn prepare_request(
     request_id: HeaderValue,
     pass: Pass,
 ) {
-    remove_hop_by_hop(headers);
+    remove_named_by_connection(headers);
     let kept_forwarded = if forwarded.trusted { headers.get(FORWARDED).cloned() } else { None };
-    remove_all(headers, |name| is_stripped(name, pass));
+    remove_all(headers, |name| is_hop_by_hop(name) || is_stripped(name, pass));
     headers.insert(HOST, upstream.host.clone());
-    headers.insert("x-forwarded-for", forwarded.addresses);
-    headers.insert("x-forwarded-proto", forwarded.scheme);
+    headers.insert(X_FORWARDED_FOR, forwarded.addresses);
+    headers.insert(X_FORWARDED_PROTO, forwarded.scheme);
     if let Some(host) = forwarded.host {
-        headers.insert("x-forwarded-host", host);
+        headers.insert(X_FORWARDED_HOST, host);
     }
     if let Some(value) = kept_forwarded {
         headers.insert(FORWARDED, value);
@@ -95,12 +96,12 @@ fn is_stripped(name: &HeaderName, pass: Pass) -> bool {
 
 /// Prepares an answer's fields for the browser; CORS comes after.
 pub(super) fn prepare_answer(headers: &mut HeaderMap, pass: Pass, streams: bool) {
-    remove_hop_by_hop(headers);
+    remove_named_by_connection(headers);
     remove_all(headers, |name| match name.as_str() {
         "set-cookie" => !pass.set_cookie,
         // The first leads browsers past the gate, the rest command proxies in front of it.
         "alt-svc" | "proxy-authenticate" | "x-request-id" => true,
-        name => name.starts_with("x-accel-"),
+        text => is_hop_by_hop(name) || text.starts_with("x-accel-"),
     });
     if streams {
         headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
@@ -117,25 +118,24 @@ pub(super) fn is_event_stream(headers: &HeaderMap) -> bool {
     headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"))
 }
 
-/// Removes the fields of one hop (RFC 9110 section 7.6.1): those that `Connection` names, and the
-/// known ones.
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
-        let named: Vec<HeaderName> = headers
-            .get_all(CONNECTION)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|list| list.split(','))
-            .filter_map(|name| HeaderName::try_from(name.trim()).ok())
-            // Named here, these would change what the body is.
-            .filter(|name| *name != CONTENT_TYPE && *name != CONTENT_ENCODING && *name != CONTENT_LENGTH)
-            .collect();
-        for name in named {
-            headers.remove(name);
-        }
-    }
-    for name in [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, PROXY_AUTHORIZATION]
-    {
+/// Whether a field is for one hop only (RFC 9110 section 7.6.1).
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(*name, CONNECTION | PROXY_AUTHORIZATION | TE | TRAILER | TRANSFER_ENCODING | UPGRADE)
+        || matches!(name.as_str(), "keep-alive" | "proxy-connection")
+}
+
+/// Removes the fields that `Connection` makes fields of one hop.
+fn remove_named_by_connection(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|list| list.split(','))
+        .filter_map(|name| HeaderName::try_from(name.trim()).ok())
+        // Named here, these would change what the body is.
+        .filter(|name| *name != CONTENT_TYPE && *name != CONTENT_ENCODING && *name != CONTENT_LENGTH)
+        .collect();
+    for name in named {
         headers.remove(name);
     }
 }
@@ -173,7 +173,8 @@ mod tests {
         ] {
             headers.append(name, HeaderValue::from_static(value));
         }
-        remove_hop_by_hop(&mut headers);
+        remove_named_by_connection(&mut headers);
+        remove_all(&mut headers, is_hop_by_hop);
         assert_eq!(names(&headers), ["accept"]);
     }
 

@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 
 use hyper::client::conn::http2;
-use tokio::time::Instant;
 
 use super::Upstream;
 use super::http1::Http1;
@@ -21,20 +20,25 @@ pub(super) struct Pool {
 
 #[derive(Default)]
 struct Connections {
-    #[expect(clippy::vec_box, reason = "a connection moves at each request")]
-    idle: Vec<Box<Http1>>,
+    idle: Vec<Idle>,
     http2: Option<http2::SendRequest<RequestBody>>,
+}
+
+/// A connection that waits for its next request.
+struct Idle {
+    connection: Box<Http1>,
+    /// How many sweeps it has seen.
+    sweeps: u64,
 }
 
 impl Pool {
     /// A connection that another request left behind, checked for a close that has arrived. The
     /// last one used comes first: it is the least likely to be stale.
     pub(super) fn take(&self, upstream: &Upstream, scratch: &Scratch) -> Option<Box<Http1>> {
-        let now = Instant::now();
         self.with(upstream, |connections| {
-            while let Some(mut connection) = connections.idle.pop() {
-                if is_fresh(&connection, upstream, now) && connection.is_ready(scratch) {
-                    return Some(connection);
+            while let Some(mut idle) = connections.idle.pop() {
+                if idle.connection.is_ready(scratch) {
+                    return Some(idle.connection);
                 }
             }
             None
@@ -42,11 +46,10 @@ impl Pool {
     }
 
     /// Keeps a connection for the next request.
-    pub(super) fn put(&self, upstream: &Upstream, mut connection: Box<Http1>) {
-        connection.set_idle();
+    pub(super) fn put(&self, upstream: &Upstream, connection: Box<Http1>) {
         self.with(upstream, |connections| {
             if connections.idle.len() < MAX_IDLE {
-                connections.idle.push(connection);
+                connections.idle.push(Idle { connection, sweeps: 0 });
             }
         });
     }
@@ -63,10 +66,16 @@ impl Pool {
         self.with(upstream, |connections| connections.http2 = Some(sender));
     }
 
-    /// Closes connections that have idled too long.
+    /// Closes connections that have idled too long. Called every second, and counts by that: the
+    /// clock is not asked at each request.
     pub(super) fn sweep(&self, upstream: &Upstream) {
-        let now = Instant::now();
-        self.with(upstream, |connections| connections.idle.retain(|connection| is_fresh(connection, upstream, now)));
+        let longest = upstream.settings.pool_idle.as_secs();
+        self.with(upstream, |connections| {
+            connections.idle.retain_mut(|idle| {
+                idle.sweeps += 1;
+                idle.sweeps <= longest
+            });
+        });
     }
 
     fn with<T>(&self, upstream: &Upstream, run: impl FnOnce(&mut Connections) -> T) -> T {
@@ -76,8 +85,4 @@ impl Pool {
         }
         run(&mut upstreams[upstream.index])
     }
-}
-
-fn is_fresh(connection: &Http1, upstream: &Upstream, now: Instant) -> bool {
-    connection.idle_since().is_none_or(|since| now.duration_since(since) < upstream.settings.pool_idle)
 }

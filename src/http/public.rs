@@ -11,6 +11,7 @@ use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, DATE};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response};
 use http_body::Body as _;
+use sidegate_core::clock::Timestamp;
 use sidegate_core::cors::{self, Cors};
 use sidegate_core::denial::{Code, Denial};
 use sidegate_core::dialect::{self, Call, Dialect, NoCall, Operation, sigmic};
@@ -22,10 +23,11 @@ use super::access::{Facts, Record};
 use super::body::Body;
 use super::request_ids::{RequestIds, X_REQUEST_ID};
 use super::{Peer, convert, guard, head, private};
-use crate::admit::{admit, request_origin};
+use crate::admit::{Admission, admit, request_origin};
 use crate::forward::{AnswerBody, Client, Failure, Forward, Refused, forward};
 use crate::gate::Gate;
 use crate::metrics::{Listener, Metrics};
+use crate::verified::VerifiedTokens;
 use crate::wire::{ClientBody, Scratch, Unread};
 
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
@@ -38,6 +40,8 @@ pub struct Public {
     pub metrics: Arc<Metrics>,
     /// This worker's upstream connections.
     pub client: Rc<Client>,
+    /// The tokens that this worker has verified.
+    pub verified: VerifiedTokens,
     /// What this worker's connections are read into.
     pub scratch: Rc<Scratch>,
     /// This worker's request ids.
@@ -49,6 +53,7 @@ pub struct Public {
 /// A request on its way in: whose, and under which id.
 struct Arrival {
     peer: Rc<Peer>,
+    started: Instant,
     request_id: HeaderValue,
 }
 
@@ -97,12 +102,11 @@ impl Outcome {
 impl Public {
     /// Answers one request.
     pub async fn handle(self: Rc<Self>, peer: Rc<Peer>, request: Request<ClientBody>) -> Response<Body> {
-        let started = Instant::now();
-        let arrival = Arrival { peer, request_id: self.request_ids.next() };
+        let arrival = Arrival { peer, started: Instant::now(), request_id: self.request_ids.next() };
         let (parts, body) = request.into_parts();
         let method = parts.method.clone();
         let outcome = self.respond(&arrival, parts, body).await;
-        self.finish(outcome, arrival.request_id, method, started)
+        self.finish(outcome, arrival.request_id, method, arrival.started)
     }
 
     /// Answers a head that was not read. What of it is known may be wrong, so it chooses nothing but
@@ -145,9 +149,12 @@ impl Public {
         response.map(|body| Body::new(body, record))
     }
 
-    /// Sets the date of answers to the time now. Called every second.
+    /// Sets the date of answers to the time now, and forgets what is over. Called every second.
     pub fn tick(&self) {
-        let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(self.gate.now().seconds()));
+        let (registry, now) = (self.gate.registry.load(), self.gate.now());
+        self.client.sweep(registry.upstreams());
+        self.verified.sweep(&registry, now);
+        let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(now.seconds()));
         self.date.replace(HeaderValue::try_from(date).unwrap_or(HeaderValue::from_static("")));
     }
 
@@ -199,12 +206,12 @@ impl Public {
         let operation = call.operation;
         let dialect = Some(operation.dialect());
         let client = peer.client(&self.gate, &parts.headers);
-        let (cors, admission) = admit(&self.gate, call, &parts.headers, client).await;
+        let (cors, admission) = admit(&self.gate, &self.verified, call, &parts.headers, client).await;
         let admission = match admission {
             Ok(admission) => admission,
             Err(denial) => return Outcome::refused(dialect, &denial, cors).of_call(operation, None),
         };
-        let left = admission.permit().claims().refused_from().since(self.gate.now());
+        let ends_at = end_of(&admission, arrival.started, self.gate.now());
         let request = Forward {
             client: &self.client,
             metrics: &self.metrics,
@@ -214,7 +221,7 @@ impl Public {
             forwarded: peer.forwarded(&parts.headers, parts.uri.authority().map(http::uri::Authority::as_str)),
             admission: &admission,
             request_id: arrival.request_id.clone(),
-            ends_at: end_of(left),
+            ends_at,
         };
         let outcome = match forward(request, parts, body).await {
             Ok(response) => Outcome { response, cors, facts: Facts::default() },
@@ -253,9 +260,9 @@ fn is_empty(body: &AnswerBody) -> bool {
 }
 
 /// When a stream must end: with its token. A token beyond a year ends after a year.
-fn end_of(left: Duration) -> Instant {
+fn end_of(admission: &Admission, started: Instant, now: Timestamp) -> Instant {
     const YEAR: Duration = Duration::from_secs(365 * 24 * 3_600);
-    Instant::now() + left.min(YEAR)
+    started + admission.permit().claims().refused_from().since(now).min(YEAR)
 }
 
 /// Header names that no page is given leave to send: credentials that stop at the gate, and fields

@@ -15,7 +15,7 @@ pub use client_body::{BrokenBody, ClientBody};
 pub(crate) use fields::{end_of_head, fields, keeps_alive, write_field};
 pub(crate) use framing::{Framing, is_bodiless};
 pub use io::{Io, Scratch};
-pub(crate) use outbox::Outbox;
+pub(crate) use outbox::{Outbox, head_buffer};
 pub(crate) use request_head::RequestHead;
 
 /// The fields of one head.

@@ -9,13 +9,28 @@ use tokio::io::AsyncWrite as _;
 
 use super::Io;
 
+/// Room for a usual head.
+const HEAD_ROOM: usize = 768;
+
 /// Pieces up to this size together are copied into one: a write of one piece costs less than the
 /// copy.
 const JOINED: usize = 8 * 1024;
 
-/// What is still to be written.
+/// What is still to be written: three pieces, in this order.
 #[derive(Debug, Default)]
-pub(crate) struct Outbox([Bytes; 3]);
+pub(crate) struct Outbox {
+    head: Vec<u8>,
+    /// How much of the head has been written.
+    written: usize,
+    data: Bytes,
+    tail: &'static [u8],
+}
+
+/// A buffer for a head that `data` bytes will follow in the same piece, if they may.
+pub(crate) fn head_buffer(data: Option<u64>) -> Vec<u8> {
+    let data = data.and_then(|data| usize::try_from(data).ok()).filter(|data| *data <= JOINED);
+    Vec::with_capacity(HEAD_ROOM + data.unwrap_or_default())
+}
 
 impl Outbox {
     /// Adds `head`, `data` and `tail`, in this order, to an empty outbox.
@@ -24,9 +39,9 @@ impl Outbox {
         if head.len() + data.len() + tail.len() <= JOINED {
             head.extend_from_slice(&data);
             head.extend_from_slice(tail);
-            self.0[0] = head.into();
+            self.head = head;
         } else {
-            self.0 = [head.into(), data, Bytes::from_static(tail)];
+            *self = Self { head, written: 0, data, tail };
         }
     }
 
@@ -46,7 +61,7 @@ impl Outbox {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.iter().all(Bytes::is_empty)
+        self.written == self.head.len() && self.data.is_empty() && self.tail.is_empty()
     }
 
     /// Forgets what is still to be written.
@@ -69,19 +84,19 @@ impl Outbox {
     }
 
     fn poll_write(&self, io: &mut Io, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let mut left = self.0.iter().filter(|piece| !piece.is_empty());
-        match (left.next(), left.next()) {
-            (Some(only), None) => Pin::new(io).poll_write(cx, only),
-            _ => Pin::new(io).poll_write_vectored(cx, &self.0.each_ref().map(|piece| IoSlice::new(piece))),
+        let head = &self.head[self.written..];
+        if self.data.is_empty() && self.tail.is_empty() {
+            return Pin::new(io).poll_write(cx, head);
         }
+        Pin::new(io).poll_write_vectored(cx, &[head, &self.data, self.tail].map(IoSlice::new))
     }
 
-    fn advance(&mut self, mut written: usize) {
-        for piece in &mut self.0 {
-            let here = written.min(piece.len());
-            piece.advance(here);
-            written -= here;
-        }
+    fn advance(&mut self, written: usize) {
+        let of_head = written.min(self.head.len() - self.written);
+        let of_data = (written - of_head).min(self.data.len());
+        self.written += of_head;
+        self.data.advance(of_data);
+        self.tail = &self.tail[written - of_head - of_data..];
         if self.is_empty() {
             // What has been sent is freed, not kept until the next piece.
             self.clear();

@@ -7,7 +7,7 @@ use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::{Method, Request, Response, StatusCode, Version};
 use httparse::{Header, ParserConfig, Status};
 
-use crate::wire::{self, Framing, MAX_FIELDS, Malformed, write_field};
+use crate::wire::{self, Framing, MAX_FIELDS, Malformed, head_buffer, write_field};
 
 /// How a request says where its body ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +19,8 @@ pub(super) enum RequestFraming {
 
 /// A request's head (RFC 9112 sections 2 and 3), `Host` first.
 pub(super) fn write<B>(request: &Request<B>, framing: RequestFraming) -> Vec<u8> {
-    let mut head = Vec::with_capacity(1024);
+    let length = if let RequestFraming::Length(length) = framing { Some(length) } else { None };
+    let mut head = head_buffer(length);
     let target = request.uri().path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     for part in [request.method().as_str(), " ", target, " HTTP/1.1\r\n"] {
         head.extend_from_slice(part.as_bytes());

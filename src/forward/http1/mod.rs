@@ -9,7 +9,6 @@ use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
-use tokio::time::Instant;
 
 use self::head::AnswerHead;
 use self::outbound::{Outbound, State};
@@ -32,7 +31,6 @@ pub(super) struct Http1 {
     outbound: Outbound,
     /// Whether another request may follow, as far as is known.
     reusable: bool,
-    idle_since: Option<Instant>,
 }
 
 /// A request that got no answer.
@@ -58,16 +56,7 @@ pub(super) struct Incoming {
 
 impl Http1 {
     pub(super) fn new(io: Io) -> Box<Self> {
-        Box::new(Self { io, outbound: Outbound::default(), reusable: true, idle_since: None })
-    }
-
-    /// Since when it idles; `None` if no request has used it.
-    pub(super) const fn idle_since(&self) -> Option<Instant> {
-        self.idle_since
-    }
-
-    pub(super) fn set_idle(&mut self) {
-        self.idle_since = Some(Instant::now());
+        Box::new(Self { io, outbound: Outbound::default(), reusable: true })
     }
 
     /// Sends a request and waits for the answer's head, moving bytes meanwhile. What streams of the

@@ -13,7 +13,7 @@ use http_body::Body as _;
 use super::{Asked, Deadline};
 use crate::forward::Tunnel;
 use crate::http::body::Body;
-use crate::wire::{ClientWire, Outbox, is_bodiless, write_field};
+use crate::wire::{ClientWire, Outbox, head_buffer, is_bodiless, write_field};
 
 /// An answer that is being written.
 pub(super) struct Answer {
@@ -167,7 +167,8 @@ fn framing(parts: &Parts, body: &Body, asked: Asked) -> Framing {
 }
 
 fn write_head(parts: &Parts, framing: Framing, asked: Asked, keep_alive: bool) -> Vec<u8> {
-    let mut head = Vec::with_capacity(1024);
+    let length = if let Framing::Length(length) = framing { Some(length) } else { None };
+    let mut head = head_buffer(length);
     head.extend_from_slice(if asked.version == Version::HTTP_10 { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
     for part in [parts.status.as_str(), " ", parts.status.canonical_reason().unwrap_or_default(), "\r\n"] {
         head.extend_from_slice(part.as_bytes());
