@@ -2,7 +2,7 @@
 
 use crate::process::Process;
 use crate::rows::Row;
-use crate::{Result, probe, token};
+use crate::{Result, token};
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -69,13 +69,6 @@ impl Lab {
         let mut process = Process::start(&row.name, row.cores, &row.program, &args, log)?;
         wait_for(address, &mut process)?;
         Ok(Proxy { process, address, spare })
-    }
-
-    /// Requests that the upstream has answered so far.
-    pub(crate) fn upstream_requests(&self) -> Result<f64> {
-        let page = probe::get(self.upstream_address, "/requests")?;
-        let counts = page.lines().skip_while(|line| !line.starts_with("server accepts")).nth(1).unwrap_or_default();
-        Ok(counts.split_whitespace().nth(2).ok_or("the upstream does not count its requests")?.parse()?)
     }
 
     /// A file in the folder of this run, where every row's configuration and output are.

@@ -4,17 +4,11 @@ use crate::Result;
 use crate::flags::Effort;
 use crate::lab::{LOAD_CORE, Lab};
 use crate::probe::CHAT_PATH;
-use crate::process::{self, Cpu};
 use crate::programs::find;
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
-
-/// Seconds; a request that takes longer is an error.
-const PATIENCE: u32 = 15;
 
 /// What to ask whom for how long.
 #[derive(Clone)]
@@ -54,53 +48,6 @@ pub(crate) fn run(plan: &Plan) -> Result<Load> {
     verdict(&command(plan)?.output()?)
 }
 
-/// The middle part of a load, while connections are neither opened nor closed.
-pub(crate) struct Window {
-    pub(crate) load: Load,
-    pub(crate) cpu_before: Cpu,
-    pub(crate) cpu_after: Cpu,
-}
-
-/// Loads until every connection is likely to have been answered twice, but for `warmup` seconds at least, and then
-/// counts for the plan's seconds. wrk only counts all requests, so `answered` says how many there were so far.
-pub(crate) fn run_window(
-    plan: &Plan,
-    warmup: u32,
-    answered: impl Fn() -> Result<f64>,
-    cpu: impl Fn() -> Cpu,
-) -> Result<Window> {
-    let mut wrk = command(&Plan { seconds: warmup + plan.seconds + PATIENCE, ..plan.clone() })?;
-    let wrk = wrk.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-    let counted = count_window(plan, warmup, answered, cpu);
-    // Its summary is printed all the same. Whatever failed, the load must be over before the next one begins.
-    process::signal("INT", &[wrk.id()]);
-    let whole = verdict(&wrk.wait_with_output()?)?;
-    let (requests, seconds, cpu_before, cpu_after) = counted?;
-    Ok(Window { load: Load { requests, seconds, ..whole }, cpu_before, cpu_after })
-}
-
-/// Requests, seconds, and the CPU time before and after them.
-fn count_window(
-    plan: &Plan,
-    warmup: u32,
-    answered: impl Fn() -> Result<f64>,
-    cpu: impl Fn() -> Cpu,
-) -> Result<(f64, f64, Cpu, Cpu)> {
-    let enough = answered()? + 2.0 * f64::from(plan.connections);
-    let started = Instant::now();
-    sleep(Duration::from_secs(warmup.into()));
-    while answered()? < enough {
-        if started.elapsed() > Duration::from_secs((warmup + PATIENCE).into()) {
-            return Err("the connections were not all answered in time".into());
-        }
-        sleep(Duration::from_millis(100));
-    }
-    let (requests_before, cpu_before, begin) = (answered()?, cpu(), Instant::now());
-    sleep(Duration::from_secs(plan.seconds.into()));
-    let (requests_after, cpu_after, end) = (answered()?, cpu(), Instant::now());
-    Ok((requests_after - requests_before, (end - begin).as_secs_f64(), cpu_before, cpu_after))
-}
-
 /// wrk on its core; it dies with this program even if that is killed.
 fn command(plan: &Plan) -> Result<Command> {
     let mut command = Command::new("setpriv");
@@ -108,7 +55,7 @@ fn command(plan: &Plan) -> Result<Command> {
         .args(["--pdeathsig", "KILL", "taskset", "-c", LOAD_CORE])
         .arg(find("wrk").ok_or("wrk not found")?)
         .args(["--threads", "1", "--connections", &plan.connections.to_string()])
-        .args(["--duration", &format!("{}s", plan.seconds), "--timeout", &format!("{PATIENCE}s"), "--script"])
+        .args(["--duration", &format!("{}s", plan.seconds), "--timeout", "5s", "--script"])
         .arg(&plan.script)
         .arg(&plan.url)
         .stdin(Stdio::null());

@@ -7,10 +7,12 @@
 
 #![allow(clippy::disallowed_methods, reason = "a bench reads clocks and the environment; the bans are for the program")]
 
+mod connection;
 mod flags;
 mod lab;
 mod load;
-mod load_paced;
+mod load_many;
+mod load_open;
 mod machine;
 mod plot;
 mod probe;

@@ -71,11 +71,6 @@ fn injects_fields(ask: &Ask, lab: &Lab) -> Result<()> {
     Err(format!("{}: the upstream should see two more fields but saw\n{body}", ask.name).into())
 }
 
-/// The page at a path, head and body, without any check.
-pub(crate) fn get(address: SocketAddr, path: &str) -> Result<String> {
-    Ask { name: "get", address, body: "" }.exchange("GET", path, "", "")
-}
-
 /// Whom to ask, and the body to send.
 struct Ask<'a> {
     name: &'a str,

@@ -118,7 +118,7 @@ fn tail(path: &Path) -> String {
 }
 
 /// The shell's own `kill`, because the standard library can only send SIGKILL, which would orphan nginx's worker.
-pub(crate) fn signal(name: &str, pids: &[u32]) {
+fn signal(name: &str, pids: &[u32]) {
     let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
     let script = format!("kill -{name} {} 2>/dev/null", pids.join(" "));
     // A process that ended meanwhile is no failure.

@@ -3,11 +3,11 @@
 use crate::flags::{Effort, Flags};
 use crate::lab::{Lab, Proxy};
 use crate::load::{self, Load, Plan};
-use crate::load_paced::Pace;
-use crate::rows::Row;
+use crate::load_open::Pace;
+use crate::rows::{self, Row};
 use crate::sample::Sample;
 use crate::sections::Outcome;
-use crate::{Result, probe, programs, say, tabulate};
+use crate::{Result, load_many, load_open, probe, programs, say, tabulate};
 use serde_json::json;
 
 /// A row with its running proxy and what has been measured so far.
@@ -21,7 +21,8 @@ pub(crate) struct Entrant {
 }
 
 impl Entrant {
-    fn start(row: Row, lab: &Lab, prove: Proof) -> Result<Self> {
+    /// Starts the row's proxy, and proves what the row claims.
+    pub(crate) fn start(row: Row, lab: &Lab, prove: Proof) -> Result<Self> {
         let version = match row.version_arg {
             "" => String::new(),
             argument => programs::version(&row.program, argument),
@@ -39,19 +40,18 @@ impl Entrant {
     }
 
     /// Chat requests at a fixed rate.
-    fn chat_paced(&mut self, pace: &Pace, effort: Effort) -> Result<()> {
+    fn chat_paced(&mut self, lab: &Lab, pace: Pace, effort: Effort) -> Result<()> {
         let address = self.proxy.address;
-        self.warm(effort, |seconds| pace.run(address, seconds))?;
-        self.sample(|| pace.run(address, effort.seconds))
+        self.warm(effort, |seconds| load_open::run(address, lab, pace, seconds))?;
+        self.sample(|| load_open::run(address, lab, pace, effort.seconds))
     }
 
-    /// As `chat`, but measures while all connections are open and none is opened.
-    pub(crate) fn chat_window(&mut self, lab: &Lab, effort: Effort) -> Result<()> {
-        let plan = Plan::chat(self.proxy.address, lab, effort);
-        let process = &self.proxy.process;
-        let window = load::run_window(&plan, effort.warmup, || lab.upstream_requests(), || process.cpu())?;
-        self.proxy.process.alive()?;
-        let resident_kib = self.proxy.process.resident_kib();
+    /// As `chat`, but over thousands of connections.
+    pub(crate) fn chat_many(&mut self, lab: &Lab, effort: Effort) -> Result<()> {
+        let process = &mut self.proxy.process;
+        let window = load_many::run(self.proxy.address, lab, effort, || process.cpu())?;
+        process.alive()?;
+        let resident_kib = process.resident_kib();
         self.samples.push(Sample::of(&window.load, window.cpu_before, window.cpu_after, resident_kib)?);
         Ok(())
     }
@@ -90,7 +90,7 @@ impl Entrants {
 
     /// The same for rows that claim something else.
     pub(crate) fn proven(rows: Vec<Row>, lab: &Lab, flags: &Flags, prove: Proof) -> Result<Self> {
-        Self::start_each(rows.into_iter().filter(|row| flags.wants(row)), lab, prove)
+        Self::start_each(rows::wanted(rows, flags).into_iter(), lab, prove)
     }
 
     /// Starts all rows, whatever the flags ask for.
@@ -108,8 +108,8 @@ impl Entrants {
     }
 
     /// All rounds at a fixed rate.
-    pub(crate) fn load_paced(&mut self, pace: &Pace, effort: Effort) -> Result<()> {
-        self.rounds(effort.rounds, |entrant| entrant.chat_paced(pace, effort))
+    pub(crate) fn load_paced(&mut self, lab: &Lab, pace: Pace, effort: Effort) -> Result<()> {
+        self.rounds(effort.rounds, |entrant| entrant.chat_paced(lab, pace, effort))
     }
 
     /// Runs all rounds of `measure`, which adds a sample; the first error ends them.
@@ -138,7 +138,7 @@ impl Entrants {
     }
 
     /// The same after `load_paced`.
-    pub(crate) fn outcome_paced(&self, pace: &Pace, effort: Effort, baselines: &[&str]) -> Outcome {
+    pub(crate) fn outcome_paced(&self, pace: Pace, effort: Effort, baselines: &[&str]) -> Outcome {
         let outcome = self.outcome(effort, baselines);
         let late_us = self.0.iter().map(|one| Sample::median(&one.samples).late_us).fold(0.0, f64::max);
         Outcome {

@@ -62,6 +62,11 @@ impl Row {
     }
 }
 
+/// The rows that the flags ask for.
+pub(crate) fn wanted(rows: Vec<Row>, flags: &Flags) -> Vec<Row> {
+    rows.into_iter().filter(|row| flags.wants(row)).collect()
+}
+
 pub(crate) fn nginx() -> Row {
     Row {
         name: NGINX.to_owned(),

@@ -4,8 +4,9 @@ use super::{Done, Outcome, Section};
 use crate::Result;
 use crate::flags::{Effort, Flags};
 use crate::lab::Lab;
-use crate::rounds::{Entrant, Entrants};
-use crate::rows::{self, HAPROXY_JWT, NGINX, SIDEGATE};
+use crate::probe;
+use crate::rounds::Entrant;
+use crate::rows::{self, HAPROXY_JWT, NGINX, Row, SIDEGATE};
 use crate::sample::Sample;
 use crate::say;
 use crate::targets::{Bound, Target};
@@ -22,28 +23,24 @@ pub(crate) const SECTION: Section = Section {
 /// A process may hold 20,000 descriptors on a plain machine, and a proxy needs two for each connection.
 const CONNECTIONS: [u32; 6] = [1, 8, 64, 512, 2048, 9000];
 
-/// A row's medians, one for each entry of `CONNECTIONS`.
+/// A row, and its medians: one for each entry of `CONNECTIONS`.
 struct Line {
-    name: String,
+    row: Row,
     points: Vec<Sample>,
 }
 
 fn run(lab: &Lab, flags: &Flags, _: &Done) -> Result<Outcome> {
-    let rows = vec![rows::nginx(), rows::haproxy_jwt(), rows::sidegate(flags)];
-    let mut entrants = Entrants::start(rows, lab, flags)?;
-    let mut lines: Vec<Line> =
-        entrants.0.iter().map(|one| Line { name: one.row.name.clone(), points: Vec::new() }).collect();
+    let rows = rows::wanted(vec![rows::nginx(), rows::haproxy_jwt(), rows::sidegate(flags)], flags);
+    let mut lines: Vec<Line> = rows.into_iter().map(|row| Line { row, points: Vec::new() }).collect();
     for connections in CONNECTIONS {
-        say(&format!("  {connections} connections"));
-        let effort = effort(flags, connections);
-        entrants.rounds(effort.rounds, |entrant| entrant.chat_window(lab, effort))?;
-        for (line, entrant) in lines.iter_mut().zip(&mut entrants.0) {
-            line.points.push(point(entrant));
-        }
+        let points = measure(&lines, lab, effort(flags, connections))
+            .map_err(|error| format!("{connections} connections, {error}"))?;
+        let costs = lines.iter().zip(&points).map(|(line, point)| shown(&line.row.name, point));
+        say(&format!("  {connections} connections: {}", costs.collect::<Vec<_>>().join(", ")));
+        lines.iter_mut().zip(points).for_each(|(line, point)| line.points.push(point));
     }
     let effort = effort(flags, 1);
-    let note =
-        format!("medians of {} rounds of {} s; p99 includes opening the connections", effort.rounds, effort.seconds);
+    let note = format!("medians of {} rounds of {} s", effort.rounds, effort.seconds);
     Ok(Outcome { table: table(&lines), note, json: document(&lines) })
 }
 
@@ -53,13 +50,26 @@ fn effort(flags: &Flags, connections: u32) -> Effort {
     Effort { rounds: rounds.div_ceil(3), seconds: seconds.div_ceil(2), connections, ..flags.effort }
 }
 
-/// The median of what was measured since the last one.
-fn point(entrant: &mut Entrant) -> Sample {
-    Sample::median(&std::mem::take(&mut entrant.samples))
+/// The next point of each line, by alternating rounds. A proxy only runs while it is measured: the upstream has not
+/// enough descriptors for the idle connections of all of them, and memory that was needed before would count.
+fn measure(lines: &[Line], lab: &Lab, effort: Effort) -> Result<Vec<Sample>> {
+    let mut samples: Vec<Vec<Sample>> = lines.iter().map(|_| Vec::new()).collect();
+    for _ in 0..effort.rounds {
+        for (line, samples) in lines.iter().zip(&mut samples) {
+            let mut entrant = Entrant::start(line.row.clone(), lab, probe::check)?;
+            entrant.chat_many(lab, effort).map_err(|error| format!("{}: {error}", line.row.name))?;
+            samples.append(&mut entrant.samples);
+        }
+    }
+    Ok(samples.iter().map(|samples| Sample::median(samples)).collect())
+}
+
+fn shown(name: &str, point: &Sample) -> String {
+    format!("{name} {:.1} µs", point.cpu_us_per_request)
 }
 
 fn table(lines: &[Line]) -> Vec<Vec<String>> {
-    let each = |unit: &'static str| lines.iter().map(move |line| format!("{} {unit}", line.name));
+    let each = |unit: &'static str| lines.iter().map(move |line| format!("{} {unit}", line.row.name));
     let first = std::iter::once("connections".to_owned());
     let heading = first.chain(each("µs/req")).chain(each("p99 ms")).chain(each("RSS MiB")).collect();
     let body = CONNECTIONS.iter().enumerate().map(|(index, connections)| {
@@ -80,7 +90,7 @@ fn document(lines: &[Line]) -> Value {
 fn row(line: &Line) -> Value {
     let each = |pick: fn(&Sample) -> f64| line.points.iter().map(pick).collect::<Vec<_>>();
     json!({
-        "name": line.name,
+        "name": line.row.name,
         "cpu_us": each(|sample| sample.cpu_us_per_request),
         "user_us": each(|sample| sample.user_us_per_request),
         "requests_per_second": each(|sample| sample.requests_per_second),

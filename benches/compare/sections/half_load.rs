@@ -4,7 +4,7 @@ use super::{Done, Outcome, Section};
 use crate::Result;
 use crate::flags::{Effort, Flags};
 use crate::lab::Lab;
-use crate::load_paced::Pace;
+use crate::load_open::Pace;
 use crate::rounds::Entrants;
 use crate::rows::{self, HAPROXY_JWT, SIDEGATE};
 use crate::targets::{self, Bound, Target};
@@ -22,10 +22,10 @@ fn run(lab: &Lab, flags: &Flags, done: &Done) -> Result<Outcome> {
         Some(most) => most,
         None => most(lab, flags)?,
     };
-    let pace = Pace::chat(lab, most / 2.0, flags.effort.connections);
+    let pace = Pace { per_second: most / 2.0, connections: flags.effort.connections };
     let mut entrants = Entrants::start(vec![rows::haproxy_jwt(), rows::sidegate(flags)], lab, flags)?;
-    entrants.load_paced(&pace, flags.effort)?;
-    Ok(entrants.outcome_paced(&pace, flags.effort, &[HAPROXY_JWT]))
+    entrants.load_paced(lab, pace, flags.effort)?;
+    Ok(entrants.outcome_paced(pace, flags.effort, &[HAPROXY_JWT]))
 }
 
 /// For a run without the section "forward".

@@ -4,7 +4,7 @@ use super::{Done, Outcome, Section};
 use crate::Result;
 use crate::flags::Flags;
 use crate::lab::Lab;
-use crate::load_paced::Pace;
+use crate::load_open::Pace;
 use crate::rounds::Entrants;
 use crate::rows::{self, Row};
 use crate::targets::{self, Bound, Target};
@@ -20,11 +20,11 @@ const REQUESTS_PER_SECOND: f64 = 8000.0;
 
 fn run(lab: &Lab, flags: &Flags, _: &Done) -> Result<Outcome> {
     let effort = flags.effort.fewer_rounds();
-    let pace = Pace::chat(lab, REQUESTS_PER_SECOND, effort.connections);
+    let pace = Pace { per_second: REQUESTS_PER_SECOND, connections: effort.connections };
     let rows = vec![row(flags, ONE, "1", "one worker"), row(flags, TWO, "2", "two workers")];
     let mut entrants = Entrants::start(rows, lab, flags)?;
-    entrants.load_paced(&pace, effort)?;
-    Ok(entrants.outcome_paced(&pace, effort, &[ONE]))
+    entrants.load_paced(lab, pace, effort)?;
+    Ok(entrants.outcome_paced(pace, effort, &[ONE]))
 }
 
 fn row(flags: &Flags, name: &str, workers: &str, does: &str) -> Row {
