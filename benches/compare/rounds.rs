@@ -90,7 +90,7 @@ impl Entrants {
 
     /// The same for rows that claim something else.
     pub(crate) fn proven(rows: Vec<Row>, lab: &Lab, flags: &Flags, prove: Proof) -> Result<Self> {
-        Self::start_each(rows::wanted(rows, flags).into_iter(), lab, prove)
+        Self::start_each(rows::wanted(rows, flags)?.into_iter(), lab, prove)
     }
 
     /// Starts all rows, whatever the flags ask for.

@@ -1,5 +1,6 @@
 //! The rows that sections are made of, as data.
 
+use crate::Result;
 use crate::flags::Flags;
 
 /// The proxy that does nothing but forward, fastest of its kind.
@@ -62,9 +63,14 @@ impl Row {
     }
 }
 
-/// The rows that the flags ask for.
-pub(crate) fn wanted(rows: Vec<Row>, flags: &Flags) -> Vec<Row> {
-    rows.into_iter().filter(|row| flags.wants(row)).collect()
+/// The rows of a section that the flags ask for.
+pub(crate) fn wanted(rows: Vec<Row>, flags: &Flags) -> Result<Vec<Row>> {
+    let names: Vec<String> = rows.iter().map(|row| row.name.clone()).collect();
+    let rows: Vec<Row> = rows.into_iter().filter(|row| flags.wants(row)).collect();
+    if rows.is_empty() {
+        return Err(format!("--only names none of its rows, {}", names.join(", ")).into());
+    }
+    Ok(rows)
 }
 
 pub(crate) fn nginx() -> Row {

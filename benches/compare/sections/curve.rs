@@ -30,7 +30,7 @@ struct Line {
 }
 
 fn run(lab: &Lab, flags: &Flags, _: &Done) -> Result<Outcome> {
-    let rows = rows::wanted(vec![rows::nginx(), rows::haproxy_jwt(), rows::sidegate(flags)], flags);
+    let rows = rows::wanted(vec![rows::nginx(), rows::haproxy_jwt(), rows::sidegate(flags)], flags)?;
     let mut lines: Vec<Line> = rows.into_iter().map(|row| Line { row, points: Vec::new() }).collect();
     for connections in CONNECTIONS {
         let points = measure(&lines, lab, effort(flags, connections))
