@@ -47,7 +47,7 @@ pub(crate) struct Effort {
 }
 
 impl Effort {
-    /// Three rounds in five: enough where a section asks for a ratio that is far from its target.
+    /// Three rounds in five, for sections that would otherwise take too much of the time that all have.
     pub(crate) fn fewer_rounds(self) -> Self {
         Self { rounds: (self.rounds * 3).div_ceil(5), ..self }
     }

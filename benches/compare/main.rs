@@ -32,6 +32,7 @@ mod token;
 use std::error::Error;
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::Instant;
 
 /// Any failure, with what was being done in its message.
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -61,10 +62,12 @@ fn run() -> Result<()> {
     let mut report = report::Report::new(machine::facts()?, &flags);
     for section in sections {
         say(&format!("{}: {}", section.name, section.about));
+        let started = Instant::now();
         match (section.run)(&lab, &flags, report.done()) {
             Ok(outcome) => report.add(section, outcome)?,
             Err(error) => report.void(section, &error.to_string())?,
         }
+        say(&format!("  took {:.0} s", started.elapsed().as_secs_f64()));
     }
     report.finish()
 }

@@ -22,10 +22,11 @@ fn run(lab: &Lab, flags: &Flags, done: &Done) -> Result<Outcome> {
         Some(most) => most,
         None => most(lab, flags)?,
     };
-    let pace = Pace { per_second: most / 2.0, connections: flags.effort.connections };
+    let effort = flags.effort.fewer_rounds();
+    let pace = Pace { per_second: most / 2.0, connections: effort.connections };
     let mut entrants = Entrants::start(vec![rows::haproxy_jwt(), rows::sidegate(flags)], lab, flags)?;
-    entrants.load_paced(lab, pace, flags.effort)?;
-    Ok(entrants.outcome_paced(pace, flags.effort, &[HAPROXY_JWT]))
+    entrants.load_paced(lab, pace, effort)?;
+    Ok(entrants.outcome_paced(pace, effort, &[HAPROXY_JWT]))
 }
 
 /// For a run without the section "forward".
