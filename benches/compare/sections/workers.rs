@@ -1,10 +1,12 @@
-//! Whether a second worker makes each request dearer: one and two workers on the same two cores at the same rate.
+//! Whether a second worker makes each request dearer: one and two workers on the same two cores, as fast as they go.
+//!
+//! At a low rate two workers would wake up for half as many events each. That is the price of waiting, not of work, and
+//! says more about the rate than about the workers.
 
 use super::{Done, Outcome, Section};
 use crate::Result;
 use crate::flags::Flags;
 use crate::lab::Lab;
-use crate::load_open::Pace;
 use crate::rounds::Entrants;
 use crate::rows::{self, Row};
 use crate::targets::{self, Bound, Target};
@@ -15,16 +17,12 @@ pub(crate) const SECTION: Section =
 const ONE: &str = "sidegate-1";
 const TWO: &str = "sidegate-2";
 
-/// Modest: load and upstream need their core, too.
-const REQUESTS_PER_SECOND: f64 = 8000.0;
-
 fn run(lab: &Lab, flags: &Flags, _: &Done) -> Result<Outcome> {
     let effort = flags.effort.fewer_rounds();
-    let pace = Pace { per_second: REQUESTS_PER_SECOND, connections: effort.connections };
     let rows = vec![row(flags, ONE, "1", "one worker"), row(flags, TWO, "2", "two workers")];
     let mut entrants = Entrants::start(rows, lab, flags)?;
-    entrants.load_paced(lab, pace, effort)?;
-    Ok(entrants.outcome_paced(pace, effort, &[ONE]))
+    entrants.load(lab, effort)?;
+    Ok(entrants.outcome(effort, &[ONE]))
 }
 
 fn row(flags: &Flags, name: &str, workers: &str, does: &str) -> Row {
