@@ -77,7 +77,7 @@ impl Sidegate {
     /// # Errors
     /// [`StartError`].
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
-        let sockets = bind(&settings.listen).await?;
+        let sockets = bind(&settings.listen)?;
         let addresses = sockets.addresses()?;
         let listen = settings.listen.clone();
         let tls = listen.tls.as_ref().map(server_config).transpose()?;
@@ -133,15 +133,15 @@ fn join_all(threads: Vec<std::thread::JoinHandle<()>>) -> oneshot::Receiver<bool
     joined
 }
 
-async fn bind(listen: &ListenSettings) -> Result<Sockets, StartError> {
-    let bind = |address: SocketAddr, name: &'static str| async move {
+fn bind(listen: &ListenSettings) -> Result<Sockets, StartError> {
+    let bind = |address: SocketAddr, name: &str| {
         let fault = |fault: std::io::Error| format!("cannot listen on {address} (listen.{name}): {fault}");
-        TcpListener::bind(address).await.map_err(fault)
+        crate::socket::listen(address).map_err(fault)
     };
     Ok(Sockets {
-        public: bind(listen.public, "public").await?,
-        private: bind(listen.private, "private").await?,
-        ops: bind(listen.ops, "ops").await?,
+        public: bind(listen.public, "public")?,
+        private: bind(listen.private, "private")?,
+        ops: bind(listen.ops, "ops")?,
     })
 }
 

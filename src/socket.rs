@@ -1,9 +1,28 @@
-//! Options of every TCP socket, towards clients and upstreams.
+//! Options of every TCP socket: listeners, and connections with clients and upstreams.
 
+use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+/// Connections that wait to be accepted; the kernel may allow fewer (`net.core.somaxconn`). With the
+/// usual 128, the browsers that reconnect after a restart would lose their first packet, and wait a
+/// second before they send another.
+const BACKLOG: u32 = 4_096;
+
+/// Listens on `address`.
+///
+/// # Errors
+/// Those of the operating system: the address is taken, or not ours.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // Connections of an earlier run may linger; they do not listen.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
 
 /// Sends small messages at once, and finds out within two minutes when the other end has vanished
 /// without a word: a silent stream or WebSocket would hold its places until its token ends.

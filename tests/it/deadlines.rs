@@ -146,6 +146,17 @@ async fn beyond_max_connections_the_next_one_waits() {
     assert!(third.head().await.starts_with("HTTP/1.1 200"));
 }
 
+/// A kernel's queue that is full drops the packet that opens a connection, so that its client waits.
+#[tokio::test]
+async fn hundreds_of_connections_at_once_find_room_in_the_queue() {
+    let gate = Gate::builder(&Upstream::start().await).set("listen.max_connections=1").start().await;
+    let mut held = Vec::new();
+    for _ in 0..600 {
+        held.push(Wire::connect(gate.public).await);
+    }
+    metric_becomes(&gate, PUBLIC, 1.0).await;
+}
+
 #[tokio::test]
 async fn a_tunnel_keeps_its_place_among_the_connections() {
     let upstream = Upstream::start().await;
