@@ -2,6 +2,7 @@
 
 use crate::lab::{Lab, Proxy};
 use crate::rows::{Claim, Row};
+use crate::token::Tokens;
 use crate::{Result, token};
 use serde_json::Value;
 use std::io::{Read, Write};
@@ -21,48 +22,53 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Creates the task that the load writes to, then checks what the row promises.
 pub(crate) fn check(row: &Row, proxy: &Proxy, lab: &Lab) -> Result<()> {
-    let ask = Ask { name: &row.name, address: proxy.address, body: &lab.request_body };
-    ask.expect(200, "POST", CREATE_PATH, token::ORIGIN, &lab.token)?;
-    let reply = ask.expect(200, "POST", CHAT_PATH, token::ORIGIN, &lab.token)?;
+    check_with(row, proxy, lab, &Tokens::usual()?)
+}
+
+/// The same with tokens of the row's own.
+pub(crate) fn check_with(row: &Row, proxy: &Proxy, lab: &Lab, tokens: &Tokens) -> Result<()> {
+    let ask = Ask { name: &row.name, address: proxy.address, body: &lab.request_body, tokens };
+    ask.expect(200, "POST", CREATE_PATH, token::ORIGIN, &tokens.valid)?;
+    let reply = ask.expect(200, "POST", CHAT_PATH, token::ORIGIN, &tokens.valid)?;
     if !reply.ends_with(&lab.reply_body) {
         return Err(format!("{}: the reply is not the upstream's:\n{reply}", row.name).into());
     }
     for claim in row.claims {
         match claim {
-            Claim::Token => checks_tokens(&ask, lab),
-            Claim::Origin => checks_origins(&ask, lab),
-            Claim::Headers => injects_headers(&ask, lab),
-            Claim::Body => injects_fields(&ask, lab),
+            Claim::Token => checks_tokens(&ask),
+            Claim::Origin => checks_origins(&ask),
+            Claim::Headers => injects_headers(&ask),
+            Claim::Body => injects_fields(&ask),
         }?;
     }
     Ok(())
 }
 
-fn checks_tokens(ask: &Ask, lab: &Lab) -> Result<()> {
-    ask.expect(401, "POST", CHAT_PATH, token::ORIGIN, &token::forged()?)?;
-    ask.expect(401, "POST", CHAT_PATH, token::ORIGIN, &token::expired()?)?;
-    ask.expect(401, "POST", CHAT_PATH, token::ORIGIN, "")?;
-    let echo = ask.expect(200, "GET", ECHO_PATH, token::ORIGIN, &lab.token)?;
+fn checks_tokens(ask: &Ask) -> Result<()> {
+    for token in ask.tokens.refused.iter().map(String::as_str).chain([""]) {
+        ask.expect(401, "POST", CHAT_PATH, token::ORIGIN, token)?;
+    }
+    let echo = ask.expect(200, "GET", ECHO_PATH, token::ORIGIN, &ask.tokens.valid)?;
     ask.contains(&echo, "auth=\"")
 }
 
-fn checks_origins(ask: &Ask, lab: &Lab) -> Result<()> {
-    ask.expect(403, "POST", CHAT_PATH, "https://shop.example.com.evil.example", &lab.token)?;
+fn checks_origins(ask: &Ask) -> Result<()> {
+    ask.expect(403, "POST", CHAT_PATH, "https://shop.example.com.evil.example", &ask.tokens.valid)?;
     ask.expect(204, "OPTIONS", CHAT_PATH, token::ORIGIN, "")?;
-    let reply = ask.expect(200, "GET", ECHO_PATH, token::ORIGIN, &lab.token)?;
+    let reply = ask.expect(200, "GET", ECHO_PATH, token::ORIGIN, &ask.tokens.valid)?;
     ask.contains(&reply.to_lowercase(), &format!("access-control-allow-origin: {}", token::ORIGIN))
 }
 
-fn injects_headers(ask: &Ask, lab: &Lab) -> Result<()> {
-    let echo = ask.expect(200, "GET", ECHO_PATH, token::ORIGIN, &lab.token)?;
+fn injects_headers(ask: &Ask) -> Result<()> {
+    let echo = ask.expect(200, "GET", ECHO_PATH, token::ORIGIN, &ask.tokens.valid)?;
     ask.contains(&echo, &format!("tenant=bench user={} app={}", token::END_USER, token::APP))
 }
 
-fn injects_fields(ask: &Ask, lab: &Lab) -> Result<()> {
-    ask.expect(200, "POST", CREATE_ECHO_PATH, token::ORIGIN, &lab.token)?;
-    let echo = ask.expect(200, "POST", ECHO_BODY_PATH, token::ORIGIN, &lab.token)?;
+fn injects_fields(ask: &Ask) -> Result<()> {
+    ask.expect(200, "POST", CREATE_ECHO_PATH, token::ORIGIN, &ask.tokens.valid)?;
+    let echo = ask.expect(200, "POST", ECHO_BODY_PATH, token::ORIGIN, &ask.tokens.valid)?;
     let body = echo.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-    let mut expected: Value = serde_json::from_str(&lab.request_body)?;
+    let mut expected: Value = serde_json::from_str(ask.body)?;
     expected["tenant"] = "bench".into();
     expected["end_user"] = token::END_USER.into();
     if serde_json::from_str::<Value>(body).is_ok_and(|seen| seen == expected) {
@@ -71,11 +77,12 @@ fn injects_fields(ask: &Ask, lab: &Lab) -> Result<()> {
     Err(format!("{}: the upstream should see two more fields but saw\n{body}", ask.name).into())
 }
 
-/// Whom to ask, and the body to send.
+/// Whom to ask, and what to send.
 struct Ask<'a> {
     name: &'a str,
     address: SocketAddr,
     body: &'a str,
+    tokens: &'a Tokens,
 }
 
 impl Ask<'_> {

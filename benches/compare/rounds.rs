@@ -22,7 +22,7 @@ pub(crate) struct Entrant {
 
 impl Entrant {
     /// Starts the row's proxy, and proves what the row claims.
-    pub(crate) fn start(row: Row, lab: &Lab, prove: Proof) -> Result<Self> {
+    pub(crate) fn start(row: Row, lab: &Lab, prove: Proof<'_>) -> Result<Self> {
         let version = match row.version_arg {
             "" => String::new(),
             argument => programs::version(&row.program, argument),
@@ -56,7 +56,8 @@ impl Entrant {
         Ok(())
     }
 
-    fn warm(&mut self, effort: Effort, load: impl FnOnce(u32) -> Result<Load>) -> Result<()> {
+    /// Loads as long as the flags say, without counting it.
+    pub(crate) fn warm(&mut self, effort: Effort, load: impl FnOnce(u32) -> Result<Load>) -> Result<()> {
         if effort.warmup > 0 {
             self.answered += load(effort.warmup)?.requests;
         }
@@ -77,7 +78,7 @@ impl Entrant {
 }
 
 /// Fails if a started row does not do what it claims.
-pub(crate) type Proof = fn(&Row, &Proxy, &Lab) -> Result<()>;
+pub(crate) type Proof<'a> = &'a dyn Fn(&Row, &Proxy, &Lab) -> Result<()>;
 
 /// The rows of a section, all running; they end when this is dropped.
 pub(crate) struct Entrants(pub(crate) Vec<Entrant>);
@@ -85,20 +86,20 @@ pub(crate) struct Entrants(pub(crate) Vec<Entrant>);
 impl Entrants {
     /// Starts the rows that the flags ask for, and proves what each claims.
     pub(crate) fn start(rows: Vec<Row>, lab: &Lab, flags: &Flags) -> Result<Self> {
-        Self::proven(rows, lab, flags, probe::check)
+        Self::proven(rows, lab, flags, &probe::check)
     }
 
     /// The same for rows that claim something else.
-    pub(crate) fn proven(rows: Vec<Row>, lab: &Lab, flags: &Flags, prove: Proof) -> Result<Self> {
+    pub(crate) fn proven(rows: Vec<Row>, lab: &Lab, flags: &Flags, prove: Proof<'_>) -> Result<Self> {
         Self::start_each(rows::wanted(rows, flags)?.into_iter(), lab, prove)
     }
 
     /// Starts all rows, whatever the flags ask for.
     pub(crate) fn start_all(rows: Vec<Row>, lab: &Lab) -> Result<Self> {
-        Self::start_each(rows.into_iter(), lab, probe::check)
+        Self::start_each(rows.into_iter(), lab, &probe::check)
     }
 
-    fn start_each(rows: impl Iterator<Item = Row>, lab: &Lab, prove: Proof) -> Result<Self> {
+    fn start_each(rows: impl Iterator<Item = Row>, lab: &Lab, prove: Proof<'_>) -> Result<Self> {
         rows.map(|row| Entrant::start(row, lab, prove)).collect::<Result<_>>().map(Self)
     }
 

@@ -105,7 +105,7 @@ pub(crate) fn haproxy_jwt() -> Row {
     Row {
         config: include_str!("haproxy_jwt.conf"),
         claims: &[Claim::Token, Claim::Origin, Claim::Headers],
-        ..haproxy().named(HAPROXY_JWT, "HS256, exp, origin, CORS, three headers")
+        ..haproxy().named(HAPROXY_JWT, "HS256, exp, origin, CORS, three headers").with("algorithm", "HS256")
     }
 }
 
@@ -121,6 +121,7 @@ pub(crate) fn sidegate(flags: &Flags) -> Row {
             ("workers", "1".to_owned()),
             ("access", "false".to_owned()),
             ("origins", r#""@origin@""#.to_owned()),
+            ("algorithm", "HS256".to_owned()),
             ("checks", include_str!("sidegate_checks.toml").to_owned()),
             ("body", String::new()),
         ],

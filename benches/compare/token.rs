@@ -2,7 +2,7 @@
 
 use crate::Result;
 use jsonwebtoken::{EncodingKey, Header, encode};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The page that chats.
@@ -16,29 +16,56 @@ pub(crate) const APP: &str = "wapp_bench";
 
 const LIFETIME_SECONDS: i64 = 3600;
 
+/// What a gate must take, and what it must refuse.
+pub(crate) struct Tokens {
+    pub(crate) valid: String,
+    pub(crate) refused: Vec<String>,
+}
+
+impl Tokens {
+    /// With HS256 and the shared key.
+    pub(crate) fn usual() -> Result<Self> {
+        Ok(Self { valid: valid()?, refused: vec![forged()?, expired()?] })
+    }
+}
+
 /// A good token, valid for an hour.
 pub(crate) fn valid() -> Result<String> {
-    signed(LIFETIME_SECONDS, KEY)
+    hs256(&good_claims()?, KEY)
 }
 
 /// Right key, but over for an hour.
 pub(crate) fn expired() -> Result<String> {
-    signed(-LIFETIME_SECONDS, KEY)
+    hs256(&expired_claims()?, KEY)
 }
 
 /// In date, but signed by someone else.
 pub(crate) fn forged() -> Result<String> {
-    signed(LIFETIME_SECONDS, "00000000000000000000000000000000")
+    hs256(&good_claims()?, "00000000000000000000000000000000")
 }
 
-fn signed(lifetime_seconds: i64, key: &str) -> Result<String> {
+/// Of a token that was issued an hour ago and is valid for another.
+pub(crate) fn good_claims() -> Result<Value> {
+    claims(LIFETIME_SECONDS)
+}
+
+/// The same, but over for an hour.
+pub(crate) fn expired_claims() -> Result<Value> {
+    claims(-LIFETIME_SECONDS)
+}
+
+/// Signs with any text as the key.
+pub(crate) fn hs256(claims: &Value, key: &str) -> Result<String> {
+    Ok(encode(&Header::default(), claims, &EncodingKey::from_secret(key.as_bytes()))?)
+}
+
+fn claims(lifetime_seconds: i64) -> Result<Value> {
     let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())?;
-    let claims = json!({
+    Ok(json!({
         "appId": APP,
         "sub": END_USER,
         "allowedOrigins": [ORIGIN],
         "iat": now - LIFETIME_SECONDS,
         "exp": now + lifetime_seconds,
-    });
-    Ok(encode(&Header::default(), &claims, &EncodingKey::from_secret(key.as_bytes()))?)
+    }))
 }

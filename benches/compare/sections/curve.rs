@@ -56,7 +56,7 @@ fn measure(lines: &[Line], lab: &Lab, effort: Effort) -> Result<Vec<Sample>> {
     let mut samples: Vec<Vec<Sample>> = lines.iter().map(|_| Vec::new()).collect();
     for _ in 0..effort.rounds {
         for (line, samples) in lines.iter().zip(&mut samples) {
-            let mut entrant = Entrant::start(line.row.clone(), lab, probe::check)?;
+            let mut entrant = Entrant::start(line.row.clone(), lab, &probe::check)?;
             entrant.chat_many(lab, effort).map_err(|error| format!("{}: {error}", line.row.name))?;
             samples.append(&mut entrant.samples);
         }

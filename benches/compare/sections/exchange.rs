@@ -45,7 +45,7 @@ fn run(lab: &Lab, flags: &Flags, _: &Done) -> Result<Outcome> {
         return Err(format!("{missing} is missing: scripts/setup.sh bench").into());
     }
     let effort = flags.effort.fewer_rounds();
-    let mut entrants = Entrants::proven(rows(flags), lab, flags, proof::check)?;
+    let mut entrants = Entrants::proven(rows(flags), lab, flags, &proof::check)?;
     for entrant in &entrants.0 {
         // Once is enough: V8's compiler, which it is for, forgets nothing between rounds.
         load::run(&Plan { seconds: effort.warmup.max(1), ..plan(entrant, lab, effort)? })?;

@@ -1,5 +1,6 @@
 //! The sections of the bench, in the order in which they run. A new one is a file here and an entry in `ALL`.
 
+mod algorithms;
 mod curve;
 mod exchange;
 mod forward;
@@ -15,13 +16,14 @@ use crate::lab::Lab;
 use crate::targets::Target;
 use serde_json::{Map, Value};
 
-const ALL: [&Section; 8] = [
+const ALL: [&Section; 9] = [
     &forward::SECTION,
     &logged::SECTION,
     &inject::SECTION,
     &half_load::SECTION,
     &curve::SECTION,
     &workers::SECTION,
+    &algorithms::SECTION,
     &streams::SECTION,
     &exchange::SECTION,
 ];
