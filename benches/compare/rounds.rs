@@ -56,8 +56,7 @@ impl Entrant {
         Ok(())
     }
 
-    /// Loads as long as the flags say, without counting it.
-    pub(crate) fn warm(&mut self, effort: Effort, load: impl FnOnce(u32) -> Result<Load>) -> Result<()> {
+    fn warm(&mut self, effort: Effort, load: impl FnOnce(u32) -> Result<Load>) -> Result<()> {
         if effort.warmup > 0 {
             self.answered += load(effort.warmup)?.requests;
         }

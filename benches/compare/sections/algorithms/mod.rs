@@ -43,27 +43,19 @@ fn run(lab: &Lab, flags: &Flags, _: &Done) -> Result<Outcome> {
         let signer = signers.iter().find(|signer| is_of(row, signer)).ok_or("a row without an algorithm")?;
         probe::check_with(row, proxy, lab, &signer.proof()?)
     })?;
-    load(&mut entrants, lab, effort)?;
+    // Without warming up: no row compiles while it runs, and all places are taken within a part of the first round.
+    entrants.rounds(effort.rounds, |entrant| {
+        let plan = plan(entrant, lab, effort)?;
+        entrant.sample(|| load::run(&plan))
+    })?;
     let outcome = entrants.outcome(effort, &[USUAL]);
     Ok(Outcome { note: outcome.note + &still_known(), ..outcome })
 }
 
-/// Once is enough to warm up: the caches that matter are those that the tokens fill, which stay full.
-fn load(entrants: &mut Entrants, lab: &Lab, effort: Effort) -> Result<()> {
-    for entrant in &mut entrants.0 {
-        let plan = plan(entrant, lab, effort)?;
-        entrant.warm(effort, |seconds| load::run(&Plan { seconds, ..plan }))?;
-    }
-    entrants.rounds(effort.rounds, |entrant| {
-        let plan = plan(entrant, lab, effort)?;
-        entrant.sample(|| load::run(&plan))
-    })
-}
-
-/// Goes on with the tokens where the row's last load ended, which each connection's last request may have outrun.
+/// Goes on where the row's last load ended: each of its connections may have sent one token more than were answered.
 fn plan(entrant: &Entrant, lab: &Lab, effort: Effort) -> Result<Plan> {
-    let loads = 1.0 + entrant.samples.len() as f64;
-    let first = entrant.answered + loads * f64::from(effort.connections);
+    let unanswered = entrant.samples.len() as f64 * f64::from(effort.connections);
+    let first = entrant.answered + unanswered;
     let row = entrant.row.clone().with("first", &format!("{first:.0}"));
     let row = row.with("body", &lab.request_body).with("origin", token::ORIGIN);
     let script = lab.script(&row, include_str!("../../pool.lua"))?;
