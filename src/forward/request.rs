@@ -92,7 +92,8 @@ pub async fn forward(this: Forward<'_>, parts: Parts, body: ClientBody) -> Resul
     let upstream = this.admission.upstream();
     let under_way = UnderWay::new(upstream.enter()?, &this.metrics.forwards);
     if websocket::is_upgrade(&parts) {
-        return websocket::forward(&this, parts, under_way).await;
+        // In a box, as all that few requests need: what they await would make room in every request.
+        return Box::pin(websocket::forward(&this, parts, under_way)).await;
     }
     this.reserve_owner().await?;
     let (mut request, progress) = this.request(parts, body).await?;

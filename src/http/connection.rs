@@ -66,10 +66,11 @@ pub async fn serve_public(
         return super::http1::serve(io, limits, public, peer, draining).await;
     }
     let service = service_fn(move |request: Request<Incoming>| {
-        let answer = Rc::clone(&public).handle(Rc::clone(&peer), request.map(ClientBody::Http2));
+        // In a box: the futures around it would each hold it twice.
+        let answer = Box::pin(Rc::clone(&public).handle(Rc::clone(&peer), request.map(ClientBody::Http2)));
         async { Ok::<_, Infallible>(answer.await) }
     });
-    serve_http2(Patient::new(io, limits.write_timeout), limits, service, draining).await;
+    Box::pin(serve_http2(Patient::new(io, limits.write_timeout), limits, service, draining)).await;
 }
 
 /// Serves any other connection until it ends; gracefully once `draining` turns true.

@@ -172,7 +172,9 @@ impl Public {
                 let cors = self.unproven(&parts, Some(dialect));
                 Outcome::refused(Some(dialect), &Denial::method_not_allowed(allow), cors)
             }
-            Err(NoCall::UnknownPath) if self.takes_exchange(&parts) => self.exchange(&arrival.peer, &parts, body).await,
+            Err(NoCall::UnknownPath) if self.takes_exchange(&parts) => {
+                Box::pin(self.exchange(&arrival.peer, &parts, body)).await
+            }
             Err(NoCall::UnknownPath) => Outcome::refused(None, &Code::NotFound.into(), self.unproven(&parts, None)),
         }
     }
