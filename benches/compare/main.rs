@@ -57,9 +57,11 @@ fn run() -> Result<()> {
     }
     let sections = sections::chosen(&flags)?;
     programs::require(&sections, &flags)?;
+    // Before this program itself has one core only.
+    let machine = machine::facts()?;
     process::pin_self(lab::LOAD_CORE)?;
     let lab = lab::Lab::open()?;
-    let mut report = report::Report::new(machine::facts()?, &flags);
+    let mut report = report::Report::new(machine, &flags);
     for section in sections {
         say(&format!("{}: {}", section.name, section.about));
         let started = Instant::now();
