@@ -91,7 +91,7 @@ impl From<Failure> for Refused {
 pub async fn forward(this: Forward<'_>, parts: Parts, body: ClientBody) -> Result<Response<AnswerBody>, Refused> {
     let upstream = this.admission.upstream();
     let under_way = UnderWay::new(upstream.enter()?, &this.metrics.forwards);
-    if websocket::is_upgrade(&parts) {
+    if websocket::is_upgrade(&parts, &body) {
         // In a box, as all that few requests need: what they await would make room in every request.
         return Box::pin(websocket::forward(&this, parts, under_way)).await;
     }

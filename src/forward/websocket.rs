@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::header::{CONNECTION, SEC_WEBSOCKET_KEY, UPGRADE};
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode, Version};
+use http_body::Body as _;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::Instant;
 
@@ -19,11 +20,13 @@ use super::http1::Http1;
 use super::request::{AnswerBody, Forward, Refused};
 use super::request_body::RequestBody;
 use super::stream::UnderWay;
-use crate::wire::Io;
+use crate::wire::{ClientBody, Io};
 
-/// Whether a request asks for a WebSocket over HTTP/1.1.
-pub(super) fn is_upgrade(parts: &Parts) -> bool {
-    parts.method == Method::GET
+/// Whether a request asks for a WebSocket over HTTP/1.1. One with a body does not: what of it came
+/// late would be taken for the tunnel's.
+pub(super) fn is_upgrade(parts: &Parts, body: &ClientBody) -> bool {
+    body.is_end_stream()
+        && parts.method == Method::GET
         && parts.version == Version::HTTP_11
         && parts.headers.contains_key(SEC_WEBSOCKET_KEY)
         && parts.headers.get(UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
@@ -50,7 +53,7 @@ pub(super) async fn forward(
     let (mut head, ()) = answer.head.into_parts();
     prepare_answer(&mut head.headers, this.admission.permit().app().pass, false);
     mark_upgrade(&mut head.headers);
-    let (io, first) = (connection.into_io(), answer.body.into_first());
+    let (io, first) = (connection.into_io().ok_or(Failure::Protocol)?, answer.body.into_first());
     let tunnel = Box::new(Tunnel { io, first, ends_at: this.ends_at, _under_way: under_way });
     Ok(Response::from_parts(head, AnswerBody::Tunnel(tunnel)))
 }

@@ -86,7 +86,7 @@ impl ClientWire {
                 return Poll::Ready(Err(Unread::TooLarge(origin(partial))));
             }
             scanned = partial.len();
-            if ready!(self.scratch.poll_read(io, cx, |bytes| partial.extend_from_slice(bytes))).is_none() {
+            if ready!(self.scratch.poll_read(io, cx, |bytes| partial.extend_from_slice(bytes))).is_err() {
                 return Poll::Ready(Err(Unread::Closed));
             }
         }
@@ -121,7 +121,7 @@ impl ClientWire {
                 return broken;
             }
             let read = |bytes: &[u8]| *inbound = Bytes::copy_from_slice(bytes);
-            if ready!(self.scratch.poll_read(io, cx, read)).is_none() {
+            if ready!(self.scratch.poll_read(io, cx, read)).is_err() {
                 return broken;
             }
         }
@@ -158,7 +158,7 @@ impl ClientWire {
                 both.extend_from_slice(bytes);
                 *inbound = both.freeze();
             };
-            if ready!(self.scratch.poll_read(io, cx, append)).is_none() {
+            if ready!(self.scratch.poll_read(io, cx, append)).is_err() {
                 return Poll::Ready(());
             }
         }
@@ -180,7 +180,7 @@ impl ClientWire {
         loop {
             let read = poll_fn(|cx| self.scratch.poll_read(&mut self.state.borrow_mut().io, cx, <[u8]>::len)).await;
             match read {
-                Some(bytes) if bytes < left => left -= bytes,
+                Ok(bytes) if bytes < left => left -= bytes,
                 _ => return,
             }
         }

@@ -46,8 +46,11 @@ impl Framing {
         fields: &mut HeaderMap,
     ) -> Result<Self, Malformed> {
         let announced = Self::announced(version, fields)?;
-        // Behind a 101 comes another protocol.
-        if method == Method::HEAD || (is_bodiless(status) && status != StatusCode::SWITCHING_PROTOCOLS) {
+        // Behind a 101 comes another protocol, whatever its head says of a body.
+        if status == StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(Self::UntilClose);
+        }
+        if method == Method::HEAD || is_bodiless(status) {
             return Ok(Self::default());
         }
         Ok(announced.unwrap_or(Self::UntilClose))

@@ -20,6 +20,15 @@ pub enum Io {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
+/// Why nothing more can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// The other side said so.
+    Closed,
+    /// The connection broke, or TLS ended without a word.
+    Broken,
+}
+
 /// What a worker reads into, whatever connection the bytes come from. Nothing stays in it from one
 /// poll to the next.
 pub struct Scratch(RefCell<Box<[u8]>>);
@@ -31,19 +40,24 @@ impl Default for Scratch {
 }
 
 impl Scratch {
-    /// Hands what can be read to `take`. `None` at the end of what the other side says, whether it
-    /// closed or broke off.
+    /// Hands what can be read to `take`.
+    ///
+    /// # Errors
+    /// [`Ended`] at the end of what the other side says.
     pub(crate) fn poll_read<T>(
         &self,
         io: &mut Io,
         cx: &mut Context<'_>,
         take: impl FnOnce(&[u8]) -> T,
-    ) -> Poll<Option<T>> {
+    ) -> Poll<Result<T, Ended>> {
         let mut scratch = self.0.borrow_mut();
         let mut buffer = ReadBuf::new(&mut scratch);
         let read = ready!(Pin::new(io).poll_read(cx, &mut buffer));
-        let bytes = buffer.filled();
-        Poll::Ready(if read.is_err() || bytes.is_empty() { None } else { Some(take(bytes)) })
+        Poll::Ready(match (read, buffer.filled()) {
+            (Err(_), _) => Err(Ended::Broken),
+            (Ok(()), []) => Err(Ended::Closed),
+            (Ok(()), bytes) => Ok(take(bytes)),
+        })
     }
 }
 

@@ -9,11 +9,14 @@ mod framing;
 mod io;
 mod outbox;
 mod request_head;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub(crate) use client::{ClientWire, Unread};
 pub use client_body::{BrokenBody, ClientBody};
 pub(crate) use fields::{end_of_head, fields, keeps_alive, write_field};
 pub(crate) use framing::{Framing, is_bodiless};
+pub(crate) use io::Ended;
 pub use io::{Io, Scratch};
 pub(crate) use outbox::{Outbox, head_buffer};
 pub(crate) use request_head::RequestHead;

@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use http::{Method, Request, Response, StatusCode, Version};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use httparse::{Header, ParserConfig, Status};
 
 use crate::wire::{self, Framing, MAX_FIELDS, Malformed, head_buffer, write_field};
@@ -72,7 +72,15 @@ pub(super) fn parse(head: &[u8], method: &Method) -> Result<AnswerHead, Malforme
     *response.status_mut() = parsed.code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or(Malformed)?;
     let mut fields = wire::fields(&head, parsed.headers)?;
     let framing = Framing::of_answer(method, version, response.status(), &mut fields)?;
-    let keep_alive = wire::keeps_alive(version, &fields);
+    let keep_alive = wire::keeps_alive(version, &fields) && !is_self_contradictory(response.status(), &fields);
     *response.headers_mut() = fields;
     Ok(AnswerHead { response, framing, keep_alive })
+}
+
+/// A 204 that announces a body (RFC 9110 section 8.6 forbids it) may well send one, which would be
+/// taken for the next answer.
+fn is_self_contradictory(status: StatusCode, fields: &HeaderMap) -> bool {
+    let announces =
+        || fields.contains_key(TRANSFER_ENCODING) || fields.get(CONTENT_LENGTH).is_some_and(|length| length != "0");
+    status == StatusCode::NO_CONTENT && announces()
 }

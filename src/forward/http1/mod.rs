@@ -4,7 +4,8 @@
 mod head;
 mod outbound;
 
-use std::future::poll_fn;
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
@@ -14,7 +15,7 @@ use self::head::AnswerHead;
 use self::outbound::{Outbound, State};
 use super::Failure;
 use super::request_body::RequestBody;
-use crate::wire::{self, Framing, Io, Malformed, Scratch};
+use crate::wire::{self, Ended, Framing, Io, Malformed, Scratch};
 
 /// The longest head of an answer, those of interim answers (1xx) included.
 pub(super) const MAX_ANSWER_HEAD: usize = 64 * 1024;
@@ -39,6 +40,14 @@ pub(super) struct Unanswered {
     pub(super) failure: Failure,
     /// Whether the upstream cannot have seen any of it.
     pub(super) unsent: bool,
+}
+
+/// What has come of an answer's head, behind interim answers that are over.
+#[derive(Default)]
+struct Partial {
+    bytes: Vec<u8>,
+    /// Where the head begins that is not complete.
+    begin: usize,
 }
 
 /// An answer's head, and the state of its body.
@@ -67,8 +76,8 @@ impl Http1 {
         scratch: &Scratch,
     ) -> Result<Answer, Unanswered> {
         self.outbound = Outbound::begin(request);
-        let mut bytes = Vec::new();
-        let answer = poll_fn(|cx| self.poll_answer(request.method(), &mut bytes, scratch, cx)).await;
+        let mut partial = Partial::default();
+        let answer = poll_fn(|cx| self.poll_answer(request.method(), &mut partial, scratch, cx)).await;
         answer.map_err(|failure| {
             let unsent = failure == Failure::Terminated && !self.outbound.has_begun();
             if unsent {
@@ -81,7 +90,7 @@ impl Http1 {
     fn poll_answer(
         &mut self,
         method: &Method,
-        bytes: &mut Vec<u8>,
+        partial: &mut Partial,
         scratch: &Scratch,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Answer, Failure>> {
@@ -89,31 +98,35 @@ impl Http1 {
             return Poll::Ready(Err(Failure::Terminated));
         }
         loop {
-            let scanned = bytes.len();
-            let read = |read: &[u8]| bytes.extend_from_slice(read);
-            if ready!(scratch.poll_read(&mut self.io, cx, read)).is_none() {
+            let scanned = partial.bytes.len();
+            let read = |read: &[u8]| partial.bytes.extend_from_slice(read);
+            if ready!(scratch.poll_read(&mut self.io, cx, read)).is_err() {
                 return Poll::Ready(Err(Failure::Terminated));
             }
-            if let Some(answer) = self.answer(method, bytes, scanned).transpose() {
+            if let Some(answer) = self.answer(method, partial, scanned).transpose() {
                 return Poll::Ready(answer);
             }
         }
     }
 
-    /// The final answer in `bytes`; interim ones (RFC 9110 section 15.2) are dropped.
-    fn answer(&mut self, method: &Method, bytes: &mut Vec<u8>, mut scanned: usize) -> Result<Option<Answer>, Failure> {
-        while let Some(end) = wire::end_of_head(bytes, scanned) {
-            let AnswerHead { response, mut framing, keep_alive } = head::parse(&bytes[..end], method)?;
+    /// The final answer, if it is complete; interim ones (RFC 9110 section 15.2) are passed over.
+    fn answer(&mut self, method: &Method, partial: &mut Partial, scanned: usize) -> Result<Option<Answer>, Failure> {
+        let Partial { bytes, begin } = partial;
+        while let Some(end) = wire::end_of_head(&bytes[*begin..], scanned.saturating_sub(*begin)) {
+            let (head, rest) = bytes[*begin..].split_at(end);
+            if *begin + end > MAX_ANSWER_HEAD {
+                return Err(Failure::Protocol);
+            }
+            let AnswerHead { response, mut framing, keep_alive } = head::parse(head, method)?;
             if response.status().is_informational() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
-                bytes.drain(..end);
-                scanned = 0;
+                *begin += end;
                 continue;
             }
-            let (first, used) = framing.decode(&bytes[end..])?;
-            self.reusable = keep_alive && end + used == bytes.len();
+            let (first, used) = framing.decode(rest)?;
+            self.reusable = keep_alive && used == rest.len();
             return Ok(Some(Answer { head: response, body: Incoming { framing, first } }));
         }
-        let begins_well = bytes.iter().zip(b"HTTP/1.").all(|(byte, expected)| byte == expected);
+        let begins_well = bytes[*begin..].iter().zip(b"HTTP/1.").all(|(byte, expected)| byte == expected);
         if begins_well && bytes.len() <= MAX_ANSWER_HEAD { Ok(None) } else { Err(Failure::Protocol) }
     }
 
@@ -136,9 +149,9 @@ impl Http1 {
                 Ok::<_, Malformed>(data)
             };
             match ready!(scratch.poll_read(io, cx, decode)) {
-                Some(Ok(data)) => body.first = data,
-                None if matches!(body.framing, Framing::UntilClose) => return Poll::Ready(None),
-                Some(Err(Malformed)) | None => return failed,
+                Ok(Ok(data)) => body.first = data,
+                Err(Ended::Closed) if matches!(body.framing, Framing::UntilClose) => return Poll::Ready(None),
+                Ok(Err(Malformed)) | Err(Ended::Closed | Ended::Broken) => return failed,
             }
         }
         let data = std::mem::take(&mut body.first);
@@ -148,14 +161,18 @@ impl Http1 {
     /// Whether another request can be sent now. Looks at the socket, so a close that has arrived is
     /// seen; bytes that nobody asked for are as bad.
     pub(super) fn is_ready(&mut self, scratch: &Scratch) -> bool {
-        let mut cx = Context::from_waker(Waker::noop());
-        let sent = matches!(self.outbound.state(), State::Sent);
-        sent && self.reusable && scratch.poll_read(&mut self.io, &mut cx, |_| ()).is_pending()
+        if self.outbound.state() != State::Sent || !self.reusable {
+            return false;
+        }
+        // A task that has used up its budget would see nothing on any socket.
+        let look = poll_fn(|cx| Poll::Ready(scratch.poll_read(&mut self.io, cx, |_| ()).is_pending()));
+        let look = pin!(tokio::task::unconstrained(look));
+        look.poll(&mut Context::from_waker(Waker::noop())) == Poll::Ready(true)
     }
 
-    /// The socket, for another protocol (RFC 9110 section 7.8).
-    pub(super) fn into_io(self) -> Io {
-        self.io
+    /// The socket, for another protocol (RFC 9110 section 7.8); `None` if the request is not out yet.
+    pub(super) fn into_io(self) -> Option<Io> {
+        Some(self.io).filter(|_| self.outbound.state() == State::Sent)
     }
 }
 
@@ -184,3 +201,6 @@ impl Incoming {
         Some(std::mem::take(&mut self.first)).filter(|data| !data.is_empty())
     }
 }
+
+#[cfg(test)]
+mod tests;

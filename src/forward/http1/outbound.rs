@@ -15,7 +15,8 @@ use crate::wire::{Io, Outbox};
 pub(super) struct Outbound {
     outbox: Outbox,
     upload: Option<Box<Upload>>,
-    chunked: bool,
+    /// The bytes still to be streamed; `None` for chunks.
+    left: Option<u64>,
     /// Whether the socket has taken any of it.
     begun: bool,
     state: State,
@@ -50,8 +51,12 @@ impl Outbound {
         }
         let mut outbox = Outbox::default();
         outbox.put(head, body, b"");
-        let chunked = framing == RequestFraming::Chunked;
-        Self { outbox, upload, chunked, begun: false, state: State::Sending }
+        let left = match framing {
+            RequestFraming::NoBody => Some(0),
+            RequestFraming::Length(length) => Some(length),
+            RequestFraming::Chunked => None,
+        };
+        Self { outbox, upload, left, begun: false, state: State::Sending }
     }
 
     /// Gives a body that has not begun to stream back to its request.
@@ -86,10 +91,14 @@ impl Outbound {
         self.state
     }
 
-    /// Frees what is not going to be sent.
+    /// Frees what is not going to be sent. An upload of which the socket took nothing is kept: it
+    /// may be sent once more.
     fn stop(&mut self, state: State) {
         self.outbox.clear();
-        (self.upload, self.state) = (None, state);
+        self.state = state;
+        if self.begun {
+            self.upload = None;
+        }
     }
 
     /// The next piece of a body that streams.
@@ -104,10 +113,14 @@ impl Outbound {
         if last {
             self.upload = None;
         }
-        if self.chunked {
-            self.outbox.put_chunk(Vec::new(), piece, last);
-        } else {
-            self.outbox.put(Vec::new(), piece, b"");
+        match &mut self.left {
+            None => self.outbox.put_chunk(Vec::new(), piece, last),
+            Some(left) => {
+                // More or less than the head says would move the place where the next request begins.
+                let rest = left.checked_sub(piece.len() as u64).filter(|rest| *rest == 0 || !last);
+                *left = rest.ok_or(UploadFault::Broken)?;
+                self.outbox.put(Vec::new(), piece, b"");
+            }
         }
         Poll::Ready(Ok(()))
     }
