@@ -9,9 +9,6 @@ use super::http1::Http1;
 use super::request_body::RequestBody;
 use crate::wire::Scratch;
 
-/// Idle HTTP/1.1 connections that one worker keeps for one upstream.
-const MAX_IDLE: usize = 256;
-
 /// A worker's connections, by upstream index.
 #[derive(Default)]
 pub(super) struct Pool {
@@ -45,10 +42,12 @@ impl Pool {
         })
     }
 
-    /// Keeps a connection for the next request.
+    /// Keeps a connection for the next request; in all, as many as there may be requests at once.
+    /// Fewer would be opened and closed all the time by many clients that come in waves.
     pub(super) fn put(&self, upstream: &Upstream, connection: Box<Http1>) {
+        let keeps = longest(upstream) > 0;
         self.with(upstream, |connections| {
-            if connections.idle.len() < MAX_IDLE {
+            if keeps && connections.idle.len() < upstream.settings.max_requests {
                 connections.idle.push(Idle { connection, sweeps: 0 });
             }
         });
@@ -66,14 +65,14 @@ impl Pool {
         self.with(upstream, |connections| connections.http2 = Some(sender));
     }
 
-    /// Closes connections that have idled too long. Called every second, and counts by that: the
-    /// clock is not asked at each request.
+    /// Closes connections that could idle too long before the next sweep. Called every second, and
+    /// counts by that: the clock is not asked at each request.
     pub(super) fn sweep(&self, upstream: &Upstream) {
-        let longest = upstream.settings.pool_idle.as_secs();
+        let longest = longest(upstream);
         self.with(upstream, |connections| {
             connections.idle.retain_mut(|idle| {
                 idle.sweeps += 1;
-                idle.sweeps <= longest
+                idle.sweeps < longest
             });
         });
     }
@@ -84,5 +83,72 @@ impl Pool {
             upstreams.resize_with(upstream.index + 1, Connections::default);
         }
         run(&mut upstreams[upstream.index])
+    }
+}
+
+/// How many sweeps a connection may idle. The first may come right after it began, so this is never
+/// longer than `pool_idle`, which is chosen below the upstream's own; less than a second keeps none.
+fn longest(upstream: &Upstream) -> u64 {
+    upstream.settings.pool_idle.as_secs()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::{Protocol, UpstreamSettings};
+    use crate::wire::Io;
+    use crate::wire::testing::pair;
+
+    fn upstream(pool_idle: Duration, max_requests: usize) -> Upstream {
+        let deadline = Duration::from_secs(1);
+        let settings = UpstreamSettings {
+            name: "chat".into(),
+            url: "http://127.0.0.1:1".parse().expect("a URL"),
+            protocol: Protocol::Http1,
+            ca: None,
+            headers: Vec::new(),
+            service: BTreeMap::new(),
+            connect_timeout: deadline,
+            first_byte_timeout: deadline,
+            idle_timeout: deadline,
+            pool_idle,
+            max_requests,
+        };
+        Upstream::new(settings, 0).expect("an upstream")
+    }
+
+    async fn connection() -> Box<Http1> {
+        Http1::new(Io::Plain(pair().await.0))
+    }
+
+    fn idle(pool: &Pool, upstream: &Upstream) -> usize {
+        pool.with(upstream, |connections| connections.idle.len())
+    }
+
+    #[tokio::test]
+    async fn a_connection_never_idles_longer_than_pool_idle() {
+        // A sweep may come right after a connection was put back: the second one a second later.
+        for (pool_idle, sweeps) in [(900, 0), (1_000, 1), (1_900, 1), (2_000, 2), (4_000, 4)] {
+            let (pool, upstream) = (Pool::default(), upstream(Duration::from_millis(pool_idle), 10));
+            pool.put(&upstream, connection().await);
+            let mut seen = 0;
+            while idle(&pool, &upstream) > 0 {
+                pool.sweep(&upstream);
+                seen += 1;
+            }
+            assert_eq!(seen, sweeps, "{pool_idle} ms");
+        }
+    }
+
+    #[tokio::test]
+    async fn as_many_are_kept_as_requests_may_be_under_way() {
+        let (pool, upstream) = (Pool::default(), upstream(Duration::from_secs(60), 3));
+        for _ in 0..5 {
+            pool.put(&upstream, connection().await);
+        }
+        assert_eq!(idle(&pool, &upstream), 3);
     }
 }
