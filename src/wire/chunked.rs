@@ -23,6 +23,7 @@ pub(crate) struct Chunked {
 enum State {
     #[default]
     Size,
+    Padding,
     Extension,
     SizeEnd,
     Data,
@@ -69,9 +70,11 @@ impl Chunked {
     fn next(&mut self, byte: u8) -> Result<State, Malformed> {
         Ok(match (self.state, byte) {
             (State::Size, b'\r') if self.digits > 0 => State::SizeEnd,
-            (State::Size, b';' | b' ' | b'\t') if self.digits > 0 => State::Extension,
+            (State::Size, b' ' | b'\t') if self.digits > 0 => State::Padding,
+            (State::Size | State::Padding, b';') if self.digits > 0 => State::Extension,
             (State::Size, digit) => self.digit(digit)?,
-            (State::Extension, b'\r') => State::SizeEnd,
+            (State::Padding | State::Extension, b'\r') => State::SizeEnd,
+            (State::Padding, b' ' | b'\t') => self.overhead(byte, State::Padding)?,
             (State::Extension, byte) => self.overhead(byte, State::Extension)?,
             (State::SizeEnd, b'\n') => self.data_or_trailers(),
             (State::DataCr, b'\r') => State::DataLf,
@@ -144,6 +147,8 @@ mod tests {
             "\r\n",
             ";a\r\n",
             " 1\r\nx\r\n",
+            "1 1\r\nx\r\n",
+            "1\t;\n",
             "x\r\n",
             "-1\r\n",
             "0x1\r\nx\r\n",
