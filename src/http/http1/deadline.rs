@@ -1,7 +1,7 @@
 //! A deadline that moves often and is rarely met.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -33,7 +33,8 @@ impl Deadline {
     /// Ready when the deadline has passed. To be polled by one task only.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while !self.armed || self.timer.is_elapsed() {
-            self.armed = self.timer.as_mut().poll(cx).is_pending();
+            // A task that has used up its budget would not be told by its timer, neither now nor later.
+            self.armed = pin!(tokio::task::unconstrained(self.timer.as_mut())).poll(cx).is_pending();
             if self.armed {
                 break;
             }
@@ -70,5 +71,19 @@ mod tests {
         assert!(std::future::poll_fn(|cx| Poll::Ready(deadline.poll(cx))).await.is_pending());
         deadline.set_after(Duration::from_secs(3));
         assert_eq!(passed(&mut deadline).await.as_secs(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_passes_for_a_task_that_was_too_busy_when_it_first_asked() {
+        let mut deadline = Deadline::after(Duration::from_secs(5));
+        let mut first = true;
+        let passed = std::future::poll_fn(|cx| {
+            if std::mem::take(&mut first) {
+                crate::wire::testing::use_up_budget(cx);
+            }
+            deadline.poll(cx)
+        });
+        let passed = tokio::time::timeout(Duration::from_secs(60), passed);
+        assert!(passed.await.is_ok());
     }
 }
