@@ -20,6 +20,11 @@ impl Body {
         Self { kind, record }
     }
 
+    /// An answer that has no body by its request or status is whole without it.
+    pub(super) const fn leave_unsent(&mut self) {
+        self.record.complete();
+    }
+
     /// What the connection becomes behind this answer.
     pub(super) fn take_tunnel(&mut self) -> Option<Box<Tunnel>> {
         let tunnels = matches!(self.kind, AnswerBody::Tunnel(_));

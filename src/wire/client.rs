@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Bytes, BytesMut};
 use http::header::EXPECT;
@@ -19,6 +19,9 @@ use super::{BrokenBody, ClientBody, Framing, Io, Outbox, Scratch, end_of_head};
 /// Bytes of requests that a client sends before it has the answer to the last one. Looked for only
 /// to notice when it leaves; more of them wait in the kernel.
 const MAX_AHEAD: usize = 16 * 1024;
+
+/// Empty lines in front of a head. A client may send one or two behind a body (RFC 9112 section 2.2).
+const MAX_EMPTY_LINES: usize = 4;
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
@@ -37,6 +40,8 @@ struct State {
     /// The client waits for leave to send its body (RFC 9110 section 10.1.1).
     wants_continue: bool,
     interim: Outbox,
+    /// Waits for the end of the body, to look out for the client's leaving from then on.
+    waits: Option<Waker>,
 }
 
 /// A head that is not served.
@@ -55,7 +60,7 @@ pub(crate) enum Unread {
 impl ClientWire {
     pub(crate) fn new(io: Io, scratch: Rc<Scratch>) -> Rc<Self> {
         let (inbound, framing, interim) = (Bytes::new(), Framing::default(), Outbox::default());
-        let state = State { io, inbound, framing, wants_continue: false, interim };
+        let state = State { io, inbound, framing, wants_continue: false, interim, waits: None };
         Rc::new(Self { scratch, state: RefCell::new(state) })
     }
 
@@ -70,10 +75,13 @@ impl ClientWire {
         let mut scanned = partial.len();
         partial.append(&mut std::mem::take(inbound).into());
         loop {
-            // A client may send an empty line or two behind a body (RFC 9112 section 2.2).
-            while partial.starts_with(b"\r\n") {
-                partial.drain(..2);
-                scanned = 0;
+            match partial.chunks_exact(2).take_while(|line| line == b"\r\n").take(MAX_EMPTY_LINES + 1).count() {
+                0 => {}
+                lines @ 1..=MAX_EMPTY_LINES => {
+                    partial.drain(..2 * lines);
+                    scanned = 0;
+                }
+                _ => return Poll::Ready(Err(Unread::Malformed(None))),
             }
             if let Some(end) = end_of_head(partial, scanned).filter(|end| *end <= max) {
                 *inbound = Bytes::copy_from_slice(&partial[end..]);
@@ -103,29 +111,13 @@ impl ClientWire {
 
     /// The next piece of the body; `None` at its end.
     pub(super) fn poll_body(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenBody>>> {
-        let State { io, inbound, framing, wants_continue, interim } = &mut *self.state.borrow_mut();
-        let broken = Poll::Ready(Some(Err(BrokenBody)));
-        while !framing.is_done() {
-            if !inbound.is_empty() {
-                *wants_continue = false;
-                match framing.decode_shared(inbound) {
-                    Ok(data) if data.is_empty() => continue,
-                    Ok(data) => return Poll::Ready(Some(Ok(data))),
-                    Err(_) => return broken,
-                }
-            }
-            if std::mem::take(wants_continue) {
-                interim.put(CONTINUE.to_vec(), Bytes::new(), b"");
-            }
-            if ready!(interim.poll_flush(io, cx, &mut false)).is_err() {
-                return broken;
-            }
-            let read = |bytes: &[u8]| *inbound = Bytes::copy_from_slice(bytes);
-            if ready!(self.scratch.poll_read(io, cx, read)).is_err() {
-                return broken;
-            }
+        let mut state = self.state.borrow_mut();
+        let piece = state.poll_piece(&self.scratch, cx);
+        let State { framing, waits, .. } = &mut *state;
+        if let Some(waits) = waits.take_if(|_| framing.is_done()) {
+            waits.wake();
         }
-        Poll::Ready(None)
+        piece
     }
 
     pub(super) fn body_left(&self) -> Option<u64> {
@@ -149,9 +141,16 @@ impl ClientWire {
         framing.is_done()
     }
 
-    /// Ready when the client has left. Reads ahead for that, but not into a body under way.
+    /// Ready when the client has left. Reads ahead for that, but not into a body under way: another
+    /// task may be reading it, so its end wakes this one.
     pub(crate) fn poll_left(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let State { io, inbound, framing, .. } = &mut *self.state.borrow_mut();
+        let State { io, inbound, framing, waits, .. } = &mut *self.state.borrow_mut();
+        if !framing.is_done() {
+            match waits {
+                Some(waker) => waker.clone_from(cx.waker()),
+                None => *waits = Some(cx.waker().clone()),
+            }
+        }
         while framing.is_done() && inbound.len() < MAX_AHEAD {
             let append = |bytes: &[u8]| {
                 let mut both = BytesMut::from(&inbound[..]);
@@ -165,24 +164,28 @@ impl ClientWire {
         Poll::Pending
     }
 
-    /// Writes what is in `outbox`.
+    /// Writes what is in `outbox`, which is of the final answer.
     pub(crate) fn poll_flush(&self, outbox: &mut Outbox, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        outbox.poll_flush(&mut self.state.borrow_mut().io, cx, &mut false)
+        let State { io, wants_continue, interim, .. } = &mut *self.state.borrow_mut();
+        // Leave to send the body would stand in the middle of the answer.
+        *wants_continue = false;
+        if !interim.is_empty() {
+            ready!(interim.poll_flush(io, cx, &mut false))?;
+        }
+        outbox.poll_flush(io, cx, &mut false)
+    }
+
+    /// Says that nothing more will come: with TLS, a client could not tell otherwise.
+    pub(crate) fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.state.borrow_mut().io).poll_shutdown(cx)
     }
 
     /// Reads and drops what the client still sends, after it has been told that nothing more is
     /// taken: closed at once, the answer could be lost with the connection (RFC 9112 section 9.6).
-    pub(crate) async fn linger(&self, most: usize) {
-        if poll_fn(|cx| Pin::new(&mut self.state.borrow_mut().io).poll_shutdown(cx)).await.is_err() {
-            return;
-        }
-        let mut left = most;
-        loop {
-            let read = poll_fn(|cx| self.scratch.poll_read(&mut self.state.borrow_mut().io, cx, <[u8]>::len)).await;
-            match read {
-                Ok(bytes) if bytes < left => left -= bytes,
-                _ => return,
-            }
+    pub(crate) async fn linger(&self) {
+        let read = |cx: &mut Context<'_>| self.scratch.poll_read(&mut self.state.borrow_mut().io, cx, |_| ());
+        if poll_fn(|cx| self.poll_shutdown(cx)).await.is_ok() {
+            while poll_fn(read).await.is_ok() {}
         }
     }
 
@@ -190,6 +193,35 @@ impl ClientWire {
     pub(crate) fn into_parts(self) -> (Io, Bytes) {
         let State { io, inbound, .. } = self.state.into_inner();
         (io, inbound)
+    }
+}
+
+impl State {
+    /// The next piece of the body; `None` at its end.
+    fn poll_piece(&mut self, scratch: &Scratch, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenBody>>> {
+        let Self { io, inbound, framing, wants_continue, interim, .. } = self;
+        let broken = Poll::Ready(Some(Err(BrokenBody)));
+        while !framing.is_done() {
+            if !inbound.is_empty() {
+                *wants_continue = false;
+                match framing.decode_shared(inbound) {
+                    Ok(data) if data.is_empty() => continue,
+                    Ok(data) => return Poll::Ready(Some(Ok(data))),
+                    Err(_) => return broken,
+                }
+            }
+            if std::mem::take(wants_continue) {
+                interim.put(CONTINUE.to_vec(), Bytes::new(), b"");
+            }
+            if ready!(interim.poll_flush(io, cx, &mut false)).is_err() {
+                return broken;
+            }
+            let read = |bytes: &[u8]| *inbound = Bytes::copy_from_slice(bytes);
+            if ready!(scratch.poll_read(io, cx, read)).is_err() {
+                return broken;
+            }
+        }
+        Poll::Ready(None)
     }
 }
 
@@ -214,3 +246,6 @@ fn origin(head: &[u8]) -> Option<HeaderValue> {
     let line = lines.find(|line| line.len() > NAME.len() && line[..NAME.len()].eq_ignore_ascii_case(NAME))?;
     HeaderValue::from_bytes(line[NAME.len()..].trim_ascii()).ok()
 }
+
+#[cfg(test)]
+mod tests;

@@ -64,6 +64,11 @@ impl Outbox {
         self.written == self.head.len() && self.data.is_empty() && self.tail.is_empty()
     }
 
+    /// The bytes still to be written.
+    pub(crate) fn left(&self) -> usize {
+        self.head.len() - self.written + self.data.len() + self.tail.len()
+    }
+
     /// Forgets what is still to be written.
     pub(crate) fn clear(&mut self) {
         *self = Self::default();

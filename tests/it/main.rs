@@ -43,3 +43,4 @@ mod upstream;
 mod upstream_failure;
 mod upstream_http2;
 mod websocket;
+mod wire_client;

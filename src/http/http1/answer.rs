@@ -15,6 +15,9 @@ use crate::forward::Tunnel;
 use crate::http::body::Body;
 use crate::wire::{ClientWire, Outbox, head_buffer, is_bodiless, write_field};
 
+/// Bytes for which a client has `write_timeout`: an answer may be longer than it can take in that time.
+const STEP: usize = 16 * 1024;
+
 /// An answer that is being written.
 pub(super) struct Answer {
     /// Dropped at its end, which counts the request and frees what it held.
@@ -25,8 +28,8 @@ pub(super) struct Answer {
     head: Vec<u8>,
     outbox: Outbox,
     state: State,
-    /// Whether a write waits for the client.
-    stalled: bool,
+    /// What was left to write when the client's time for it began; `None` if no write waits.
+    stalled: Option<usize>,
     keep_alive: bool,
 }
 
@@ -66,12 +69,15 @@ impl Answer {
         let keep_alive = asked.keep_alive && framing != Framing::UntilClose;
         let head = write_head(&parts, framing, asked, keep_alive);
         let tunnel = body.take_tunnel();
+        if framing == Framing::NoBody {
+            body.leave_unsent();
+        }
         let body = Some(body).filter(|_| framing != Framing::NoBody);
         let state = if body.is_none() { State::Ended } else { State::Streaming };
-        Self { body, tunnel, framing, head, outbox: Outbox::default(), state, stalled: false, keep_alive }
+        Self { body, tunnel, framing, head, outbox: Outbox::default(), state, stalled: None, keep_alive }
     }
 
-    /// Writes as fast as the client takes it, but does not wait longer than `patience` for a write.
+    /// Writes as fast as the client takes it, but does not wait longer than `patience` for a piece.
     pub(super) fn poll(
         &mut self,
         wire: &ClientWire,
@@ -82,10 +88,12 @@ impl Answer {
         loop {
             let waits = self.outbox.is_empty() && self.fill(cx).is_pending();
             match wire.poll_flush(&mut self.outbox, cx) {
-                Poll::Ready(Ok(())) => self.stalled = false,
+                Poll::Ready(Ok(())) => self.stalled = None,
                 Poll::Ready(Err(_)) => return Poll::Ready(End::Broken),
                 Poll::Pending => {
-                    if !std::mem::replace(&mut self.stalled, true) {
+                    let left = self.outbox.left();
+                    if self.stalled.is_none_or(|before| before - left >= STEP) {
+                        self.stalled = Some(left);
                         deadline.set_after(patience);
                     }
                     return deadline.poll(cx).map(|()| End::Broken);

@@ -20,8 +20,9 @@ use super::body::Body;
 use super::{ConnectionLimits, Peer, Public};
 use crate::wire::{ClientWire, Io, RequestHead, Unread};
 
-/// What a client may still send after an answer that ends its connection, and for how long.
-const LINGER: (usize, Duration) = (256 * 1024, Duration::from_secs(2));
+/// For how long a client may go on sending after an answer that ends its connection: many read
+/// it only when they have sent all.
+const LINGER: Duration = Duration::from_secs(5);
 
 /// A connection that is served.
 struct Connection<'a> {
@@ -76,6 +77,8 @@ pub(super) async fn serve(
             }
         }
     }
+    // It idled; if the socket does not take the farewell at once, it goes without.
+    let _ = poll_fn(|cx| Poll::Ready(connection.wire.poll_shutdown(cx))).await;
 }
 
 impl Connection<'_> {
@@ -121,8 +124,7 @@ impl Connection<'_> {
     }
 
     async fn linger(&self) {
-        let (bytes, time) = LINGER;
         // Late or not, the connection closes now.
-        let _ = tokio::time::timeout(time, self.wire.linger(bytes)).await;
+        let _ = tokio::time::timeout(LINGER, self.wire.linger()).await;
     }
 }
