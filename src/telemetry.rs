@@ -1,6 +1,8 @@
 //! Log lines: JSON or text on standard output, written by a thread of their own so that a stalled
 //! reader of the log never stalls a worker (lines are then dropped, and counted by the library).
 
+use std::io::BufWriter;
+
 use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -9,10 +11,15 @@ use tracing_subscriber::{Layer as _, fmt};
 
 use crate::config::{LogFormat, Settings};
 
+/// Bytes of lines that are written at once, at most.
+const BUFFER: usize = 64 * 1024;
+
 /// Starts logging for the whole process; lines are flushed when the guard is dropped. The level is
 /// for our own lines: libraries may log heads and bodies below `warn`, and so are held to it.
 pub fn start(settings: &Settings) -> WorkerGuard {
-    let (writer, guard) = tracing_appender::non_blocking(std::io::stdout());
+    // The thread flushes as soon as no more lines wait: a single line leaves at once, a burst in one write.
+    let stdout = BufWriter::with_capacity(BUFFER, std::io::stdout());
+    let (writer, guard) = tracing_appender::non_blocking(stdout);
     let targets = Targets::new()
         .with_default(LevelFilter::WARN)
         .with_target("sidegate", settings.log_level)
