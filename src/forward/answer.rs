@@ -47,7 +47,12 @@ impl Leased {
         match piece {
             Poll::Pending => {}
             Poll::Ready(Some(Ok(_))) => self.give_back_if_read(),
-            Poll::Ready(None | Some(Err(_))) => self.lease = None,
+            // The last chunk may come alone; an end that is the connection's leaves nothing to reuse.
+            Poll::Ready(None) => {
+                self.give_back_if_read();
+                self.lease = None;
+            }
+            Poll::Ready(Some(Err(_))) => self.lease = None,
         }
         piece
     }

@@ -40,6 +40,7 @@ mod tls;
 mod tokens;
 mod upload;
 mod upstream;
+mod upstream_answers;
 mod upstream_failure;
 mod upstream_http2;
 mod websocket;

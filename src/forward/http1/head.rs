@@ -59,6 +59,10 @@ pub(super) struct AnswerHead {
 /// [`Malformed`]: no HTTP/1 head, too many fields, or an end of its body that could be read in two
 /// ways.
 pub(super) fn parse(head: &[u8], method: &Method) -> Result<AnswerHead, Malformed> {
+    // httparse would take empty lines in front of it.
+    if !head.starts_with(b"HTTP/1.") {
+        return Err(Malformed);
+    }
     // The values of all fields share this one allocation.
     let head = Bytes::copy_from_slice(head);
     let mut fields = [const { MaybeUninit::<Header<'_>>::uninit() }; MAX_FIELDS];

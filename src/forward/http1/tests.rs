@@ -181,6 +181,7 @@ async fn an_answer_is_the_same_however_it_is_cut() {
         ("HTTP/1.1 304 No\r\nContent-Length: 5\r\n\r\n", Ok((304, "", true, true))),
         ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", Err(Failure::Protocol)),
         ("HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 0\r\n\r\n", Err(Failure::Protocol)),
+        ("\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", Err(Failure::Protocol)),
         ("220 smtp.example\r\n", Err(Failure::Protocol)),
         ("HTTP/1.1 200 OK\r\nContent-Le", Err(Failure::Terminated)),
     ] {

@@ -61,6 +61,16 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Wire<I> {
         self.until("\r\n\r\n").await
     }
 
+    /// Whether a head comes before the connection's end.
+    pub async fn try_head(&mut self) -> bool {
+        while !self.read.windows(4).any(|window| window == b"\r\n\r\n") {
+            if !self.io.read_buf(&mut self.read).await.is_ok_and(|got| got > 0) {
+                return false;
+            }
+        }
+        true
+    }
+
     /// Waits until the other side has closed the connection or reset it; what came before that.
     pub async fn closed(&mut self) -> String {
         let closed = async { while self.io.read_buf(&mut self.read).await.is_ok_and(|got| got > 0) {} };
