@@ -72,7 +72,8 @@ impl Client {
             }
             repeated = true;
         }
-        let fresh = self.fresh(upstream).await?;
+        // In boxes, here and below, what most requests do not need: it would make room in every one.
+        let fresh = Box::pin(self.fresh(upstream)).await?;
         let response = self.send_on(fresh, upstream, request, progress).await.map_err(|(failure, _)| failure)?;
         Ok(Answered { response, repeated })
     }
@@ -101,7 +102,7 @@ impl Client {
     ) -> Result<Response<UpstreamBody>, (Failure, Option<Request<RequestBody>>)> {
         match connection {
             Connection::Http1(connection) => self.send_http1(connection, upstream, request, progress).await,
-            Connection::Http2(sender) => send_http2(sender, upstream, request, progress).await,
+            Connection::Http2(sender) => Box::pin(send_http2(sender, upstream, request, progress)).await,
         }
     }
 
