@@ -45,3 +45,4 @@ mod upstream_failure;
 mod upstream_http2;
 mod websocket;
 mod wire_client;
+mod wire_duplex;

@@ -7,9 +7,9 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpSocket;
 
-use crate::support::gate::{Gate, SHOP};
+use crate::support::gate::{Builder, Gate, SHOP};
 use crate::support::raw::{Raw, ask, page};
-use crate::support::tls::certificates;
+use crate::support::tls::{Certificates, certificates};
 use crate::support::upstream::{Behaviour, Reply, Upstream};
 use crate::support::wire::{Tls, Wire, head, metric, metric_becomes, stream_path, within};
 
@@ -254,21 +254,59 @@ async fn a_client_that_leaves_after_its_upload_cancels_it_over_http2_as_well() {
     }
 }
 
-#[tokio::test]
-async fn a_tls_connection_that_idles_or_is_told_to_close_ends_with_a_word() {
+/// A gate with TLS on the public listener, and its certificates.
+async fn over_tls(builder: Builder) -> (Gate, Certificates) {
     let made = certificates();
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name).display().to_string();
     std::fs::write(path("cert"), &made.server.0).expect("written");
     std::fs::write(path("key"), &made.server.1).expect("written");
-    let upstream = Upstream::start().await;
-    let builder = Gate::builder(&upstream).set("listen.head_timeout=500ms");
     let builder = builder.set(&format!("listen.tls.cert={}", path("cert")));
-    let gate = builder.set(&format!("listen.tls.key={}", path("key"))).start().await;
+    (builder.set(&format!("listen.tls.key={}", path("key"))).start().await, made)
+}
+
+fn client(made: &Certificates) -> Tls<'_> {
+    Tls { authority: &made.authority, identity: None, alpn: &["http/1.1"], name: "127.0.0.1" }
+}
+
+#[tokio::test]
+async fn a_tls_client_that_stops_reading_is_given_up_and_one_that_goes_on_gets_everything() {
+    let upstream = Upstream::start().await;
+    let inject = "[apps.inject]\nheaders = { X-End-User = \"{{claims.sub}}\" }";
+    let builder = Gate::builder(&upstream).app("scoping = \"upstream\"").app(inject);
+    let (gate, made) = over_tls(builder.set("listen.write_timeout=1s")).await;
+    let token = gate.token("ada").mint().await;
+    let path = "/api/v1/tasks/task_1/stream";
+    for reads in [false, true] {
+        let (behaviour, stream) = Behaviour::sse();
+        upstream.once(path, behaviour);
+        let mut wire = Wire::over(client(&made).connect(gate.public).await.expect("connected"));
+        wire.send(format!("{}\r\n", head("GET", path, &token))).await;
+        wire.head().await;
+        // Far more than the sockets on the way hold, in pieces of which TLS makes several records.
+        for n in 0..400 {
+            stream.chunk(format!("{n}:{}", "x".repeat(40_000)));
+        }
+        if reads {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            stream.chunk("the end");
+            stream.end();
+            wire.until("the end\r\n0\r\n\r\n").await;
+        } else {
+            within(stream.closed()).await;
+        }
+        drop(wire);
+        assert_nothing_left(&gate).await;
+    }
+}
+
+#[tokio::test]
+async fn a_tls_connection_that_idles_or_is_told_to_close_ends_with_a_word() {
+    let upstream = Upstream::start().await;
+    let (gate, made) = over_tls(Gate::builder(&upstream).set("listen.head_timeout=500ms")).await;
     let token = gate.token("ada").mint().await;
     for fields in ["", "Connection: close\r\n"] {
-        let tls = Tls { authority: &made.authority, identity: None, alpn: &["http/1.1"], name: "127.0.0.1" };
-        let mut io = tls.connect(gate.public).await.expect("connected");
+        let mut io = client(&made).connect(gate.public).await.expect("connected");
         io.write_all(format!("{}{fields}\r\n", head("GET", TASKS, &token)).as_bytes()).await.expect("sent");
         let mut all = String::new();
         within(io.read_to_string(&mut all)).await.expect("an end that is one");

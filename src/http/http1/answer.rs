@@ -86,7 +86,9 @@ impl Answer {
         cx: &mut Context<'_>,
     ) -> Poll<End> {
         loop {
-            let waits = self.outbox.is_empty() && self.fill(cx).is_pending();
+            // TLS may still hold what the outbox does not: that goes first as well.
+            let written = self.stalled.is_none() && self.outbox.is_empty();
+            let waits = written && self.fill(cx).is_pending();
             match wire.poll_flush(&mut self.outbox, cx) {
                 Poll::Ready(Ok(())) => self.stalled = None,
                 Poll::Ready(Err(_)) => return Poll::Ready(End::Broken),
