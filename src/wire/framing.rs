@@ -144,3 +144,95 @@ fn is_chunked(fields: &HeaderMap) -> bool {
     let first = codings.next().is_some_and(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
     first && codings.next().is_none()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(of: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut fields = HeaderMap::new();
+        for (name, value) in of {
+            fields.append(*name, HeaderValue::from_static(value));
+        }
+        fields
+    }
+
+    /// `Length`, `Chunked` or `UntilClose`, and the length.
+    fn told(framing: Result<Framing, Malformed>) -> Result<(&'static str, Option<u64>), Malformed> {
+        framing.map(|framing| match framing {
+            Framing::Length(length) => ("length", Some(length)),
+            Framing::Chunked(_) => ("chunked", None),
+            Framing::UntilClose => ("until close", None),
+        })
+    }
+
+    const LENGTH: &str = "content-length";
+    const CODING: &str = "transfer-encoding";
+
+    #[test]
+    fn a_request_ends_where_every_reader_sees_its_end_or_is_refused() {
+        for (of, expected) in [
+            (&[][..], Ok(("length", Some(0)))),
+            (&[(LENGTH, "5")], Ok(("length", Some(5)))),
+            (&[(LENGTH, "0005")], Ok(("length", Some(5)))),
+            (&[(LENGTH, "18446744073709551615")], Ok(("length", Some(u64::MAX)))),
+            (&[(LENGTH, "5"), (LENGTH, "5")], Ok(("length", Some(5)))),
+            (&[(LENGTH, "5"), (LENGTH, "05")], Ok(("length", Some(5)))),
+            (&[(CODING, "cHuNkEd")], Ok(("chunked", None))),
+            (&[(LENGTH, "5"), (LENGTH, "6")], Err(Malformed)),
+            (&[(LENGTH, "")], Err(Malformed)),
+            (&[(LENGTH, "5, 5")], Err(Malformed)),
+            (&[(LENGTH, "+5")], Err(Malformed)),
+            (&[(LENGTH, "5 5")], Err(Malformed)),
+            (&[(LENGTH, "18446744073709551616")], Err(Malformed)),
+            (&[(LENGTH, "0"), (CODING, "chunked")], Err(Malformed)),
+            (&[(CODING, "chunked"), (CODING, "chunked")], Err(Malformed)),
+            (&[(CODING, "chunked"), (CODING, "identity")], Err(Malformed)),
+            (&[(CODING, "identity")], Err(Malformed)),
+            (&[(CODING, "")], Err(Malformed)),
+            (&[(CODING, "gzip, chunked")], Err(Malformed)),
+            (&[(CODING, "chunked;q=1")], Err(Malformed)),
+        ] {
+            assert_eq!(told(Framing::of_request(Version::HTTP_11, &mut fields(of))), expected, "{of:?}");
+        }
+        assert_eq!(told(Framing::of_request(Version::HTTP_10, &mut fields(&[(CODING, "chunked")]))), Err(Malformed));
+    }
+
+    #[test]
+    fn lengths_that_agree_become_one() {
+        let mut fields = fields(&[(LENGTH, "05"), (LENGTH, "5")]);
+        Framing::of_request(Version::HTTP_11, &mut fields).expect("a framing");
+        assert_eq!(fields.get_all(LENGTH).iter().collect::<Vec<_>>(), ["5"]);
+    }
+
+    #[test]
+    fn an_answers_end_depends_on_its_status_and_on_what_was_asked() {
+        for (method, status, of, expected) in [
+            (Method::GET, 200, &[][..], ("until close", None)),
+            (Method::GET, 200, &[(LENGTH, "5")], ("length", Some(5))),
+            (Method::GET, 200, &[(CODING, "chunked")], ("chunked", None)),
+            (Method::HEAD, 200, &[(LENGTH, "5")], ("length", Some(0))),
+            (Method::HEAD, 200, &[(CODING, "chunked")], ("length", Some(0))),
+            (Method::GET, 103, &[(LENGTH, "5")], ("length", Some(0))),
+            (Method::GET, 204, &[(LENGTH, "5")], ("length", Some(0))),
+            (Method::GET, 304, &[(CODING, "chunked")], ("length", Some(0))),
+            (Method::GET, 101, &[(LENGTH, "0")], ("until close", None)),
+        ] {
+            let status = StatusCode::from_u16(status).expect("a status");
+            let framing = Framing::of_answer(&method, Version::HTTP_11, status, &mut fields(of));
+            assert_eq!(told(framing), Ok(expected), "{method} {status} {of:?}");
+        }
+    }
+
+    #[test]
+    fn shared_bytes_are_read_as_copied_ones_are() {
+        let chunked = b"3\r\nabc\r\n0\r\n\r\nrest";
+        for (mut framing, input) in
+            [(Framing::Length(3), &b"abcrest"[..]), (Framing::Chunked(Chunked::default()), chunked)]
+        {
+            let mut shared = Bytes::from_static(input);
+            assert_eq!(framing.decode_shared(&mut shared).expect("data"), "abc");
+            assert_eq!((framing.is_done(), &shared[..]), (true, &b"rest"[..]));
+        }
+    }
+}

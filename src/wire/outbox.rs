@@ -115,3 +115,81 @@ fn write_hex(out: &mut Vec<u8>, size: usize) {
     // Writing into memory cannot fail.
     let _ = write!(out, "{size:x}\r\n");
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use socket2::SockRef;
+    use tokio::io::AsyncReadExt as _;
+
+    use super::*;
+    use crate::wire::testing::{pair, reset};
+
+    /// What arrives of these pieces, each put when the last has been written, through a socket that
+    /// takes little at once.
+    fn sent(pieces: &[Vec<u8>], chunked: bool) -> Vec<u8> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let (near, mut far) = pair().await;
+            SockRef::from(&near).set_send_buffer_size(4 * 1024).expect("a small buffer");
+            let writes = async {
+                let mut io = Io::Plain(near);
+                let mut outbox = Outbox::default();
+                for (n, piece) in pieces.iter().enumerate() {
+                    let (head, data) =
+                        (if n == 0 { b"head;".to_vec() } else { Vec::new() }, Bytes::from(piece.clone()));
+                    match chunked {
+                        true => outbox.put_chunk(head, data, n + 1 == pieces.len()),
+                        false => outbox.put(head, data, b""),
+                    }
+                    std::future::poll_fn(|cx| outbox.poll_flush(&mut io, cx, &mut false)).await.expect("written");
+                    assert_eq!((outbox.is_empty(), outbox.left()), (true, 0));
+                }
+            };
+            let mut all = Vec::new();
+            let (read, ()) = tokio::join!(far.read_to_end(&mut all), writes);
+            read.expect("readable");
+            all
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn every_byte_arrives_once_and_in_order(sizes in prop::collection::vec(0_usize..60_000, 1..5), chunked: bool) {
+            let pieces: Vec<Vec<u8>> =
+                sizes.iter().enumerate().map(|(n, size)| vec![b'a' + u8::try_from(n).unwrap_or_default(); *size]).collect();
+            let all = sent(&pieces, chunked);
+            let (head, mut body) = all.split_at(5);
+            prop_assert_eq!(head, b"head;");
+            let data = if chunked {
+                let (mut decoder, mut data) = (crate::wire::chunked::Chunked::default(), bytes::BytesMut::new());
+                let used = decoder.decode(body, &mut data).expect("chunks");
+                prop_assert!(decoder.is_done());
+                body = &body[used..];
+                prop_assert!(body.is_empty());
+                data.to_vec()
+            } else {
+                body.to_vec()
+            };
+            prop_assert_eq!(data, pieces.concat());
+        }
+    }
+
+    #[tokio::test]
+    async fn it_says_whether_the_socket_took_anything() {
+        for (gone, expected) in [(false, true), (true, false)] {
+            let (near, far) = pair().await;
+            let _far = if gone {
+                reset(far);
+                None
+            } else {
+                Some(far)
+            };
+            let (mut io, mut outbox, mut begun) = (Io::Plain(near), Outbox::default(), false);
+            outbox.put(b"head".to_vec(), Bytes::new(), b"");
+            let flushed = std::future::poll_fn(|cx| outbox.poll_flush(&mut io, cx, &mut begun)).await;
+            assert_eq!((begun, flushed.is_ok()), (expected, expected));
+        }
+    }
+}
