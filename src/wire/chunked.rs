@@ -30,7 +30,8 @@ enum State {
     DataCr,
     DataLf,
     TrailerStart,
-    Trailer,
+    TrailerName,
+    TrailerValue,
     TrailerEnd,
     LastLf,
     Done,
@@ -80,8 +81,12 @@ impl Chunked {
             (State::DataCr, b'\r') => State::DataLf,
             (State::DataLf, b'\n') => State::Size,
             (State::TrailerStart, b'\r') => State::LastLf,
-            (State::Trailer, b'\r') => State::TrailerEnd,
-            (State::TrailerStart | State::Trailer, byte) => self.overhead(byte, State::Trailer)?,
+            (State::TrailerStart | State::TrailerName, byte) if is_token(byte) => {
+                self.overhead(byte, State::TrailerName)?
+            }
+            (State::TrailerName, b':') => State::TrailerValue,
+            (State::TrailerValue, b'\r') => State::TrailerEnd,
+            (State::TrailerValue, byte) => self.overhead(byte, State::TrailerValue)?,
             (State::TrailerEnd, b'\n') => State::TrailerStart,
             (State::LastLf, b'\n') => State::Done,
             _ => return Err(Malformed),
@@ -105,8 +110,14 @@ impl Chunked {
 
     const fn overhead(&mut self, byte: u8, state: State) -> Result<State, Malformed> {
         self.overhead += 1;
-        if byte == b'\n' || self.overhead > MAX_OVERHEAD { Err(Malformed) } else { Ok(state) }
+        let control = byte.is_ascii_control() && byte != b'\t';
+        if control || self.overhead > MAX_OVERHEAD { Err(Malformed) } else { Ok(state) }
     }
+}
+
+/// Whether a field's name may have it (RFC 9110 section 5.6.2).
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]
@@ -159,6 +170,12 @@ mod tests {
             "1;a\nb\r\nx\r\n",
             "0\r\n\n",
             "0\r\nX: 1\n\r\n",
+            "0\r\nX\r\n\r\n",
+            "0\r\nX : 1\r\n\r\n",
+            "0\r\n X: 1\r\n\r\n",
+            "0\r\n: 1\r\n\r\n",
+            "0\r\nX: \0\r\n\r\n",
+            "0\r\nGET / HTTP/1.1\r\nHost: gate\r\n\r\n",
             "00000000000000001\r\nx\r\n",
             &long_extension,
             &long_trailers,

@@ -248,4 +248,6 @@ fn origin(head: &[u8]) -> Option<HeaderValue> {
 }
 
 #[cfg(test)]
+mod oracle;
+#[cfg(test)]
 mod tests;

@@ -94,8 +94,11 @@ async fn a_few_empty_lines_may_stand_in_front_of_a_head_and_no_more() {
     }
 }
 
-/// Method, target and body of each request; then how it ended.
-async fn requests(wire: &Rc<ClientWire>) -> (Vec<(String, Vec<u8>)>, String) {
+/// Method and target of a request, and its body.
+pub(super) type Seen = (String, Vec<u8>);
+
+/// The requests, and how they ended.
+async fn requests(wire: &Rc<ClientWire>) -> (Vec<Seen>, String) {
     let mut seen = Vec::new();
     loop {
         let head = match next_head(wire).await {
@@ -111,11 +114,14 @@ async fn requests(wire: &Rc<ClientWire>) -> (Vec<(String, Vec<u8>)>, String) {
             }
         }
         seen.push((format!("{} {}", head.request.method(), head.request.uri()), body));
+        if !head.keep_alive {
+            return (seen, "no more".into());
+        }
     }
 }
 
 /// What is read of `bytes`, sent in pieces that end at `cuts`; the reader is asked after each.
-fn read_in_pieces(bytes: &[u8], cuts: &[usize]) -> (Vec<(String, Vec<u8>)>, String) {
+pub(super) fn read_in_pieces(bytes: &[u8], cuts: &[usize]) -> (Vec<Seen>, String) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let (wire, mut client) = wire().await;
