@@ -117,7 +117,7 @@ fn is_utf8(parameters: &str) -> bool {
 /// Bytes of a body that is read before it is sent on: a chat message, not a file.
 const SHORT_BODY: u64 = 16 * 1024;
 
-/// The length that the head announces; hyper has checked that the body has it.
+/// The length that the head announces; who reads the body holds it to that.
 fn announced_length(parts: &Parts) -> Option<u64> {
     parts.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }

@@ -62,7 +62,7 @@ pub(super) fn ask_for_identity(headers: &mut HeaderMap) {
 }
 
 /// Fields of a client that never pass: credentials that are not the upstream's business, fields
-/// that we own, framing (hyper writes its own), fields from which frameworks take another method,
+/// that we own, framing (written anew), fields from which frameworks take another method,
 /// path or client address, past our choice of routes, and names with `_`, which many servers read
 /// as `-` and so as a field of ours.
 fn is_stripped(name: &HeaderName, pass: Pass) -> bool {

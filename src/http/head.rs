@@ -1,20 +1,17 @@
-//! Heads that hyper takes and two servers could read differently.
+//! Heads that can be read, but that two servers could read differently.
 
 use http::Version;
-use http::header::{HOST, TRANSFER_ENCODING};
+use http::header::HOST;
 use http::request::Parts;
 use http::uri::Authority;
 use sidegate_core::denial::{Code, Denial};
 
-/// Refuses what is not plain: a request is for one host, and framed by its length or by chunks.
+/// Refuses a request that is not for one host.
 pub(super) fn check(parts: &Parts) -> Result<(), Denial> {
-    if !names_one_host(parts) {
-        return Err(Denial::because(Code::InvalidRequest, "The request must name one host"));
+    if names_one_host(parts) {
+        return Ok(());
     }
-    if !is_framed_plainly(parts) {
-        return Err(Denial::because(Code::InvalidRequest, "The only transfer coding taken here is chunked, once"));
-    }
-    Ok(())
+    Err(Denial::because(Code::InvalidRequest, "The request must name one host"))
 }
 
 /// One valid `Host` that the target does not contradict (RFC 9112 section 3.2); HTTP/2 may name the
@@ -34,15 +31,4 @@ fn names_one_host(parts: &Parts) -> bool {
 /// A host and perhaps a port; no user, path or list.
 fn is_host(text: &[u8]) -> bool {
     !text.contains(&b'@') && Authority::try_from(text).is_ok()
-}
-
-/// hyper decodes the chunks and passes what was coded below them, without its name (RFC 9112
-/// section 6.1).
-fn is_framed_plainly(parts: &Parts) -> bool {
-    let mut codings = parts.headers.get_all(TRANSFER_ENCODING).iter();
-    match (codings.next(), codings.next()) {
-        (None, _) => true,
-        (Some(coding), None) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
-        (Some(_), Some(_)) => false,
-    }
 }
