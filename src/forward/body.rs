@@ -6,12 +6,11 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
 use http_body::Body as _;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use sidegate_core::denial::{Code, Denial};
 use sidegate_core::dialect::BodyUse;
 
@@ -133,19 +132,32 @@ fn refuse_longer(length: Option<u64>, limit: usize) -> Result<(), Denial> {
 /// [`Code::PayloadTooLarge`], [`Code::RequestTimeout`], [`Code::InvalidRequest`].
 pub async fn read<B>(body: B, limit: usize, patience: Duration) -> Result<Bytes, Denial>
 where
-    B: http_body::Body,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B: http_body::Body<Data = Bytes>,
 {
-    let mut whole = pin!(Limited::new(body, limit).collect());
+    let mut whole = pin!(collect(body, limit));
     // Most bodies have arrived with their head: those need no timer.
-    let read = match poll_fn(|cx| Poll::Ready(whole.as_mut().poll(cx))).await {
-        Poll::Ready(read) => Ok(read),
-        Poll::Pending => tokio::time::timeout(patience, whole).await,
-    };
-    match read {
-        Err(_) => Err(Code::RequestTimeout.into()),
-        Ok(Ok(whole)) => Ok(whole.to_bytes()),
-        Ok(Err(fault)) if fault.is::<LengthLimitError>() => Err(Code::PayloadTooLarge.into()),
-        Ok(Err(_)) => Err(Code::InvalidRequest.into()),
+    match poll_fn(|cx| Poll::Ready(whole.as_mut().poll(cx))).await {
+        Poll::Ready(read) => read,
+        Poll::Pending => tokio::time::timeout(patience, whole).await.unwrap_or(Err(Code::RequestTimeout.into())),
     }
+}
+
+/// The pieces of a body as one; a client that sends a byte at a time costs a byte at a time.
+async fn collect<B: http_body::Body<Data = Bytes>>(body: B, limit: usize) -> Result<Bytes, Denial> {
+    let mut body = pin!(body);
+    let (mut first, mut whole) = (Bytes::new(), BytesMut::new());
+    while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+        // Trailers are not ours to check, so they are not read.
+        let Ok(data) = frame.map_err(|_| Code::InvalidRequest)?.into_data() else { continue };
+        if data.len() > limit - first.len().max(whole.len()) {
+            return Err(Code::PayloadTooLarge.into());
+        }
+        if first.is_empty() && whole.is_empty() {
+            first = data;
+            continue;
+        }
+        whole.extend_from_slice(&std::mem::take(&mut first));
+        whole.extend_from_slice(&data);
+    }
+    Ok(if whole.is_empty() { first } else { whole.freeze() })
 }

@@ -92,8 +92,7 @@ pub(super) async fn respond<B>(
     address: std::net::IpAddr,
 ) -> http::Response<bytes::Bytes>
 where
-    B: http_body::Body,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B: http_body::Body<Data = bytes::Bytes>,
 {
     match checked_exchange(gate, headers, body, address).await {
         Ok(reply) => {
@@ -111,8 +110,7 @@ async fn checked_exchange<B>(
     address: std::net::IpAddr,
 ) -> Result<Reply, Denial>
 where
-    B: http_body::Body,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B: http_body::Body<Data = bytes::Bytes>,
 {
     if MediaType::of(headers) != MediaType::Json || headers.contains_key(CONTENT_ENCODING) {
         return Err(Code::UnsupportedMediaType.into());
