@@ -48,7 +48,7 @@ impl Client {
         Self { pool: Pool::default(), scratch }
     }
 
-    /// Closes connections that have idled too long. Call it now and then.
+    /// Closes connections that have idled too long. Call it every second.
     pub fn sweep(&self, upstreams: &[Arc<Upstream>]) {
         for upstream in upstreams {
             self.pool.sweep(upstream);

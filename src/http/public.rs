@@ -28,7 +28,7 @@ use crate::forward::{AnswerBody, Client, Failure, Forward, Refused, forward};
 use crate::gate::Gate;
 use crate::metrics::{Listener, Metrics};
 use crate::verified::VerifiedTokens;
-use crate::wire::{ClientBody, Scratch, Unread};
+use crate::wire::{ClientBody, HeadFault, Scratch};
 
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
@@ -111,14 +111,13 @@ impl Public {
 
     /// Answers a head that was not read. What of it is known may be wrong, so it chooses nothing but
     /// whether its page may read the refusal.
-    pub(super) fn unread(&self, unread: Unread) -> Response<Body> {
-        let (code, origin) = match unread {
-            Unread::Malformed(origin) => (Code::InvalidRequest, origin),
-            Unread::TooLarge(origin) => (Code::HeadTooLarge, origin),
-            Unread::TargetTooLong(origin) => (Code::TargetTooLong, origin),
-            Unread::Closed => (Code::InvalidRequest, None),
+    pub(super) fn refuse_head(&self, fault: HeadFault, origin: Option<&HeaderValue>) -> Response<Body> {
+        let code = match fault {
+            HeadFault::Malformed => Code::InvalidRequest,
+            HeadFault::TooLarge => Code::HeadTooLarge,
+            HeadFault::TargetTooLong => Code::TargetTooLong,
         };
-        let origin = origin.as_ref().and_then(|origin| origin.to_str().ok());
+        let origin = origin.and_then(|origin| origin.to_str().ok());
         let origin = origin.map_or(RequestOrigin::Absent, RequestOrigin::Sent);
         let registry = self.gate.registry.load();
         let cors = Cors::decide(origin, |origin| registry.any_allows(None, origin));

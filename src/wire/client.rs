@@ -13,7 +13,7 @@ use http::{HeaderValue, Version};
 use tokio::io::AsyncWrite as _;
 
 use super::client_body::Http1Body;
-use super::request_head::{self, Refused, RequestHead};
+use super::request_head::{self, HeadFault, RequestHead};
 use super::{BrokenBody, ClientBody, Framing, Io, Outbox, Scratch, end_of_head};
 
 /// Bytes of requests that a client sends before it has the answer to the last one. Looked for only
@@ -49,12 +49,8 @@ struct State {
 pub(crate) enum Unread {
     /// The client left.
     Closed,
-    /// No head of HTTP/1.1, or one that could be misread.
-    Malformed(Option<HeaderValue>),
-    /// Longer than allowed, or with too many fields.
-    TooLarge(Option<HeaderValue>),
-    /// Its target is.
-    TargetTooLong(Option<HeaderValue>),
+    /// It is refused; the `Origin` that it seems to have may be told why.
+    Refused(HeadFault, Option<HeaderValue>),
 }
 
 impl ClientWire {
@@ -81,17 +77,17 @@ impl ClientWire {
                     partial.drain(..2 * lines);
                     scanned = 0;
                 }
-                _ => return Poll::Ready(Err(Unread::Malformed(None))),
+                _ => return Poll::Ready(Err(Unread::Refused(HeadFault::Malformed, None))),
             }
             if let Some(end) = end_of_head(partial, scanned).filter(|end| *end <= max) {
                 *inbound = Bytes::copy_from_slice(&partial[end..]);
-                let head = request_head::parse(&partial[..end]).map_err(|why| unread(why, partial))?;
+                let head = request_head::parse(&partial[..end]).map_err(|why| Unread::Refused(why, origin(partial)))?;
                 *framing = Framing::default();
                 *wants_continue = expects_continue(&head);
                 return Poll::Ready(Ok(head));
             }
             if partial.len() > max {
-                return Poll::Ready(Err(Unread::TooLarge(origin(partial))));
+                return Poll::Ready(Err(Unread::Refused(HeadFault::TooLarge, origin(partial))));
             }
             scanned = partial.len();
             if ready!(self.scratch.poll_read(io, cx, |bytes| partial.extend_from_slice(bytes))).is_err() {
@@ -229,14 +225,6 @@ fn expects_continue(head: &RequestHead) -> bool {
     let expectation = head.request.headers().get(EXPECT);
     head.request.version() == Version::HTTP_11
         && expectation.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
-}
-
-fn unread(why: Refused, head: &[u8]) -> Unread {
-    match why {
-        Refused::Malformed => Unread::Malformed(origin(head)),
-        Refused::TooManyFields => Unread::TooLarge(origin(head)),
-        Refused::TargetTooLong => Unread::TargetTooLong(origin(head)),
-    }
 }
 
 /// The `Origin` of a head that was not read, so that the page may read why.

@@ -19,7 +19,7 @@ pub(crate) use framing::{Framing, is_bodiless};
 pub(crate) use io::Ended;
 pub use io::{Io, Scratch};
 pub(crate) use outbox::{Outbox, head_buffer};
-pub(crate) use request_head::RequestHead;
+pub(crate) use request_head::{HeadFault, RequestHead};
 
 /// The fields of one head.
 pub(crate) const MAX_FIELDS: usize = 100;

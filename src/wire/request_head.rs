@@ -24,22 +24,25 @@ pub(crate) struct RequestHead {
 
 /// Why a head is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refused {
+pub(crate) enum HeadFault {
+    /// No head of HTTP/1.1, or one that could be misread.
     Malformed,
-    TooManyFields,
+    /// Longer than allowed, or with too many fields.
+    TooLarge,
+    /// Its target is.
     TargetTooLong,
 }
 
-impl From<Malformed> for Refused {
+impl From<Malformed> for HeadFault {
     fn from(_: Malformed) -> Self {
         Self::Malformed
     }
 }
 
 /// Reads a complete head.
-pub(super) fn parse(head: &[u8]) -> Result<RequestHead, Refused> {
+pub(super) fn parse(head: &[u8]) -> Result<RequestHead, HeadFault> {
     if has_bare_line_ends(head) {
-        return Err(Refused::Malformed);
+        return Err(HeadFault::Malformed);
     }
     // The target and the values of all fields share this one allocation.
     let head = Bytes::copy_from_slice(head);
@@ -47,8 +50,8 @@ pub(super) fn parse(head: &[u8]) -> Result<RequestHead, Refused> {
     let mut parsed = httparse::Request::new(&mut []);
     match ParserConfig::default().parse_request_with_uninit_headers(&mut parsed, &head, &mut space) {
         Ok(Status::Complete(len)) if len == head.len() => {}
-        Err(httparse::Error::TooManyHeaders) => return Err(Refused::TooManyFields),
-        _ => return Err(Refused::Malformed),
+        Err(httparse::Error::TooManyHeaders) => return Err(HeadFault::TooLarge),
+        _ => return Err(HeadFault::Malformed),
     }
     let version = if parsed.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
     let mut request = Request::new(());
@@ -62,9 +65,9 @@ pub(super) fn parse(head: &[u8]) -> Result<RequestHead, Refused> {
     Ok(RequestHead { request, framing, keep_alive })
 }
 
-fn target(head: &Bytes, target: &str) -> Result<Uri, Refused> {
+fn target(head: &Bytes, target: &str) -> Result<Uri, HeadFault> {
     if target.len() > MAX_TARGET {
-        return Err(Refused::TargetTooLong);
+        return Err(HeadFault::TargetTooLong);
     }
     Ok(Uri::from_maybe_shared(head.slice_ref(target.as_bytes())).map_err(|_| Malformed)?)
 }

@@ -59,9 +59,9 @@ pub(super) async fn serve(
         let end = match head {
             Ok(head) => connection.request(head, &public, &peer).await,
             Err(Unread::Closed) => End::Broken,
-            Err(unread) => {
+            Err(Unread::Refused(fault, origin)) => {
                 let asked = Asked { version: Version::HTTP_11, head_only: false, keep_alive: false };
-                connection.answer(public.unread(unread), asked).await
+                connection.answer(public.refuse_head(fault, origin.as_ref()), asked).await
             }
         };
         match end {

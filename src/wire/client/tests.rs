@@ -90,7 +90,7 @@ async fn a_few_empty_lines_may_stand_in_front_of_a_head_and_no_more() {
         client.write_all(format!("{}{POST}\r\n", "\r\n".repeat(lines)).as_bytes()).await.expect("sent");
         let head = next_head(&wire).await;
         assert_eq!(head.is_ok(), taken, "{lines} lines");
-        assert!(taken || matches!(head, Err(Unread::Malformed(None))), "{lines} lines");
+        assert!(taken || matches!(head, Err(Unread::Refused(HeadFault::Malformed, None))), "{lines} lines");
     }
 }
 
@@ -153,7 +153,7 @@ fn pipelined_requests_are_told_apart() {
     let seen = |request: &str, body: &str| (request.to_owned(), body.as_bytes().to_vec());
     assert_eq!(plain, (vec![seen("GET /a", ""), seen("POST /b", "abc"), seen("GET /c", "")], "Closed".into()));
     assert_eq!(chunked, (vec![seen("POST /a", "abc"), seen("GET /b", "")], "Closed".into()));
-    assert_eq!(bare, (vec![seen("GET /a", "")], "Malformed(None)".into()));
+    assert_eq!(bare, (vec![seen("GET /a", "")], "Refused(Malformed, None)".into()));
     assert_eq!(wrong, (vec![], BrokenBody.to_string()));
 }
 
