@@ -92,7 +92,7 @@ fn verify(bencher: Bencher<'_, '_>, algorithm: Algorithm) {
     let keys = keys(algorithm);
     let token = sigmic::sign(&keys, &claims(System.now())).expect("signed");
     bencher.bench_local(|| {
-        let token = UnverifiedToken::<sigmic::WireClaims>::parse(black_box(&token)).expect("read");
+        let token = UnverifiedToken::<sigmic::WireClaims<'_>>::parse(black_box(&token)).expect("read");
         Claims::try_from(token.verify(&keys).expect("verified")).expect("claims")
     });
 }

@@ -100,7 +100,7 @@ fn verify(
     if let Some(known) = verified.get(text, dialect, registry) {
         return Ok(known);
     }
-    let token = UnverifiedToken::<sigmic::WireClaims>::parse(text)?;
+    let token = UnverifiedToken::<sigmic::WireClaims<'_>>::parse(text)?;
     let registered = registry.app(&token.unverified_claims.app_id);
     let registered = registered.filter(|registered| registered.app.dialect == dialect).ok_or(Code::InvalidToken)?;
     let keys = &registered.app.token.as_ref().ok_or(Code::InvalidToken)?.keys;

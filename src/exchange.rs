@@ -6,8 +6,6 @@ use sidegate_core::context::seal;
 use sidegate_core::credential::authenticate;
 use sidegate_core::denial::{Code, Denial};
 use sidegate_core::dialect::{Dialect, sigmic};
-use sidegate_core::entropy::{self, hex};
-use sidegate_core::id::TokenId;
 use sidegate_core::message::Reply;
 use sidegate_core::policy::{self, Grant};
 
@@ -27,15 +25,9 @@ pub async fn exchange(gate: &Gate, body: &[u8], address: IpAddr) -> Result<Reply
     let registered = registered.ok_or(Code::InvalidCredentials)?;
     let request = wire.into_request(&gate.limits.context)?;
     registered.limits.exchange(Counted { address, end_user: &request.subject })?;
-    let grant = policy::grant(principal, request, new_token_id(gate)?, gate.now())?;
+    let grant = policy::grant(principal, request, &*gate.entropy, gate.now())?;
     keep_context(gate, &grant).await?;
     Dialect::Sigmic.issued(&grant.issue()?)
-}
-
-/// 128 random bits in hexadecimal.
-fn new_token_id(gate: &Gate) -> Result<TokenId, Denial> {
-    let random: [u8; 16] = entropy::bytes(&*gate.entropy).map_err(|_| Code::Internal)?;
-    TokenId::parse(&hex(&random)).map_err(|_| Code::Internal.into())
 }
 
 /// Seals and stores the grant's context, if it has one.

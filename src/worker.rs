@@ -1,28 +1,20 @@
 //! A worker: one thread, one single-threaded runtime, its own upstream connections. A request
 //! never leaves the thread it came in on.
 
-use std::cell::RefCell;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use http::HeaderValue;
-use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
-use tower::ServiceExt as _;
 
-use crate::forward::Client;
 use crate::gate::Gate;
-use crate::http::{
-    Accepted, ConnectionLimits, Inbox, Peer, Place, Private, Public, RequestIds, private_router, serve, serve_public,
-};
+use crate::http::{Accepted, Common, ConnectionLimits, Inbox, Peer, Place, Private, Public, Service, serve};
 use crate::metrics::{Listener, Metrics};
-use crate::verified::VerifiedTokens;
-use crate::wire::Scratch;
 
 /// How often a worker sets the date of its answers and forgets what is over.
 const TICK: Duration = Duration::from_secs(1);
@@ -72,8 +64,9 @@ impl Worker {
 struct Local {
     parts: Parts,
     metrics: Arc<Metrics>,
+    common: Rc<Common>,
     public: Rc<Public>,
-    private: axum::Router,
+    private: Rc<Private>,
     limits: ConnectionLimits,
 }
 
@@ -93,23 +86,12 @@ async fn run(parts: Parts, metrics: Arc<Metrics>, mut inbox: mpsc::UnboundedRece
 
 impl Local {
     fn new(parts: Parts, metrics: Arc<Metrics>) -> Self {
-        let gate = &parts.gate;
-        let listen = &gate.listen;
-        let request_ids = Arc::new(RequestIds::new(parts.seed));
-        let scratch = Rc::new(Scratch::default());
-        let public = Public {
-            gate: Arc::clone(gate),
-            metrics: Arc::clone(&metrics),
-            client: Rc::new(Client::new(Rc::clone(&scratch))),
-            verified: VerifiedTokens::default(),
-            scratch,
-            request_ids: Arc::clone(&request_ids),
-            date: RefCell::new(HeaderValue::from_static("")),
-        };
-        public.tick();
+        let listen = &parts.gate.listen;
+        let common = Rc::new(Common::new(Arc::clone(&parts.gate), Arc::clone(&metrics), parts.seed));
         Self {
-            public: Rc::new(public),
-            private: private_router(Private { gate: Arc::clone(gate), metrics: Arc::clone(&metrics), request_ids }),
+            public: Rc::new(Public::new(Rc::clone(&common))),
+            private: Rc::new(Private::new(Rc::clone(&common))),
+            common,
             limits: ConnectionLimits {
                 head_timeout: listen.head_timeout,
                 write_timeout: listen.write_timeout,
@@ -125,6 +107,7 @@ impl Local {
 async fn tick(local: Rc<Local>) {
     loop {
         tokio::time::sleep(TICK).await;
+        local.common.tick();
         local.public.tick();
     }
 }
@@ -149,25 +132,23 @@ async fn connection(local: Rc<Local>, accepted: Accepted, counted: Rc<()>) {
     let gauge = local.metrics.connections(listener).clone();
     gauge.inc();
     let _alive = Alive { _place: place, _counted: counted, gauge };
+    let parts = &local.parts;
+    let address = address.ip();
     match listener {
-        Listener::Public => public(&local, socket, address.ip()).await,
-        Listener::Private => private(&local, socket, address.ip()).await,
+        Listener::Public => serve_one(&local, &local.public, parts.tls.clone(), socket, address).await,
+        Listener::Private => serve_one(&local, &local.private, parts.private_tls.clone(), socket, address).await,
     }
 }
 
-async fn public(local: &Rc<Local>, socket: TcpStream, address: std::net::IpAddr) {
-    let tls = local.parts.tls.clone();
+async fn serve_one<S: Service>(
+    local: &Local,
+    service: &Rc<S>,
+    tls: Option<Arc<ServerConfig>>,
+    socket: TcpStream,
+    address: IpAddr,
+) {
     let peer = Rc::new(Peer::new(&local.parts.gate, address, tls.is_some()));
-    let limits = ConnectionLimits { h2c: peer.trusted, ..local.limits.clone() };
-    serve_public(socket, tls, &limits, Rc::clone(&local.public), peer, local.parts.draining.clone()).await;
-}
-
-async fn private(local: &Rc<Local>, socket: TcpStream, address: std::net::IpAddr) {
-    let tls = local.parts.private_tls.clone();
-    let peer = Peer::new(&local.parts.gate, address, tls.is_some());
-    let router = local.private.clone().map_request(move |mut request: http::Request<hyper::body::Incoming>| {
-        request.extensions_mut().insert(peer.clone());
-        request
-    });
-    serve(socket, tls, &local.limits, TowerToHyperService::new(router), local.parts.draining.clone()).await;
+    let h2c = S::LISTENER == Listener::Public && peer.trusted;
+    let limits = ConnectionLimits { h2c, ..local.limits.clone() };
+    serve(socket, tls, &limits, Rc::clone(service), peer, local.parts.draining.clone()).await;
 }

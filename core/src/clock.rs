@@ -51,18 +51,29 @@ impl Timestamp {
     /// Moments after the year 9999 have no such form and give `None`.
     #[must_use]
     pub fn rfc3339_millis(self) -> Option<String> {
-        let nanos = i128::from(self.0) * 1_000_000;
-        let at = OffsetDateTime::from_unix_timestamp_nanos(nanos).ok()?;
-        Some(format!(
-            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
-            at.year(),
-            u8::from(at.month()),
-            at.day(),
-            at.hour(),
-            at.minute(),
-            at.second(),
-            at.millisecond()
-        ))
+        let seconds = i64::try_from(self.seconds()).ok()?;
+        let at = OffsetDateTime::from_unix_timestamp(seconds).ok()?;
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        for (place, number) in [
+            (0..4, u32::try_from(at.year()).ok()?),
+            (5..7, u8::from(at.month()).into()),
+            (8..10, at.day().into()),
+            (11..13, at.hour().into()),
+            (14..16, at.minute().into()),
+            (17..19, at.second().into()),
+            (20..23, u32::try_from(self.0 % 1000).ok()?),
+        ] {
+            put_digits(text.get_mut(place)?, number);
+        }
+        String::from_utf8(text.to_vec()).ok()
+    }
+}
+
+/// Fills `place` with the last digits of `number`.
+fn put_digits(place: &mut [u8], mut number: u32) {
+    for digit in place.iter_mut().rev() {
+        *digit = b'0' + u8::try_from(number % 10).unwrap_or_default();
+        number /= 10;
     }
 }
 
@@ -86,6 +97,9 @@ mod tests {
 
     #[test]
     fn a_far_future_has_no_rfc3339_form() {
+        let last = Timestamp::from_millis(253_402_300_799_999);
+        assert_eq!(last.rfc3339_millis().as_deref(), Some("9999-12-31T23:59:59.999Z"));
+        assert_eq!(last.plus(Duration::from_millis(1)).rfc3339_millis(), None);
         assert_eq!(Timestamp::from_millis(u64::MAX).rfc3339_millis(), None);
     }
 }

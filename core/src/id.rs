@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::entropy::{self, Entropy, EntropyUnavailable};
+
 /// Why a text is not an identifier. Says the rule, never the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidId(&'static str);
@@ -71,6 +73,16 @@ id! {
     /// A token's unique id (`jti`, RFC 7519 section 4.1.7).
     TokenId, "must be 1 to 64 letters, digits, '_' or '-'", |text| {
         (1..=64).contains(&text.len()) && text.bytes().all(is_word)
+    }
+}
+
+impl TokenId {
+    /// A fresh id: 128 random bits in hexadecimal.
+    ///
+    /// # Errors
+    /// [`EntropyUnavailable`].
+    pub fn random(entropy: &dyn Entropy) -> Result<Self, EntropyUnavailable> {
+        Ok(Self(entropy::hex(&entropy::bytes::<16>(entropy)?).into()))
     }
 }
 

@@ -9,6 +9,7 @@ use crate::clock::Timestamp;
 use crate::context::SessionContext;
 use crate::credential::Principal;
 use crate::denial::{Code, Denial};
+use crate::entropy::Entropy;
 use crate::id::{EndUserId, TokenId};
 use crate::origin::{Origin, OriginSet, RequestOrigin};
 use crate::token::Claims;
@@ -41,15 +42,15 @@ pub struct Issued {
     pub expires_at: Timestamp,
 }
 
-/// Decides on an exchange. `token_id` is a fresh random id, used only if there is a context to
-/// keep.
+/// Decides on an exchange. `entropy` gives the token its id, if there is a context to keep.
 ///
 /// # Errors
-/// [`Code::JwtNotConfigured`]; [`Code::InvalidExpiresIn`] for a lifetime above the app's longest.
+/// [`Code::JwtNotConfigured`]; [`Code::InvalidExpiresIn`] for a lifetime above the app's longest;
+/// [`Code::Internal`] without randomness.
 pub fn grant(
     principal: Principal,
     request: ExchangeRequest,
-    token_id: TokenId,
+    entropy: &dyn Entropy,
     now: Timestamp,
 ) -> Result<Grant, Denial> {
     let app = principal.app();
@@ -62,12 +63,16 @@ pub fn grant(
             format!("expiresIn may be at most {longest}s for this app"),
         ));
     }
+    let id = match request.context.is_empty() {
+        true => None,
+        false => Some(TokenId::random(entropy).map_err(|_| Code::Internal)?),
+    };
     let issued_at = Timestamp::from_seconds(now.seconds());
     let claims = Claims {
         app: app.id.clone(),
         subject: request.subject,
         origins: app.origins.written().to_vec(),
-        id: (!request.context.is_empty()).then_some(token_id),
+        id,
         issued_at,
         not_before: None,
         expires_at: issued_at.plus(lifetime),

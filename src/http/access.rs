@@ -1,4 +1,4 @@
-//! The record of one request: counted and logged once, when its answer has ended.
+//! The record of one request: counted and logged once, when its answer has ended or its client has left.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,11 +9,15 @@ use sidegate_core::dialect::Operation;
 use sidegate_core::id::AppId;
 use tokio::time::Instant;
 
+use super::service::Arrival;
 use crate::forward::{BrokenOff, Failure};
 use crate::metrics::{Listener, Metrics};
 
 /// The route of requests that have none.
 const NO_ROUTE: &str = "-";
+
+/// The status, in the log alone, of a request whose client left before the answer's end.
+const CLIENT_LEFT: u16 = 499;
 
 /// What was made of a request. No query, no ids of the path, no end user: a log is read by more
 /// people than a chat.
@@ -28,22 +32,50 @@ pub(super) struct Facts {
     pub(super) failure: Option<Failure>,
 }
 
-/// A request whose answer's head is written.
+/// A request, from its head to the end of its answer.
 pub(super) struct Record {
-    pub(super) metrics: Arc<Metrics>,
-    pub(super) logged: bool,
-    pub(super) listener: Listener,
-    pub(super) started: Instant,
-    pub(super) head: Duration,
-    pub(super) method: Method,
-    pub(super) status: StatusCode,
-    pub(super) request_id: HeaderValue,
-    pub(super) facts: Facts,
-    pub(super) sent_bytes: u64,
-    pub(super) complete: bool,
+    metrics: Arc<Metrics>,
+    logged: bool,
+    listener: Listener,
+    started: Instant,
+    method: Method,
+    request_id: HeaderValue,
+    /// The answer's status, and how long its head took; `None` until there is one.
+    answered: Option<(StatusCode, Duration)>,
+    facts: Facts,
+    sent_bytes: u64,
+    complete: bool,
 }
 
 impl Record {
+    /// A request that has just been read.
+    pub(super) fn new(
+        metrics: Arc<Metrics>,
+        logged: bool,
+        listener: Listener,
+        arrival: &Arrival,
+        method: Method,
+    ) -> Self {
+        Self {
+            metrics,
+            logged,
+            listener,
+            started: arrival.started,
+            method,
+            request_id: arrival.request_id.clone(),
+            answered: None,
+            facts: Facts::default(),
+            sent_bytes: 0,
+            complete: false,
+        }
+    }
+
+    /// It has its answer's head.
+    pub(super) fn answered(&mut self, status: StatusCode, facts: Facts) {
+        self.answered = Some((status, self.started.elapsed()));
+        self.facts = facts;
+    }
+
     pub(super) fn sent(&mut self, bytes: usize) {
         self.sent_bytes += bytes as u64;
     }
@@ -61,8 +93,8 @@ impl Record {
     }
 
     fn count(&self) {
-        if let Some(operation) = self.facts.operation {
-            self.metrics.request(operation, self.status, self.head.as_secs_f64());
+        if let (Some(operation), Some((status, head))) = (self.facts.operation, self.answered) {
+            self.metrics.request(operation, status, head.as_secs_f64());
         }
         if let Some(code) = self.facts.code {
             self.metrics.denial(code);
@@ -79,6 +111,7 @@ impl Record {
     }
 
     fn log(&self) {
+        let status = self.answered.filter(|_| self.complete).map_or(CLIENT_LEFT, |(status, _)| status.as_u16());
         tracing::info!(
             target: "access",
             request_id = self.request_id.to_str().unwrap_or_default(),
@@ -86,11 +119,11 @@ impl Record {
             listener = self.listener.name(),
             route = self.facts.route.unwrap_or(NO_ROUTE),
             app = self.facts.app.as_ref().map(AppId::as_str),
-            status = if self.complete { self.status.as_u16() } else { 499 },
+            status,
             code = self.facts.code.map(Code::name),
             upstream_error = self.facts.failure.map(Failure::error_type),
             sent_bytes = self.sent_bytes,
-            head_ms = millis(self.head),
+            head_ms = self.answered.map(|(_, head)| millis(head)),
             duration_ms = millis(self.started.elapsed()),
         );
     }

@@ -10,7 +10,7 @@ use super::access::Record;
 use crate::forward::{AnswerBody, BrokenOff, Tunnel};
 
 /// The body of any answer on the public listener.
-pub struct Body {
+pub(super) struct Body {
     kind: AnswerBody,
     record: Record,
 }

@@ -1,6 +1,5 @@
 //! One client connection: TLS or not, HTTP/1.1 or HTTP/2, until its end or the program's.
 
-use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::pin;
@@ -8,11 +7,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use hyper::Request;
 use hyper::body::Incoming;
-use hyper::server::conn::{http1, http2};
-use hyper::service::{Service, service_fn};
-use hyper::{Request, Response};
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use tokio::net::TcpStream;
@@ -20,9 +18,10 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
+use super::Peer;
 use super::io::Patient;
+use super::service::{Service, handle};
 use super::streams::{State, StreamExecutor, Streams, Watched};
-use super::{Peer, Public};
 use crate::wire::{ClientBody, Io};
 
 /// An HTTP/2 connection is closed gracefully after this time, so that no worker keeps its
@@ -51,74 +50,37 @@ struct Opened {
     http2: bool,
 }
 
-/// Serves a client of the public listener until its connection ends; gracefully once `draining`
-/// turns true.
-pub async fn serve_public(
+/// Serves a connection until it ends; gracefully once `draining` turns true.
+pub async fn serve<S: Service>(
     tcp: TcpStream,
     tls: Option<Arc<ServerConfig>>,
     limits: &ConnectionLimits,
-    public: Rc<Public>,
+    service: Rc<S>,
     peer: Rc<Peer>,
     draining: watch::Receiver<bool>,
 ) {
     let Some(Opened { io, http2 }) = open(tcp, tls, limits).await else { return };
     if !http2 {
-        return super::http1::serve(io, limits, public, peer, draining).await;
+        return super::http1::serve(io, limits, service, peer, draining).await;
     }
-    let service = service_fn(move |request: Request<Incoming>| {
-        // In a box: the futures around it would each hold it twice.
-        let answer = Box::pin(Rc::clone(&public).handle(Rc::clone(&peer), request.map(ClientBody::Http2)));
-        async { Ok::<_, Infallible>(answer.await) }
-    });
-    Box::pin(serve_http2(Patient::new(io, limits.write_timeout), limits, service, draining)).await;
-}
-
-/// Serves any other connection until it ends; gracefully once `draining` turns true.
-pub async fn serve<S, B>(
-    tcp: TcpStream,
-    tls: Option<Arc<ServerConfig>>,
-    limits: &ConnectionLimits,
-    service: S,
-    mut draining: watch::Receiver<bool>,
-) where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + 'static,
-    S::Future: 'static,
-    B: http_body::Body<Data = Bytes> + Unpin + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let Some(Opened { io, http2 }) = open(tcp, tls, limits).await else { return };
-    let io = Patient::new(io, limits.write_timeout);
-    if http2 {
-        return serve_http2(io, limits, service, draining).await;
-    }
-    // How a connection ends is the client's affair; each of its requests has been recorded.
-    let begun = Rc::new(Cell::new(false));
-    let begins = Rc::clone(&begun);
-    let service = service_fn(move |request| {
-        begins.set(true);
-        service.call(request)
-    });
-    let mut connection = pin!(http1_builder(limits).serve_connection(TokioIo::new(io), service));
-    // A connection that has sent nothing (browsers open some ahead) would hold up the end.
-    if until(connection.as_mut(), &mut draining, Duration::MAX).await.is_none() && begun.get() {
-        connection.as_mut().graceful_shutdown();
-        let _ = connection.await;
-    }
+    Box::pin(serve_http2(Patient::new(io, limits.write_timeout), limits, service, peer, draining)).await;
 }
 
 /// HTTP/2 has no deadlines of its own but for pings, which a client may answer for ever.
-async fn serve_http2<S, B>(io: Patient, limits: &ConnectionLimits, service: S, mut draining: watch::Receiver<bool>)
-where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + 'static,
-    S::Future: 'static,
-    B: http_body::Body<Data = Bytes> + Unpin + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
+async fn serve_http2<S: Service>(
+    io: Patient,
+    limits: &ConnectionLimits,
+    service: Rc<S>,
+    peer: Rc<Peer>,
+    mut draining: watch::Receiver<bool>,
+) {
     let streams = Streams::new();
     let opened = Rc::clone(&streams);
-    let service = service_fn(move |request| {
-        let (stream, answer) = (opened.open(), service.call(request));
-        async move { Ok::<_, Infallible>(answer.await?.map(|body| Watched { body, stream })) }
+    let service = service_fn(move |request: Request<Incoming>| {
+        let stream = opened.open();
+        // In a box: the futures around it would each hold it twice.
+        let answer = Box::pin(handle(Rc::clone(&service), Rc::clone(&peer), request.map(ClientBody::Http2)));
+        async move { Ok::<_, Infallible>(answer.await.map(|body| Watched { body, stream })) }
     });
     let mut connection =
         pin!(http2_builder(limits, StreamExecutor(Rc::clone(&streams))).serve_connection(TokioIo::new(io), service));
@@ -162,16 +124,6 @@ async fn until<T>(
         done = connection => Some(done),
         () = end => None,
     }
-}
-
-fn http1_builder(limits: &ConnectionLimits) -> http1::Builder {
-    let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.head_timeout)
-        .max_header_size(limits.max_head)
-        .max_headers(100);
-    builder
 }
 
 fn http2_builder(limits: &ConnectionLimits, executor: StreamExecutor) -> http2::Builder<StreamExecutor> {

@@ -10,19 +10,20 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use http::HeaderMap;
-use http::header::{HOST, ORIGIN};
-use http::uri::Authority;
+use http::header::ORIGIN;
+use http::request::Parts;
 use sidegate_core::denial::{Code, Denial};
 
-use super::convert;
+use super::{convert, head};
 
 /// The host names that are known, beside `localhost` and IP addresses.
 pub(super) type Hosts = Arc<[String]>;
 
 /// Refuses web pages and unknown hosts.
 pub(super) async fn guard(State(hosts): State<Hosts>, request: Request, next: Next) -> Response {
-    match check(&hosts, &request) {
-        Ok(()) => next.run(request).await,
+    let (parts, body) = request.into_parts();
+    match check(&hosts, &parts) {
+        Ok(()) => next.run(Request::from_parts(parts, body)).await,
         Err(code) => refuse(code),
     }
 }
@@ -37,25 +38,16 @@ pub(super) fn is_from_a_page(headers: &HeaderMap) -> bool {
     headers.contains_key(ORIGIN) || headers.contains_key("sec-fetch-site")
 }
 
-fn check(hosts: &[String], request: &Request) -> Result<(), Code> {
-    if is_from_a_page(request.headers()) {
+/// Whether a program that knows us by one of `hosts` sent it.
+pub(super) fn check(hosts: &[String], parts: &Parts) -> Result<(), Code> {
+    if is_from_a_page(&parts.headers) {
         return Err(Code::Forbidden);
     }
-    let mut fields = request.headers().get_all(HOST).iter();
-    let field = fields.next().map(|value| value.to_str().unwrap_or_default());
-    let host = match (field, fields.next(), request.uri().authority()) {
-        (Some(field), None, None) => field,
-        (Some(field), None, Some(authority)) if field == authority.as_str() => field,
-        // HTTP/2 says `:authority` instead.
-        (None, _, Some(authority)) => authority.as_str(),
-        _ => return Err(Code::InvalidRequest),
-    };
-    if is_known(hosts, host) { Ok(()) } else { Err(Code::MisdirectedRequest) }
+    let host = head::host(parts).ok_or(Code::InvalidRequest)?;
+    if is_known(hosts, host.host()) { Ok(()) } else { Err(Code::MisdirectedRequest) }
 }
 
-fn is_known(hosts: &[String], host: &str) -> bool {
-    let Ok(authority) = host.parse::<Authority>() else { return false };
-    let name = authority.host();
+fn is_known(hosts: &[String], name: &str) -> bool {
     let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     address.is_ok()
         || name.eq_ignore_ascii_case("localhost")
@@ -71,7 +63,7 @@ mod tests {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        check(&["gate.internal".into()], &request.body(Body::empty()).expect("a request"))
+        check(&["gate.internal".into()], &request.body(()).expect("a request").into_parts().0)
     }
 
     #[test]
@@ -88,7 +80,7 @@ mod tests {
         assert_eq!(outcome(&[("host", "localhost"), ("sec-fetch-site", "cross-site")]), Err(Code::Forbidden));
         assert_eq!(outcome(&[("host", "evil.example")]), Err(Code::MisdirectedRequest));
         assert_eq!(outcome(&[("host", "localhost.evil.example")]), Err(Code::MisdirectedRequest));
-        assert_eq!(outcome(&[("host", "user@localhost/")]), Err(Code::MisdirectedRequest));
+        assert_eq!(outcome(&[("host", "user@localhost")]), Err(Code::InvalidRequest));
         assert_eq!(outcome(&[("host", "localhost"), ("host", "localhost")]), Err(Code::InvalidRequest));
         assert_eq!(outcome(&[]), Err(Code::InvalidRequest));
     }

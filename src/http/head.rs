@@ -8,27 +8,28 @@ use sidegate_core::denial::{Code, Denial};
 
 /// Refuses a request that is not for one host.
 pub(super) fn check(parts: &Parts) -> Result<(), Denial> {
-    if names_one_host(parts) {
-        return Ok(());
+    match host(parts) {
+        Some(_) => Ok(()),
+        None => Err(Denial::because(Code::InvalidRequest, "The request must name one host")),
     }
-    Err(Denial::because(Code::InvalidRequest, "The request must name one host"))
 }
 
-/// One valid `Host` that the target does not contradict (RFC 9112 section 3.2); HTTP/2 may name the
-/// host in the target alone (RFC 9113 section 8.3.1).
-fn names_one_host(parts: &Parts) -> bool {
+/// The host that a request is for. One valid `Host` that the target does not contradict (RFC 9112
+/// section 3.2); HTTP/2 may name the host in the target alone (RFC 9113 section 8.3.1).
+pub(super) fn host(parts: &Parts) -> Option<Authority> {
     let mut hosts = parts.headers.get_all(HOST).iter();
-    let target = parts.uri.authority().map(|authority| authority.as_str().as_bytes());
+    let target = parts.uri.authority();
     match (hosts.next(), hosts.next()) {
         (Some(host), None) => {
-            is_host(host.as_bytes()) && target.is_none_or(|it| it.eq_ignore_ascii_case(host.as_bytes()))
+            let host = Authority::try_from(host.as_bytes()).ok()?;
+            Some(host).filter(|host| is_host(host) && target.is_none_or(|target| target == host))
         }
-        (None, _) => parts.version >= Version::HTTP_2 && target.is_some_and(is_host),
-        (Some(_), Some(_)) => false,
+        (None, _) => target.filter(|target| parts.version >= Version::HTTP_2 && is_host(target)).cloned(),
+        (Some(_), Some(_)) => None,
     }
 }
 
-/// A host and perhaps a port; no user, path or list.
-fn is_host(text: &[u8]) -> bool {
-    !text.contains(&b'@') && Authority::try_from(text).is_ok()
+/// A host and perhaps a port; no user.
+fn is_host(authority: &Authority) -> bool {
+    !authority.as_str().contains('@')
 }

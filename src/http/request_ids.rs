@@ -10,12 +10,12 @@ pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-i
 /// Request ids of one worker: 64 bits in hexadecimal, unique in the worker, spread so that they say
 /// nothing of how many came before.
 #[derive(Debug)]
-pub struct RequestIds(AtomicU64);
+pub(super) struct RequestIds(AtomicU64);
 
 impl RequestIds {
     /// Ids that begin at a random `seed`.
     #[must_use]
-    pub const fn new(seed: u64) -> Self {
+    pub(super) const fn new(seed: u64) -> Self {
         Self(AtomicU64::new(seed))
     }
 

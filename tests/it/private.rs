@@ -4,6 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::gate::{APP, Gate, SECRET, json_of};
+use crate::support::raw::Raw;
 use crate::support::upstream::Upstream;
 
 const PATH: &str = "/api/v1/auth/token";
@@ -128,4 +129,45 @@ async fn refusals_are_counted() {
     assert_eq!(request.send().await.expect("an answer").status(), 403);
     let metrics = gate.ops("/metrics").send().await.expect("an answer").text().await.expect("text");
     assert_eq!(metrics.lines().filter(|line| line.ends_with("{code=\"FORBIDDEN\"} 1")).count(), 1);
+}
+
+#[tokio::test]
+async fn a_head_that_cannot_be_read_is_refused_as_a_problem_without_cors() {
+    let gate = Gate::start(&Upstream::start().await).await;
+    let host = "Host: localhost\r\nOrigin: https://shop.example.com\r\n";
+    for (head, status, code) in [
+        (format!("POST {PATH} HTTP/1.1\r\n{host}bad name: x\r\n\r\n"), 400, "INVALID_REQUEST"),
+        (format!("POST {PATH} HTTP/1.1\r\n{host}X: {}\r\n\r\n", "x".repeat(100_000)), 431, "HEAD_TOO_LARGE"),
+        (
+            format!("POST {PATH} HTTP/1.1\r\n{host}Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n"),
+            400,
+            "INVALID_REQUEST",
+        ),
+    ] {
+        let mut raw = Raw::connect(gate.private).await;
+        raw.send(&head).await;
+        let answer = raw.answer().await;
+        assert_eq!(answer.status, status, "{}", answer.head);
+        assert!(answer.head.contains("application/problem+json") && answer.body.contains(code), "{answer:?}");
+        assert!(!answer.head.to_ascii_lowercase().contains("access-control-"), "{}", answer.head);
+    }
+}
+
+#[tokio::test]
+async fn exchanges_follow_one_another_on_one_connection() {
+    let gate = Gate::start(&Upstream::start().await).await;
+    let body = json!({ "appId": APP, "appSecret": SECRET, "endUserId": "u" }).to_string();
+    let length = body.len();
+    let request = format!(
+        "POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+    );
+    let mut raw = Raw::connect(gate.private).await;
+    // All at once: a client may send a request before it has the answer to the last.
+    raw.send(request.repeat(3)).await;
+    for _ in 0..3 {
+        let answer = raw.answer().await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert!(answer.head.to_ascii_lowercase().contains("\r\ndate: "), "{}", answer.head);
+        assert!(answer.body.starts_with("{\"success\":true"), "{}", answer.body);
+    }
 }

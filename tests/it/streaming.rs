@@ -116,6 +116,9 @@ async fn a_client_that_leaves_before_the_head_is_noticed_upstream() {
     asking.abort();
     within(upstream.wait_cancelled()).await;
     metric_becomes(&gate, FORWARDS, 0.0).await;
+    metric_becomes(&gate, "sidegate_client_aborts_total", 1.0).await;
+    let line = gate.wait_for_line("\"status\":499").await;
+    assert!(line.contains("\"method\":\"GET\"") && !line.contains("head_ms"), "no head was written: {line}");
 }
 
 #[tokio::test]

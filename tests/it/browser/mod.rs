@@ -207,8 +207,8 @@ async fn a_token_that_ends_in_mid_stream_is_renewed_and_the_reply_is_complete() 
     let page = Browser::open(&demo.page).await;
     page.wait_for(READY).await;
     page.choose("#expires", "2s").await;
-    // A hundred words take longer than the token and the leeway of five seconds.
-    let reply = chat(&page, &"a ".repeat(100)).await;
+    // At 60 ms a word they take 9 s: longer than the token and the leeway of five seconds.
+    let reply = chat(&page, &"a ".repeat(150)).await;
     assert!(reply.starts_with("You said: a a a") && reply.contains("X-End-User: ada"), "{reply}");
     let calls = calls(&page).await;
     assert!(calls.iter().any(|call| call.ends_with("/stream 401")), "{calls:?}");

@@ -1,5 +1,7 @@
 //! Sigmic's JWT claims (seeds/003, "JWT Claims") and the forms of its `Authorization` field.
 
+use std::borrow::Cow;
+
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use serde::{Deserialize, Serialize};
@@ -11,18 +13,18 @@ use crate::token::{Claims, KeyRing};
 /// The claims as they stand in the token. `appId` and `allowedOrigins` are this dialect's markers:
 /// a token of another dialect lacks them and is refused.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct WireClaims {
+pub struct WireClaims<'a> {
     /// Widget app id.
     #[serde(rename = "appId")]
-    pub app_id: String,
+    pub app_id: Cow<'a, str>,
     /// The end user.
-    pub sub: String,
+    pub sub: Cow<'a, str>,
     /// Origins that may use the token.
     #[serde(rename = "allowedOrigins")]
-    pub allowed_origins: Vec<String>,
+    pub allowed_origins: Cow<'a, [String]>,
     /// Present when env or secrets were given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub jti: Option<String>,
+    pub jti: Option<Cow<'a, str>>,
     /// Issued at, in seconds.
     pub iat: u64,
     /// Not before, in seconds; we write none.
@@ -32,15 +34,15 @@ pub struct WireClaims {
     pub exp: u64,
 }
 
-impl TryFrom<WireClaims> for Claims {
+impl TryFrom<WireClaims<'_>> for Claims {
     type Error = Denial;
 
-    fn try_from(wire: WireClaims) -> Result<Self, Denial> {
+    fn try_from(wire: WireClaims<'_>) -> Result<Self, Denial> {
         let invalid = |_| Denial::from(Code::InvalidToken);
         Ok(Self {
             app: wire.app_id.parse().map_err(invalid)?,
             subject: wire.sub.parse().map_err(invalid)?,
-            origins: wire.allowed_origins,
+            origins: wire.allowed_origins.into_owned(),
             id: wire.jti.map(|id| id.parse()).transpose().map_err(invalid)?,
             issued_at: Timestamp::from_seconds(wire.iat),
             not_before: wire.nbf.map(Timestamp::from_seconds),
@@ -55,10 +57,10 @@ impl TryFrom<WireClaims> for Claims {
 /// As [`KeyRing::sign`].
 pub fn sign(keys: &KeyRing, claims: &Claims) -> Result<String, Denial> {
     keys.sign(&WireClaims {
-        app_id: claims.app.as_str().to_owned(),
-        sub: claims.subject.as_str().to_owned(),
-        allowed_origins: claims.origins.clone(),
-        jti: claims.id.as_ref().map(|id| id.as_str().to_owned()),
+        app_id: claims.app.as_str().into(),
+        sub: claims.subject.as_str().into(),
+        allowed_origins: (&*claims.origins).into(),
+        jti: claims.id.as_ref().map(|id| id.as_str().into()),
         iat: claims.issued_at.seconds(),
         nbf: claims.not_before.map(Timestamp::seconds),
         exp: claims.expires_at.seconds(),

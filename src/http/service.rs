@@ -1,0 +1,185 @@
+//! What all listeners of a worker do alike: take a request, and give its answer what every answer has.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http::header::DATE;
+use http::{HeaderName, HeaderValue, Method, Request, Response};
+use http_body::Body as _;
+use sidegate_core::cors::Cors;
+use sidegate_core::denial::{Code, Denial};
+use sidegate_core::dialect::{Dialect, Operation};
+use sidegate_core::id::AppId;
+use tokio::time::Instant;
+
+use super::access::{Facts, Record};
+use super::body::Body;
+use super::request_ids::{RequestIds, X_REQUEST_ID};
+use super::{Peer, convert};
+use crate::forward::{AnswerBody, Failure};
+use crate::gate::Gate;
+use crate::metrics::{Listener, Metrics};
+use crate::wire::{ClientBody, HeadFault, Scratch};
+
+const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+
+/// What answers the requests of one listener.
+pub trait Service: 'static {
+    /// Which listener.
+    const LISTENER: Listener;
+
+    /// What it shares with the worker's other services.
+    fn common(&self) -> &Common;
+
+    /// Answers one request.
+    fn respond(&self, arrival: &Arrival, request: Request<ClientBody>) -> impl Future<Output = Outcome>;
+
+    /// What pages may read of the refusal of a head that was not read. Its `Origin` may be wrong.
+    fn cors_of_unread(&self, unverified_origin: Option<&HeaderValue>) -> Cors;
+}
+
+/// What the services of one worker share.
+pub struct Common {
+    /// What all workers share.
+    pub gate: Arc<Gate>,
+    /// This worker's counters.
+    pub metrics: Arc<Metrics>,
+    /// What this worker's connections are read into.
+    pub scratch: Rc<Scratch>,
+    request_ids: RequestIds,
+    /// The value of `Date`, as of the last [`Common::tick`].
+    date: RefCell<HeaderValue>,
+}
+
+/// A request on its way in: whose, and under which id.
+pub struct Arrival {
+    /// The other end of its connection.
+    pub peer: Rc<Peer>,
+    /// When its head had been read.
+    pub started: Instant,
+    /// Its id.
+    pub request_id: HeaderValue,
+}
+
+/// An answer on its way out, with what its record will say.
+pub struct Outcome {
+    /// The answer, without the fields that every answer has.
+    pub(super) response: Response<AnswerBody>,
+    /// Its CORS fields.
+    pub(super) cors: Cors,
+    /// What was made of the request.
+    pub(super) facts: Facts,
+}
+
+impl Outcome {
+    pub(super) fn of(response: Response<Bytes>, cors: Cors) -> Self {
+        let facts = Facts { code: convert::code(&response), ..Facts::default() };
+        Self { response: response.map(AnswerBody::Full), cors, facts }
+    }
+
+    pub(super) fn refused(dialect: Option<Dialect>, denial: &Denial, cors: Cors) -> Self {
+        Self::of(convert::refusal(dialect, denial), cors)
+    }
+
+    /// What failed, if the upstream did.
+    pub(super) fn after(mut self, failure: Option<Failure>) -> Self {
+        if let Some(failure) = failure {
+            let field = HeaderValue::from_static(failure.proxy_status());
+            self.response.headers_mut().insert(PROXY_STATUS, field);
+        }
+        self.facts.failure = failure;
+        self
+    }
+
+    /// The chat route and the app that it was for.
+    pub(super) fn of_call(mut self, operation: Operation, app: Option<&AppId>) -> Self {
+        self.facts.operation = Some(operation);
+        self.facts.route = Some(operation.template());
+        self.facts.app = app.cloned();
+        self
+    }
+
+    /// The local route that it was for.
+    pub(super) const fn of_route(mut self, route: &'static str) -> Self {
+        self.facts.route = Some(route);
+        self
+    }
+}
+
+/// Answers one request.
+pub(super) async fn handle<S: Service>(service: Rc<S>, peer: Rc<Peer>, request: Request<ClientBody>) -> Response<Body> {
+    let common = service.common();
+    let arrival = Arrival { peer, started: Instant::now(), request_id: common.request_ids.next() };
+    // If the client leaves before it has its answer, this is dropped, and so written.
+    let record = common.record(S::LISTENER, &arrival, request.method().clone());
+    let outcome = service.respond(&arrival, request).await;
+    common.finish(outcome, arrival.request_id, record)
+}
+
+/// Answers a head that was not read. What of it is known may be wrong, so it chooses nothing but
+/// whether its page may read the refusal.
+pub(super) fn refuse_head<S: Service>(
+    service: &S,
+    peer: Rc<Peer>,
+    fault: HeadFault,
+    origin: Option<&HeaderValue>,
+) -> Response<Body> {
+    let code = match fault {
+        HeadFault::Malformed => Code::InvalidRequest,
+        HeadFault::TooLarge => Code::HeadTooLarge,
+        HeadFault::TargetTooLong => Code::TargetTooLong,
+    };
+    let outcome = Outcome::refused(None, &code.into(), service.cors_of_unread(origin));
+    let common = service.common();
+    let arrival = Arrival { peer, started: Instant::now(), request_id: common.request_ids.next() };
+    let record = common.record(S::LISTENER, &arrival, Method::default());
+    common.finish(outcome, arrival.request_id, record)
+}
+
+impl Common {
+    /// What the services of a worker begin with; its request ids at `seed`.
+    #[must_use]
+    pub fn new(gate: Arc<Gate>, metrics: Arc<Metrics>, seed: u64) -> Self {
+        let date = RefCell::new(HeaderValue::from_static(""));
+        let common = Self { gate, metrics, scratch: Rc::default(), request_ids: RequestIds::new(seed), date };
+        common.tick();
+        common
+    }
+
+    /// Sets the date of answers to the time now. Called every second.
+    pub fn tick(&self) {
+        let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(self.gate.now().seconds()));
+        self.date.replace(HeaderValue::try_from(date).unwrap_or(HeaderValue::from_static("")));
+    }
+
+    fn record(&self, listener: Listener, arrival: &Arrival, method: Method) -> Record {
+        Record::new(Arc::clone(&self.metrics), self.gate.access_log, listener, arrival, method)
+    }
+
+    /// The answer with what every answer has, and its record.
+    fn finish(&self, outcome: Outcome, request_id: HeaderValue, mut record: Record) -> Response<Body> {
+        let Outcome { mut response, cors, facts } = outcome;
+        let headers = response.headers_mut();
+        cors.apply(headers);
+        headers.insert(X_REQUEST_ID, request_id);
+        headers.entry(DATE).or_insert_with(|| self.date.borrow().clone());
+        record.answered(response.status(), facts);
+        if is_empty(response.body()) {
+            record.complete();
+        }
+        response.map(|body| Body::new(body, record))
+    }
+}
+
+/// An answer without a body is never asked for a frame, so it is complete from the start.
+fn is_empty(body: &AnswerBody) -> bool {
+    match body {
+        AnswerBody::Full(bytes) => bytes.is_empty(),
+        AnswerBody::Streamed(streamed) => streamed.is_end_stream(),
+        AnswerBody::Tunnel(_) => true,
+    }
+}
