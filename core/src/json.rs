@@ -41,26 +41,27 @@ impl From<serde_json::Error> for InvalidJson {
 const DUPLICATE: &str = "a name stands twice in one object";
 const TOO_DEEP: &str = "nested too deeply";
 
-/// Checks that `body` is one JSON value, without duplicate names, at most [`MAX_DEPTH`] deep.
+/// `body` as text, if it is one JSON value, without duplicate names, at most [`MAX_DEPTH`] deep.
 ///
 /// # Errors
 /// [`InvalidJson`] with the position.
-pub fn check(body: &[u8]) -> Result<(), InvalidJson> {
-    let mut reader = serde_json::Deserializer::from_slice(body);
+pub fn check(body: &[u8]) -> Result<&str, InvalidJson> {
+    // Once for the whole: a reader of bytes would do it string by string, each time it reads.
+    let text = std::str::from_utf8(body)
+        .map_err(|fault| InvalidJson(format!("not valid UTF-8 at byte {}", fault.valid_up_to())))?;
+    let mut reader = serde_json::Deserializer::from_str(text);
     Strict(MAX_DEPTH).deserialize(&mut reader)?;
-    Ok(reader.end()?)
+    reader.end()?;
+    Ok(text)
 }
 
 /// As [`check`], and that the value is an object.
 ///
 /// # Errors
 /// [`InvalidJson`].
-pub fn check_object(body: &[u8]) -> Result<(), InvalidJson> {
-    check(body)?;
-    match body.trim_ascii_start().first() {
-        Some(b'{') => Ok(()),
-        _ => Err(InvalidJson("not a JSON object".into())),
-    }
+pub fn check_object(body: &[u8]) -> Result<&str, InvalidJson> {
+    let text = check(body)?;
+    if text.trim_ascii_start().starts_with('{') { Ok(text) } else { Err(InvalidJson("not a JSON object".into())) }
 }
 
 /// Visits a value and keeps nothing of it; the number is how much deeper it may go.
@@ -161,10 +162,9 @@ pub struct Change<'a> {
 ///
 /// # Errors
 /// [`InvalidJson`] if it was not checked and is no object.
-pub fn rewrite(body: &[u8], changes: Vec<Change<'_>>) -> Result<Vec<u8>, InvalidJson> {
-    let text = std::str::from_utf8(body).map_err(|_| InvalidJson("not valid UTF-8".into()))?;
+pub fn rewrite(body: &str, changes: Vec<Change<'_>>) -> Result<Vec<u8>, InvalidJson> {
     let mut out = Vec::with_capacity(body.len() + 256);
-    rewrite_object(text, changes, &mut out)?;
+    rewrite_object(body, changes, &mut out)?;
     Ok(out)
 }
 
@@ -279,7 +279,7 @@ mod tests {
     fn set(body: &str, path: &str, value: Option<&str>) -> String {
         let path: Vec<String> = path.split('/').map(str::to_owned).collect();
         let change = Change { path: &path, value: value.map(str::to_owned) };
-        String::from_utf8(rewrite(body.as_bytes(), vec![change]).expect("an object")).expect("UTF-8")
+        String::from_utf8(rewrite(body, vec![change]).expect("an object")).expect("UTF-8")
     }
 
     #[test]
@@ -301,7 +301,7 @@ mod tests {
             assert!(check(bad.as_bytes()).is_err(), "{bad}");
         }
         let deepest = "[".repeat(MAX_DEPTH) + &"]".repeat(MAX_DEPTH);
-        assert_eq!(check(deepest.as_bytes()), Ok(()));
+        assert_eq!(check(deepest.as_bytes()), Ok(&*deepest));
         assert!(check(b"{\"a\":\"\xff\"}").is_err());
     }
 
@@ -344,14 +344,14 @@ mod tests {
         let (whole, below) = (["env".to_owned()], ["env".to_owned(), "A".to_owned()]);
         let changes = || vec![Change { path: &whole, value: None }, Change { path: &below, value: Some("1".into()) }];
         for body in [r#"{"env":{"A":2,"B":3}}"#, r#"{"env":7}"#, "{}"] {
-            let out = rewrite(body.as_bytes(), changes()).expect("an object");
+            let out = rewrite(body, changes()).expect("an object");
             assert_eq!(out, br#"{"env":{"A":1}}"#, "{body}");
         }
     }
 
     #[test]
     fn only_an_object_is_rewritten() {
-        assert!(rewrite(b"[]", Vec::new()).is_err());
+        assert!(rewrite("[]", Vec::new()).is_err());
     }
 
     proptest! {
@@ -359,7 +359,7 @@ mod tests {
         fn what_is_set_is_what_is_read(name in "[a-z\"\\\\/é]{1,4}", text in ".{0,12}", body in r#"\{("[a-z]":[1-9][0-9]{0,2})?\}"#) {
             let path = vec![name.clone()];
             let value = serde_json::to_string(&text).expect("a string");
-            let out = rewrite(body.as_bytes(), vec![Change { path: &path, value: Some(value) }]).expect("an object");
+            let out = rewrite(&body, vec![Change { path: &path, value: Some(value) }]).expect("an object");
             prop_assert!(check(&out).is_ok());
             let read: serde_json::Value = serde_json::from_slice(&out).expect("JSON");
             prop_assert_eq!(read[&name].as_str(), Some(text.as_str()));
@@ -367,8 +367,8 @@ mod tests {
 
         #[test]
         fn any_bytes_are_read_or_refused_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
-            if check(&bytes).is_ok() {
-                let _ = rewrite(&bytes, Vec::new());
+            if let Ok(text) = check(&bytes) {
+                let _ = rewrite(text, Vec::new());
             }
         }
     }

@@ -170,7 +170,7 @@ impl Injection {
         for (path, template) in &self.body {
             changes.push(Change { path, value: template.render(values)? });
         }
-        Ok(json::check_object(body).and_then(|()| json::rewrite(body, changes)))
+        Ok(json::check_object(body).and_then(|body| json::rewrite(body, changes)))
     }
 }
 

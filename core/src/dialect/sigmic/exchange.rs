@@ -48,8 +48,8 @@ struct Body {
 pub fn parse_exchange(body: &[u8]) -> Result<Wire, Denial> {
     let unreadable =
         |fault: json::InvalidJson| Denial::because(Code::InvalidRequest, format!("The body is refused: {fault}"));
-    json::check_object(body).map_err(unreadable)?;
-    let body: Body = serde_json::from_slice(body).map_err(|fault| unreadable(fault.into()))?;
+    let body = json::check_object(body).map_err(unreadable)?;
+    let body: Body = serde_json::from_str(body).map_err(|fault| unreadable(fault.into()))?;
     let (Some(app), Some(secret)) = (body.app_id.into_text(), body.app_secret.into_text()) else {
         return Err(Code::MissingCredentials.into());
     };
