@@ -14,13 +14,14 @@ use sidegate::system::{System, new_signing_key};
 use sidegate_core::app::{App, AppLimits, Pass, Scoping, TokenPolicy};
 use sidegate_core::clock::{Clock as _, Timestamp};
 use sidegate_core::context::inject::{Injection, InjectionSource};
-use sidegate_core::context::seal::{Owner, Sealer, new_key};
+use sidegate_core::context::seal::{Sealer, new_key};
 use sidegate_core::context::template::{Scope, Values};
-use sidegate_core::context::{ContextLimits, SessionContext};
+use sidegate_core::context::{ContextKey, ContextLimits, SessionContext};
 use sidegate_core::dialect::{Dialect, sigmic};
 use sidegate_core::id::{AppId, EndUserId, TokenId};
 use sidegate_core::origin::{OriginSet, RequestOrigin};
-use sidegate_core::policy::{Provenance, admit};
+use sidegate_core::policy::{Moment, Provenance, admit};
+use sidegate_core::revocation::RevocationList;
 use sidegate_core::token::{Algorithm, Claims, KeyRing, UnverifiedToken};
 
 const SHOP: &str = "https://shop.example.com";
@@ -64,6 +65,7 @@ fn app() -> Arc<App> {
             keys: keys(Algorithm::Hs256),
             ttl: std::time::Duration::from_secs(3_600),
             max_ttl: std::time::Duration::from_secs(3_600),
+            single_use: false,
         }),
         injection: Injection::default(),
         limits: AppLimits::default(),
@@ -102,9 +104,11 @@ fn verify(bencher: Bencher<'_, '_>, algorithm: Algorithm) {
 fn admit_claims(bencher: Bencher<'_, '_>) {
     let (app, now) = (app(), System.now());
     let from = Provenance { origin: RequestOrigin::Sent(SHOP), same_origin: false };
+    let revoked = RevocationList::default();
+    let moment = Moment { now, revoked: &revoked, own_origin: None };
     bencher
         .with_inputs(|| Arc::new(claims(now)))
-        .bench_local_values(|claims| admit(&app, claims, black_box(from), None, now).expect("admitted"));
+        .bench_local_values(|claims| admit(&app, claims, "token", black_box(from), moment).expect("admitted"));
 }
 
 /// A context of about 1 KiB sealed.
@@ -113,8 +117,8 @@ fn seal(bencher: Bencher<'_, '_>) {
     let sealer = Sealer::from_text(&new_key(&System).expect("a key")).expect("a sealer");
     let plaintext = context().to_plaintext().expect("JSON");
     let (app, token) = (app_id(), token_id());
-    let owner = Owner { app: &app, token: &token };
-    bencher.bench_local(|| sealer.seal(owner, black_box(&plaintext), &System).expect("sealed"));
+    let key = ContextKey { app: &app, token: &token };
+    bencher.bench_local(|| sealer.seal(key, black_box(&plaintext), &System).expect("sealed"));
 }
 
 /// The same opened and read.
@@ -122,10 +126,10 @@ fn seal(bencher: Bencher<'_, '_>) {
 fn open(bencher: Bencher<'_, '_>) {
     let sealer = Sealer::from_text(&new_key(&System).expect("a key")).expect("a sealer");
     let (app, token) = (app_id(), token_id());
-    let owner = Owner { app: &app, token: &token };
-    let record = sealer.seal(owner, &context().to_plaintext().expect("JSON"), &System).expect("sealed");
+    let key = ContextKey { app: &app, token: &token };
+    let record = sealer.seal(key, &context().to_plaintext().expect("JSON"), &System).expect("sealed");
     bencher.bench_local(|| {
-        let plaintext = sealer.open(owner, black_box(&record)).expect("opened");
+        let plaintext = sealer.open(key, black_box(&record)).expect("opened");
         SessionContext::from_plaintext(&plaintext).expect("read")
     });
 }

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use http::header::ORIGIN;
 use http::{HeaderMap, HeaderName};
 use sidegate_core::app::Scoping;
-use sidegate_core::context::{SessionContext, seal};
+use sidegate_core::context::{ContextKey, SessionContext};
 use sidegate_core::cors::Cors;
 use sidegate_core::denial::{Code, Denial};
 use sidegate_core::dialect::{Call, Dialect, sigmic};
 use sidegate_core::origin::RequestOrigin;
-use sidegate_core::policy::{self, Permit, Provenance};
+use sidegate_core::policy::{self, Moment, Permit, Provenance};
 use sidegate_core::token::{Claims, UnverifiedToken};
 
 use crate::forward::Upstream;
@@ -72,14 +72,16 @@ pub async fn admit(
     let registry = gate.registry.load();
     let origin = request_origin(headers);
     let dialect = call.operation.dialect();
-    let (registered, claims) = match verify(&registry, verified, dialect, headers) {
+    let (registered, claims, text) = match verify(&registry, verified, dialect, headers) {
         Ok(proven) => proven,
         Err(denial) => return (Cors::decide(origin, |origin| registry.any_allows(Some(dialect), origin)), Err(denial)),
     };
     let list = &registered.app.origins;
     let cors = Cors::decide(origin, |origin| list.is_empty() || list.contains(origin));
     let from = Provenance { origin, same_origin: is_same_origin(headers) };
-    let permit = policy::admit(&registered.app, claims, from, gate.own_origin(), gate.now());
+    let revoked = gate.revoked.load();
+    let moment = Moment { now: gate.now(), revoked: &revoked, own_origin: gate.own_origin() };
+    let permit = policy::admit(&registered.app, claims, text, from, moment);
     match permit {
         Ok(permit) => (cors, check(gate, permit, registered, call, client).await),
         // A refused origin gets no allow field, whichever of the two lists refused it.
@@ -88,17 +90,17 @@ pub async fn admit(
     }
 }
 
-/// The app and claims of a request's token. The unverified claims choose the app, and with it the
+/// The app and claims of a request's token, and its text. The unverified claims choose the app, and with it the
 /// keys; after that they are verified or nothing.
-fn verify(
+fn verify<'a>(
     registry: &Registry,
     verified: &VerifiedTokens,
     dialect: Dialect,
-    headers: &HeaderMap,
-) -> Result<(Arc<Registered>, Arc<Claims>), Denial> {
+    headers: &'a HeaderMap,
+) -> Result<(Arc<Registered>, Arc<Claims>, &'a str), Denial> {
     let text = sigmic::bearer(headers)?;
-    if let Some(known) = verified.get(text, dialect, registry) {
-        return Ok(known);
+    if let Some((registered, claims)) = verified.get(text, dialect, registry) {
+        return Ok((registered, claims, text));
     }
     let token = UnverifiedToken::<sigmic::WireClaims<'_>>::parse(text)?;
     let registered = registry.app(&token.unverified_claims.app_id);
@@ -106,7 +108,7 @@ fn verify(
     let keys = &registered.app.token.as_ref().ok_or(Code::InvalidToken)?.keys;
     let claims = Arc::new(Claims::try_from(token.verify(keys)?)?);
     verified.put(text, registered, &claims);
-    Ok((Arc::clone(registered), claims))
+    Ok((Arc::clone(registered), claims, text))
 }
 
 async fn check(
@@ -119,6 +121,7 @@ async fn check(
     registered.limits.chat(Counted { address, end_user: &permit.claims().subject })?;
     check_owner(gate, &permit, &call).await?;
     let context = open_context(gate, &permit).await?;
+    use_up(gate, &permit).await?;
     Ok(Admission { permit, registered, call, context })
 }
 
@@ -129,7 +132,7 @@ async fn check_owner(gate: &Gate, permit: &Permit, call: &Call) -> Result<(), De
         return Ok(());
     }
     let owner = Owner { app: &permit.app().id, end_user: &permit.claims().subject };
-    match gate.owners.owns(owner, conversation).await {
+    match gate.store.owns(owner, conversation).await {
         Ok(true) => Ok(()),
         Ok(false) => Err(Code::NotFound.into()),
         Err(_) => Err(Code::StoreUnavailable.into()),
@@ -142,9 +145,9 @@ async fn open_context(gate: &Gate, permit: &Permit) -> Result<Option<SessionCont
     let Some(token) = permit.claims().id.as_ref().filter(|_| permit.app().injection.needs_context()) else {
         return Ok(None);
     };
-    let record = gate.vault.get(token, gate.now()).await.map_err(|_| Code::StoreUnavailable)?;
-    let owner = seal::Owner { app: &permit.app().id, token };
-    let opened = record.zip(gate.sealer.as_ref()).and_then(|(record, sealer)| sealer.open(owner, &record));
+    let key = ContextKey { app: &permit.app().id, token };
+    let record = gate.vault.get(key, gate.now()).await.map_err(|_| Code::StoreUnavailable)?;
+    let opened = record.zip(gate.sealer.as_ref()).and_then(|(record, sealer)| sealer.open(key, &record.sealed));
     let context = opened.and_then(|plaintext| SessionContext::from_plaintext(&plaintext));
     context.map(Some).ok_or_else(|| Code::InvalidToken.into())
 }
@@ -162,4 +165,18 @@ pub fn request_origin(headers: &HeaderMap) -> RequestOrigin<'_> {
 
 fn is_same_origin(headers: &HeaderMap) -> bool {
     headers.get(SEC_FETCH_SITE).is_some_and(|site| site == "same-origin")
+}
+
+/// A single-use token is used up by the request that passes all else, and by no other.
+async fn use_up(gate: &Gate, permit: &Permit) -> Result<(), Denial> {
+    if !permit.app().token.as_ref().is_some_and(|policy| policy.single_use) {
+        return Ok(());
+    }
+    let claims = permit.claims();
+    let token = claims.id.as_ref().ok_or(Code::InvalidToken)?;
+    match gate.store.first_use(ContextKey { app: &claims.app, token }, claims.refused_from()).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Denial::because(Code::InvalidToken, "The token has been used")),
+        Err(_) => Err(Code::StoreUnavailable.into()),
+    }
 }

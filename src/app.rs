@@ -179,7 +179,8 @@ fn build_gate(settings: Settings) -> Result<Gate, StartError> {
     Ok(Gate {
         registry: ArcSwap::from_pointee(registry),
         vault: Arc::clone(&store) as _,
-        owners: store,
+        store,
+        revoked: ArcSwap::default(),
         sealer: settings.store.sealer,
         limits: settings.limits,
         listen: settings.listen,

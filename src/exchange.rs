@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use sidegate_core::context::seal;
+use sidegate_core::context::ContextKey;
 use sidegate_core::credential::authenticate;
 use sidegate_core::denial::{Code, Denial};
 use sidegate_core::dialect::{Dialect, sigmic};
@@ -32,12 +32,14 @@ pub async fn exchange(gate: &Gate, body: &[u8], address: IpAddr) -> Result<Reply
 
 /// Seals and stores the grant's context, if it has one.
 async fn keep_context(gate: &Gate, grant: &Grant) -> Result<(), Denial> {
-    let Some(token) = &grant.claims().id else { return Ok(()) };
+    // A token with an id is asked for its context by apps that inject one, be it empty.
+    let kept = !grant.context().is_empty() || grant.app().injection.needs_context();
+    let Some(token) = grant.claims().id.as_ref().filter(|_| kept) else { return Ok(()) };
     let sealer = gate.sealer.as_ref().ok_or(Code::ContextNotConfigured)?;
-    let owner = seal::Owner { app: &grant.app().id, token };
+    let key = ContextKey { app: &grant.app().id, token };
     let plaintext = grant.context().to_plaintext()?;
-    let record = sealer.seal(owner, &plaintext, &*gate.entropy).map_err(|_| Code::Internal)?;
+    let record = sealer.seal(key, &plaintext, &*gate.entropy).map_err(|_| Code::Internal)?;
     // Kept for as long as a token may be admitted: the leeway included.
     let expires_at = grant.claims().refused_from();
-    gate.vault.put(token, record, expires_at).await.map_err(|_| Code::StoreUnavailable.into())
+    gate.vault.put(key, record.into(), expires_at).await.map_err(|_| Code::StoreUnavailable.into())
 }

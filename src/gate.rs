@@ -9,19 +9,22 @@ use sidegate_core::clock::{Clock, Timestamp};
 use sidegate_core::context::seal::Sealer;
 use sidegate_core::entropy::Entropy;
 use sidegate_core::origin::Origin;
+use sidegate_core::revocation::RevocationList;
 
 use crate::config::{LimitSettings, ListenSettings};
 use crate::registry::Registry;
-use crate::store::{Owners, Vault};
+use crate::store::{Store, Vault};
 
 /// The shared state of the program; workers hold it in an `Arc`.
 pub struct Gate {
     /// Apps and upstreams.
     pub registry: ArcSwap<Registry>,
-    /// Contexts.
+    /// What outlives a request.
+    pub store: Arc<dyn Store>,
+    /// The contexts in it.
     pub vault: Arc<dyn Vault>,
-    /// Owners of conversations.
-    pub owners: Arc<dyn Owners>,
+    /// What of it is revoked, as last read.
+    pub revoked: ArcSwap<RevocationList>,
     /// Seals contexts; without it env and secrets are refused.
     pub sealer: Option<Sealer>,
     /// Sizes.
@@ -65,8 +68,8 @@ impl Gate {
 
     /// Drops what has expired. Called every few seconds.
     pub async fn sweep(&self) {
-        if self.vault.sweep(self.now()).await.is_err() {
-            tracing::warn!("the vault could not be swept");
+        if self.store.sweep(self.now()).await.is_err() {
+            tracing::warn!("the store could not be swept");
         }
         for registered in self.registry.load().apps() {
             registered.limits.sweep();

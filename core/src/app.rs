@@ -44,6 +44,8 @@ pub struct TokenPolicy {
     pub ttl: Duration,
     /// The longest lifetime that may be asked for.
     pub max_ttl: Duration,
+    /// Whether a token admits one request.
+    pub single_use: bool,
 }
 
 /// An app's rates; `None` is unlimited.

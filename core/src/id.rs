@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::clock::Timestamp;
 use crate::entropy::{self, Entropy, EntropyUnavailable};
 
 /// Why a text is not an identifier. Says the rule, never the text.
@@ -46,6 +47,19 @@ macro_rules! id {
             }
         }
 
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+                Self::parse(&text).map_err(serde::de::Error::custom)
+            }
+        }
+
         impl std::str::FromStr for $name {
             type Err = InvalidId;
             fn from_str(text: &str) -> Result<Self, InvalidId> {
@@ -77,12 +91,15 @@ id! {
 }
 
 impl TokenId {
-    /// A fresh id: 128 random bits in hexadecimal.
+    /// A fresh id: 48 bits of milliseconds and 80 random bits, in hexadecimal. As in a UUID of version 7
+    /// (RFC 9562 section 5.7), time comes first: a store then adds at the end of its index, not all over it.
     ///
     /// # Errors
     /// [`EntropyUnavailable`].
-    pub fn random(entropy: &dyn Entropy) -> Result<Self, EntropyUnavailable> {
-        Ok(Self(entropy::hex(&entropy::bytes::<16>(entropy)?).into()))
+    pub fn new(entropy: &dyn Entropy, now: Timestamp) -> Result<Self, EntropyUnavailable> {
+        let mut bytes = entropy::bytes::<16>(entropy)?;
+        bytes[..6].copy_from_slice(&now.millis().to_be_bytes()[2..]);
+        Ok(Self(entropy::hex(&bytes).into()))
     }
 }
 

@@ -21,5 +21,6 @@ pub mod origin;
 pub mod policy;
 pub mod problem;
 pub mod rate;
+pub mod revocation;
 pub mod secret;
 pub mod token;

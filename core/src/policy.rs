@@ -12,6 +12,7 @@ use crate::denial::{Code, Denial};
 use crate::entropy::Entropy;
 use crate::id::{EndUserId, TokenId};
 use crate::origin::{Origin, OriginSet, RequestOrigin};
+use crate::revocation::RevocationList;
 use crate::token::Claims;
 
 /// What is asked for in an exchange (RFC 8693 calls it the token request).
@@ -42,7 +43,8 @@ pub struct Issued {
     pub expires_at: Timestamp,
 }
 
-/// Decides on an exchange. `entropy` gives the token its id, if there is a context to keep.
+/// Decides on an exchange. `entropy` gives the token its id, if there is a context to keep or the token
+/// is good for a single use.
 ///
 /// # Errors
 /// [`Code::JwtNotConfigured`]; [`Code::InvalidExpiresIn`] for a lifetime above the app's longest;
@@ -63,9 +65,9 @@ pub fn grant(
             format!("expiresIn may be at most {longest}s for this app"),
         ));
     }
-    let id = match request.context.is_empty() {
+    let id = match request.context.is_empty() && !policy.single_use {
         true => None,
-        false => Some(TokenId::random(entropy).map_err(|_| Code::Internal)?),
+        false => Some(TokenId::new(entropy, now).map_err(|_| Code::Internal)?),
     };
     let issued_at = Timestamp::from_seconds(now.seconds());
     let claims = Claims {
@@ -146,23 +148,38 @@ impl Permit {
     }
 }
 
-/// Decides on a request: `claims` come from a verified token of `app`; `own` is the gate's own
-/// origin as browsers see it.
+/// What holds when a request is decided on.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment<'a> {
+    /// The time.
+    pub now: Timestamp,
+    /// What is revoked.
+    pub revoked: &'a RevocationList,
+    /// The gate's own origin as browsers see it.
+    pub own_origin: Option<&'a Origin>,
+}
+
+/// Decides on a request: `claims` come from a token of `app` that was verified, and `text` is that
+/// token.
 ///
 /// # Errors
-/// [`Code::InvalidToken`] for a token of another app or outside its time;
+/// [`Code::InvalidToken`] for a token of another app, outside its time, or revoked;
 /// [`Code::OriginNotAllowed`].
 pub fn admit(
     app: &Arc<App>,
     claims: Arc<Claims>,
+    text: &str,
     from: Provenance<'_>,
-    own: Option<&Origin>,
-    now: Timestamp,
+    moment: Moment<'_>,
 ) -> Result<Permit, Denial> {
     if claims.app != app.id {
         return Err(Code::InvalidToken.into());
     }
-    claims.check_times(now)?;
+    claims.check_times(moment.now)?;
+    if moment.revoked.revokes(&claims, text) {
+        return Err(Denial::because(Code::InvalidToken, "The token has been revoked"));
+    }
+    let own = moment.own_origin;
     // The list only changes with the config, so the token's copy is nearly always the same text.
     let same_list = claims.origins == app.origins.written();
     let passes = passes_list(&app.origins, app.allow_missing_origin, from, own)

@@ -118,6 +118,7 @@ fn read_token(
     let ring = read_ring(&token, resolve);
     let ttl = token.or("ttl", lifetime, HOUR);
     let max_ttl = token.or("max_ttl", lifetime, WEEK);
+    let single_use = token.or("single_use", boolean, false);
     if ttl > max_ttl {
         token.problem("ttl", "must not be longer than max_ttl");
     }
@@ -128,7 +129,7 @@ fn read_token(
         }
     }
     token.finish();
-    Some(TokenPolicy { keys: ring?, ttl, max_ttl })
+    Some(TokenPolicy { keys: ring?, ttl, max_ttl, single_use })
 }
 
 fn read_ring(token: &Reader<'_>, resolve: &Resolve<'_>) -> Option<KeyRing> {

@@ -76,7 +76,7 @@ fn plain(text: impl Into<String>) -> Response {
 /// 200 if every check passes, else 503; the body says which.
 async fn readyz(State(readiness): State<Arc<Readiness>>) -> Response {
     let draining = readiness.draining.load(Ordering::Relaxed);
-    let store = match readiness.gate.owners.has_room().await {
+    let store = match readiness.gate.store.has_room().await {
         Ok(true) => "ok",
         Ok(false) => "full",
         Err(_) => "unavailable",

@@ -129,7 +129,7 @@ impl Public {
             metrics: &self.common.metrics,
             limits: &self.common.gate.limits,
             body_timeout: self.common.gate.listen.body_timeout,
-            owners: &*self.common.gate.owners,
+            owners: &*self.common.gate.store,
             forwarded: peer.forwarded(&parts.headers, parts.uri.authority().map(http::uri::Authority::as_str)),
             admission: &admission,
             request_id: arrival.request_id.clone(),

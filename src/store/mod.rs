@@ -1,7 +1,8 @@
 //! What outlives a request: one trait for each need, engines behind them.
 //!
-//! Every call may fail; nothing that was refused is half kept. Records are sealed before they come
-//! here: an engine sees ciphertext.
+//! Every call may fail; nothing that was refused is half kept. Contexts are sealed before they come
+//! here: an engine sees ciphertext. `now` and expiry times come from the caller, so an engine's own
+//! clock decides nothing but when memory is given back.
 
 mod memory;
 
@@ -10,28 +11,88 @@ pub use memory::Memory;
 use std::future::Future;
 use std::pin::Pin;
 
+use bytes::Bytes;
 use sidegate_core::clock::Timestamp;
+use sidegate_core::context::ContextKey;
 use sidegate_core::id::{AppId, ConversationId, EndUserId, TokenId};
+use sidegate_core::revocation::Revocation;
 
-/// A store did not do what was asked: unreachable, or full. Nothing was changed.
+/// A store did not do what was asked: unreachable, or full. Nothing was changed, as far as can be
+/// known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unavailable;
+
+impl std::fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the store is unavailable")
+    }
+}
+
+impl std::error::Error for Unavailable {}
 
 /// An answer of a store. Boxed, so that engines can stand behind one trait object; the calls are
 /// off the hot path.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Unavailable>> + Send + 'a>>;
 
-/// Sealed contexts by token id.
+/// One engine: everything that is kept in one place.
+pub trait Store: Vault + Owners + Replay + Revocations {
+    /// Where it is kept.
+    fn kind(&self) -> Kind;
+
+    /// Drops what has expired by `now`, in small steps: other calls go on between them.
+    fn sweep(&self, now: Timestamp) -> Answer<'_, ()>;
+
+    /// Whether it answers; for readiness.
+    fn ping(&self) -> Answer<'_, ()>;
+}
+
+/// Where a store keeps things.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// In this process; gone when it ends.
+    Memory,
+    /// In a file of this machine.
+    Embedded,
+    /// In a server that all replicas share.
+    Shared,
+}
+
+/// Sealed contexts of tokens.
 pub trait Vault: Send + Sync {
     /// Keeps `record` until `expires_at`. It is durable, to the degree the engine promises, when
-    /// this answers.
-    fn put<'a>(&'a self, token: &'a TokenId, record: Vec<u8>, expires_at: Timestamp) -> Answer<'a, ()>;
+    /// this answers. A token has one record: a second `put` is refused.
+    fn put<'a>(&'a self, key: ContextKey<'a>, record: Bytes, expires_at: Timestamp) -> Answer<'a, ()>;
 
     /// The record of a token; `None` if there is none, or its time is over.
-    fn get<'a>(&'a self, token: &'a TokenId, now: Timestamp) -> Answer<'a, Option<Vec<u8>>>;
+    fn get<'a>(&'a self, key: ContextKey<'a>, now: Timestamp) -> Answer<'a, Option<Record>>;
 
-    /// Drops what has expired by `now`.
-    fn sweep(&self, now: Timestamp) -> Answer<'_, ()>;
+    /// Some records, from a place in the store on; `None` is its beginning. Each record that is
+    /// there from the first page to the last is on one of them.
+    fn page(&self, from: Option<Cursor>) -> Answer<'_, Page>;
+
+    /// Puts `new` in the place of the record `old` if it is still there; whether it was.
+    fn replace<'a>(&'a self, key: ContextKey<'a>, old: &'a Bytes, new: Bytes) -> Answer<'a, bool>;
+}
+
+/// A sealed context.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// As it was put.
+    pub sealed: Bytes,
+    /// When it is over.
+    pub expires_at: Timestamp,
+}
+
+/// A place in a vault, in its engine's own terms.
+pub type Cursor = String;
+
+/// Some of a vault's records.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// Whose they are, and what.
+    pub records: Vec<(AppId, TokenId, Record)>,
+    /// Where the next page begins; `None` after the last.
+    pub next: Option<Cursor>,
 }
 
 /// Who created which conversation. Owners outlive tokens.
@@ -57,4 +118,34 @@ pub struct Owner<'a> {
     pub app: &'a AppId,
     /// The end user.
     pub end_user: &'a EndUserId,
+}
+
+/// Which single-use tokens have been used.
+pub trait Replay: Send + Sync {
+    /// Whether this is the token's first use, of all calls on all replicas. Remembered until `until`,
+    /// from when on the token is refused anyway; durable when this answers.
+    fn first_use<'a>(&'a self, key: ContextKey<'a>, until: Timestamp) -> Answer<'a, bool>;
+}
+
+/// What is revoked.
+pub trait Revocations: Send + Sync {
+    /// Keeps a revocation for as long as it matters; durable when this answers.
+    fn revoke<'a>(&'a self, revocation: &'a Revocation, until: Timestamp) -> Answer<'a, ()>;
+
+    /// Those that were kept after `mark`, in order; [`Mark::default`] is before the first. Each is
+    /// told at least once, whoever keeps them meanwhile.
+    fn revoked_since(&self, mark: Mark) -> Answer<'_, Revoked>;
+}
+
+/// A place in the order of revocations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mark(pub u64);
+
+/// Some revocations, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Revoked {
+    /// With the time until which each matters.
+    pub revocations: Vec<(Revocation, Timestamp)>,
+    /// Where to go on.
+    pub mark: Mark,
 }

@@ -33,6 +33,7 @@ mod scoping;
 mod secrets;
 mod secrets_in_config;
 mod signing_keys;
+mod store;
 mod streaming;
 mod stripping;
 mod support;

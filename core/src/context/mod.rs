@@ -12,12 +12,29 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::denial::{Code, Denial};
+use crate::id::{AppId, TokenId};
 
 /// The env and secrets of one token: server-side values that never reach a browser.
 #[derive(Clone, Debug, Default)]
 pub struct SessionContext {
     env: BTreeMap<String, SecretString>,
     secrets: BTreeMap<String, SecretString>,
+}
+
+/// Whose context it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ContextKey<'a> {
+    /// The app that the token was issued for.
+    pub app: &'a AppId,
+    /// The token's `jti`.
+    pub token: &'a TokenId,
+}
+
+impl ContextKey<'_> {
+    /// What a record is sealed for. Neither identifier can hold a NUL, so the pair reads in one way only.
+    pub(crate) fn associated_data(self) -> Vec<u8> {
+        [self.app.as_str().as_bytes(), b"\0", self.token.as_str().as_bytes()].concat()
+    }
 }
 
 /// How much context one token may carry.

@@ -10,8 +10,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
+use super::ContextKey;
 use crate::entropy::{self, Entropy, EntropyUnavailable};
-use crate::id::{AppId, TokenId};
 
 const VERSION: u8 = 1;
 const KEY_ID_LEN: usize = 4;
@@ -26,22 +26,6 @@ pub struct Sealer {
 impl std::fmt::Debug for Sealer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Sealer({})", entropy::hex(&self.id))
-    }
-}
-
-/// Which token a record belongs to.
-#[derive(Clone, Copy, Debug)]
-pub struct Owner<'a> {
-    /// The app that the token was issued for.
-    pub app: &'a AppId,
-    /// The token's `jti`.
-    pub token: &'a TokenId,
-}
-
-impl Owner<'_> {
-    /// Neither identifier can hold a NUL, so the pair reads in one way only.
-    fn associated_data(self) -> Vec<u8> {
-        [self.app.as_str().as_bytes(), b"\0", self.token.as_str().as_bytes()].concat()
     }
 }
 
@@ -62,13 +46,13 @@ impl Sealer {
         Ok(Self { id, key: LessSafeKey::new(key) })
     }
 
-    /// Seals `plaintext` for `owner`.
+    /// Seals `plaintext` for the token of `key`.
     ///
     /// # Errors
     /// [`EntropyUnavailable`] when there is no nonce to be had.
     pub fn seal(
         &self,
-        owner: Owner<'_>,
+        key: ContextKey<'_>,
         plaintext: &[u8],
         entropy: &dyn Entropy,
     ) -> Result<Vec<u8>, EntropyUnavailable> {
@@ -78,7 +62,7 @@ impl Sealer {
         record.extend_from_slice(&self.id);
         record.extend_from_slice(&nonce);
         record.extend_from_slice(plaintext);
-        let aad = Aad::from(owner.associated_data());
+        let aad = Aad::from(key.associated_data());
         let tag = self
             .key
             .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), aad, &mut record[HEADER_LEN..])
@@ -87,9 +71,9 @@ impl Sealer {
         Ok(record)
     }
 
-    /// Opens a record of `owner`; `None` if it is another's, damaged, or sealed with another key.
+    /// Opens a record of the token of `key`; `None` if it is another's, damaged, or sealed with another key.
     #[must_use]
-    pub fn open(&self, owner: Owner<'_>, record: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    pub fn open(&self, key: ContextKey<'_>, record: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         let (header, sealed) = record.split_at_checked(HEADER_LEN)?;
         let (version, rest) = header.split_first()?;
         let (id, nonce) = rest.split_at_checked(KEY_ID_LEN)?;
@@ -98,7 +82,7 @@ impl Sealer {
         }
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
         let mut buffer = Zeroizing::new(sealed.to_vec());
-        let length = self.key.open_in_place(nonce, Aad::from(owner.associated_data()), &mut buffer).ok()?.len();
+        let length = self.key.open_in_place(nonce, Aad::from(key.associated_data()), &mut buffer).ok()?.len();
         buffer.truncate(length);
         Some(buffer)
     }
@@ -116,6 +100,7 @@ pub fn new_key(entropy: &dyn Entropy) -> Result<SecretString, EntropyUnavailable
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::{AppId, TokenId};
 
     struct Counting;
     impl Entropy for Counting {
@@ -132,21 +117,21 @@ mod tests {
     #[test]
     fn a_record_opens_for_its_owner_and_key_only() {
         let (app, token) = (AppId::parse("wapp_1").expect("id"), TokenId::parse("t1").expect("id"));
-        let owner = Owner { app: &app, token: &token };
-        let record = sealer("A").seal(owner, b"plain", &Counting).expect("sealed");
-        assert_eq!(sealer("A").open(owner, &record).as_deref().map(Vec::as_slice), Some(&b"plain"[..]));
+        let key = ContextKey { app: &app, token: &token };
+        let record = sealer("A").seal(key, b"plain", &Counting).expect("sealed");
+        assert_eq!(sealer("A").open(key, &record).as_deref().map(Vec::as_slice), Some(&b"plain"[..]));
         let other = TokenId::parse("t2").expect("id");
-        assert!(sealer("A").open(Owner { token: &other, ..owner }, &record).is_none());
+        assert!(sealer("A").open(ContextKey { token: &other, ..key }, &record).is_none());
         let other = AppId::parse("wapp_2").expect("id");
-        assert!(sealer("A").open(Owner { app: &other, ..owner }, &record).is_none());
-        assert!(sealer("B").open(owner, &record).is_none());
+        assert!(sealer("A").open(ContextKey { app: &other, ..key }, &record).is_none());
+        assert!(sealer("B").open(key, &record).is_none());
         for index in 0..record.len() {
             let mut damaged = record.clone();
             damaged[index] ^= 1;
-            assert!(sealer("A").open(owner, &damaged).is_none(), "byte {index}");
+            assert!(sealer("A").open(key, &damaged).is_none(), "byte {index}");
         }
         for length in 0..record.len() {
-            assert!(sealer("A").open(owner, &record[..length]).is_none(), "cut at {length}");
+            assert!(sealer("A").open(key, &record[..length]).is_none(), "cut at {length}");
         }
     }
 

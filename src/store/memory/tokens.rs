@@ -1,0 +1,116 @@
+//! What belongs to tokens: contexts, first uses, revocations.
+
+use std::ops::Bound;
+
+use bytes::Bytes;
+use sidegate_core::clock::Timestamp;
+use sidegate_core::context::ContextKey;
+use sidegate_core::revocation::Revocation;
+
+use super::{ENTRY_COST, Entry, Key, Memory, key_cost, record_cost};
+use crate::store::{Answer, Cursor, Mark, Page, Record, Replay, Revocations, Revoked, Unavailable, Vault};
+
+/// Records on a page.
+const PAGE: usize = 256;
+
+fn owned(key: ContextKey<'_>) -> Key {
+    (key.token.clone(), key.app.clone())
+}
+
+impl Vault for Memory {
+    fn put<'a>(&'a self, key: ContextKey<'a>, sealed: Bytes, expires_at: Timestamp) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let (key, record) = (owned(key), Record { sealed, expires_at });
+            let mut state = self.state();
+            if state.records.contains_key(&key) {
+                return Err(Unavailable);
+            }
+            state.reserve(record_cost(&key, &record), self.capacity)?;
+            state.expiries.insert((expires_at, Entry::Record(key.clone())));
+            state.records.insert(key, record);
+            Ok(())
+        })
+    }
+
+    fn get<'a>(&'a self, key: ContextKey<'a>, now: Timestamp) -> Answer<'a, Option<Record>> {
+        Box::pin(async move {
+            let state = self.state();
+            Ok(state.records.get(&owned(key)).filter(|record| record.expires_at > now).cloned())
+        })
+    }
+
+    fn page(&self, from: Option<Cursor>) -> Answer<'_, Page> {
+        Box::pin(async move {
+            let state = self.state();
+            // The cursor is the last key of the page before.
+            let last = match from.as_deref().map(|cursor| cursor.split_once(' ')) {
+                None => None,
+                Some(Some((token, app))) => token.parse().ok().zip(app.parse().ok()),
+                Some(None) => return Err(Unavailable),
+            };
+            let start = last.map_or(Bound::Unbounded, Bound::Excluded);
+            let records: Vec<_> = state
+                .records
+                .range((start, Bound::Unbounded))
+                .take(PAGE)
+                .map(|((token, app), record)| (app.clone(), token.clone(), record.clone()))
+                .collect();
+            let full = records.len() == PAGE;
+            let next =
+                records.last().filter(|_| full).map(|(app, token, _)| format!("{} {}", token.as_str(), app.as_str()));
+            Ok(Page { records, next })
+        })
+    }
+
+    fn replace<'a>(&'a self, key: ContextKey<'a>, old: &'a Bytes, new: Bytes) -> Answer<'a, bool> {
+        Box::pin(async move {
+            let mut state = self.state();
+            let Some(record) = state.records.get_mut(&owned(key)).filter(|record| record.sealed == *old) else {
+                return Ok(false);
+            };
+            let before = std::mem::replace(&mut record.sealed, new);
+            let grown = record.sealed.len();
+            // A record is sealed anew, not changed: the sizes differ by a few bytes at most.
+            state.used = (state.used + grown).saturating_sub(before.len());
+            Ok(true)
+        })
+    }
+}
+
+impl Replay for Memory {
+    fn first_use<'a>(&'a self, key: ContextKey<'a>, until: Timestamp) -> Answer<'a, bool> {
+        Box::pin(async move {
+            let key = owned(key);
+            let mut state = self.state();
+            if state.first_uses.contains(&key) {
+                return Ok(false);
+            }
+            state.reserve(key_cost(&key), self.capacity)?;
+            state.expiries.insert((until, Entry::FirstUse(key.clone())));
+            Ok(state.first_uses.insert(key))
+        })
+    }
+}
+
+impl Revocations for Memory {
+    fn revoke<'a>(&'a self, revocation: &'a Revocation, until: Timestamp) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let mut state = self.state();
+            state.reserve(ENTRY_COST, self.capacity)?;
+            state.last_mark += 1;
+            let mark = state.last_mark;
+            state.expiries.insert((until, Entry::Revocation(mark)));
+            state.revocations.insert(mark, (revocation.clone(), until));
+            Ok(())
+        })
+    }
+
+    fn revoked_since(&self, mark: Mark) -> Answer<'_, Revoked> {
+        Box::pin(async move {
+            let state = self.state();
+            let later = state.revocations.range(mark.0 + 1..);
+            let revocations: Vec<_> = later.map(|(_, kept)| kept.clone()).collect();
+            Ok(Revoked { revocations, mark: Mark(state.last_mark) })
+        })
+    }
+}

@@ -1,0 +1,4 @@
+//! The stores: what every engine promises, and what each adds.
+
+mod conformance;
+mod memory;
