@@ -17,7 +17,6 @@ use crate::gate::Gate;
 use crate::http::{Acceptor, Readiness, ops_router, serve_ops, server_config};
 use crate::metrics::Listener;
 use crate::registry::Registry;
-use crate::store::Memory;
 use crate::system::System;
 use crate::worker::{Parts, Worker};
 
@@ -82,7 +81,7 @@ impl Sidegate {
         let listen = settings.listen.clone();
         let tls = listen.tls.as_ref().map(server_config).transpose()?;
         let private_tls = listen.private_tls.as_ref().map(server_config).transpose()?;
-        let gate = Arc::new(build_gate(settings)?);
+        let gate = Arc::new(build_gate(settings).await?);
         let (draining, drained) = watch::channel(false);
         let mut workers = Vec::new();
         for index in 0..worker_count(&listen) {
@@ -173,9 +172,9 @@ impl Sockets {
     }
 }
 
-fn build_gate(settings: Settings) -> Result<Gate, StartError> {
+async fn build_gate(settings: Settings) -> Result<Gate, StartError> {
     let registry = Registry::new(&settings.upstreams, settings.apps).map_err(StartError)?;
-    let store = Arc::new(Memory::new(settings.store.memory));
+    let store = crate::store::open(&settings.store).await?;
     Ok(Gate {
         registry: ArcSwap::from_pointee(registry),
         vault: Arc::clone(&store) as _,

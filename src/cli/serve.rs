@@ -3,7 +3,7 @@
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Exit;
-use crate::app::Sidegate;
+use crate::app::{Addresses, Sidegate};
 use crate::config::{Loaded, Settings};
 use crate::telemetry;
 
@@ -27,14 +27,7 @@ async fn run(settings: Settings) -> Result<(), Exit> {
     let (mut terminate, mut interrupt) = signals()?;
     tokio::spawn(refuse_reload(register(SignalKind::hangup())?));
     let gate = Sidegate::start(settings).await.map_err(|fault| Exit::Failure(fault.to_string()))?;
-    let at = gate.addresses;
-    tracing::info!(
-        version = env!("CARGO_PKG_VERSION"),
-        public = %at.public,
-        private = %at.private,
-        ops = %at.ops,
-        "listening"
-    );
+    say_listening(&gate.addresses);
     wait(&mut terminate, &mut interrupt).await;
     tracing::info!("draining");
     let finished = tokio::select! {
@@ -42,12 +35,26 @@ async fn run(settings: Settings) -> Result<(), Exit> {
         // A second signal: at once.
         () = wait(&mut terminate, &mut interrupt) => false,
     };
+    say_stopped(finished);
+    Ok(())
+}
+
+fn say_listening(at: &Addresses) {
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        public = %at.public,
+        private = %at.private,
+        ops = %at.ops,
+        "listening"
+    );
+}
+
+fn say_stopped(finished: bool) {
     if finished {
         tracing::info!("stopped");
     } else {
         tracing::warn!("stopped with requests under way");
     }
-    Ok(())
 }
 
 pub(super) type Signal = tokio::signal::unix::Signal;
@@ -78,13 +85,17 @@ fn warn_of_gaps(settings: &Settings) {
     if settings.apps.is_empty() {
         tracing::warn!("no [[apps]] are configured: every token will be refused");
     }
+    for (app, _) in settings.apps.iter().filter(|(app, _)| app.origins.is_empty()) {
+        tracing::warn!(app = app.id.as_str(), "origins is empty: pages of any origin may use this app's tokens");
+    }
+    warn_of_store(settings);
+}
+
+fn warn_of_store(settings: &Settings) {
     if settings.store.sealer.is_none() {
         tracing::warn!("no store.seal_key is configured: exchanges with env or secrets will be refused");
     }
     tracing::info!(
         "contexts and task owners are kept in memory and end with the program; limits are counted in this process"
     );
-    for (app, _) in settings.apps.iter().filter(|(app, _)| app.origins.is_empty()) {
-        tracing::warn!(app = app.id.as_str(), "origins is empty: pages of any origin may use this app's tokens");
-    }
 }

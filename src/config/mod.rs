@@ -11,5 +11,5 @@ mod upstream;
 
 pub use listen::{ListenSettings, TlsFiles};
 pub use load::{Input, Loaded, is_secret_key, load, print};
-pub use settings::{LimitSettings, LogFormat, Settings, StoreSettings};
+pub use settings::{LimitSettings, LogFormat, Settings, StateSettings, StoreSettings};
 pub use upstream::{Protocol, UpstreamSettings};

@@ -57,10 +57,19 @@ pub struct LimitSettings {
 /// The state store.
 #[derive(Debug)]
 pub struct StoreSettings {
-    /// Bytes that the memory store may hold.
+    /// Where the state is kept.
+    pub state: StateSettings,
+    /// Bytes of it in this process's memory.
     pub memory: usize,
     /// Seals env and secrets.
     pub sealer: Option<Sealer>,
+}
+
+/// Where the state is kept.
+#[derive(Clone, Debug)]
+pub enum StateSettings {
+    /// In memory alone.
+    Memory,
 }
 
 /// How log lines look.
@@ -138,7 +147,7 @@ fn read_limits(table: Reader<'_>) -> Option<LimitSettings> {
 }
 
 fn read_store(table: Reader<'_>, resolve: &Resolve<'_>, keys: &mut KeyUses) -> Option<StoreSettings> {
-    let state = table.required("state", one_of(&[("memory", ())]));
+    let state = table.required("state", one_of(&[("memory", StateSettings::Memory)]));
     let memory = table.required("memory", bytes);
     let sealer = table.optional("seal_key", |node| -> Result<_, super::layered::Faults> {
         let key = resolve(&secret_source(node)?)?;
@@ -146,8 +155,7 @@ fn read_store(table: Reader<'_>, resolve: &Resolve<'_>, keys: &mut KeyUses) -> O
         Ok(Sealer::from_text(&key)?)
     });
     table.finish();
-    state?;
-    Some(StoreSettings { memory: memory?, sealer })
+    Some(StoreSettings { state: state?, memory: memory?, sealer })
 }
 
 fn read_log(table: Reader<'_>) -> (Option<LogFormat>, Option<Level>, Option<bool>) {

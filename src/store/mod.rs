@@ -5,8 +5,10 @@
 //! clock decides nothing but when memory is given back.
 
 mod memory;
+mod open;
 
 pub use memory::Memory;
+pub use open::open;
 
 use std::future::Future;
 use std::pin::Pin;
