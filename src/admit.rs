@@ -79,9 +79,10 @@ pub async fn admit(
     let list = &registered.app.origins;
     let cors = Cors::decide(origin, |origin| list.is_empty() || list.contains(origin));
     let from = Provenance { origin, same_origin: is_same_origin(headers) };
-    let revoked = gate.revoked.load();
-    let moment = Moment { now: gate.now(), revoked: &revoked, own_origin: gate.own_origin() };
-    let permit = policy::admit(&registered.app, claims, text, from, moment);
+    let permit = gate.revoked.current().map_err(Denial::from).and_then(|revoked| {
+        let moment = Moment { now: gate.now(), revoked: &revoked, own_origin: gate.own_origin() };
+        policy::admit(&registered.app, claims, text, from, moment)
+    });
     match permit {
         Ok(permit) => (cors, check(gate, permit, registered, call, client).await),
         // A refused origin gets no allow field, whichever of the two lists refused it.

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use sidegate_core::clock::Clock as _;
 use sidegate_core::entropy::{self, Entropy};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
@@ -17,6 +18,8 @@ use crate::gate::Gate;
 use crate::http::{Acceptor, Readiness, ops_router, serve_ops, server_config};
 use crate::metrics::Listener;
 use crate::registry::Registry;
+use crate::revocations::{Follower, Revoked};
+use crate::store::Store;
 use crate::system::System;
 use crate::worker::{Parts, Worker};
 
@@ -81,7 +84,9 @@ impl Sidegate {
         let listen = settings.listen.clone();
         let tls = listen.tls.as_ref().map(server_config).transpose()?;
         let private_tls = listen.private_tls.as_ref().map(server_config).transpose()?;
-        let gate = Arc::new(build_gate(settings).await?);
+        let store = crate::store::open(&settings.store).await?;
+        let follower = Follower::start(Arc::clone(&store)).await.map_err(|fault| fault.to_string())?;
+        let gate = Arc::new(build_gate(settings, store, follower.revoked())?);
         let (draining, drained) = watch::channel(false);
         let mut workers = Vec::new();
         for index in 0..worker_count(&listen) {
@@ -98,7 +103,7 @@ impl Sidegate {
         let metrics = workers.iter().map(|worker| Arc::clone(&worker.metrics)).collect();
         let readiness = Arc::new(Readiness { gate: Arc::clone(&gate), draining: false.into(), metrics });
         let acceptors = sockets.accept(&listen, &workers, &readiness, &drained);
-        let background = vec![acceptors.1, tokio::spawn(sweep(gate))];
+        let background = vec![acceptors.1, tokio::spawn(follower.run(|| System.now())), tokio::spawn(sweep(gate))];
         let drain_timeout = listen.drain_timeout;
         Ok(Self { addresses, readiness, draining, acceptors: acceptors.0, workers, background, drain_timeout })
     }
@@ -172,14 +177,13 @@ impl Sockets {
     }
 }
 
-async fn build_gate(settings: Settings) -> Result<Gate, StartError> {
+fn build_gate(settings: Settings, store: Arc<dyn Store>, revoked: Arc<Revoked>) -> Result<Gate, StartError> {
     let registry = Registry::new(&settings.upstreams, settings.apps).map_err(StartError)?;
-    let store = crate::store::open(&settings.store).await?;
     Ok(Gate {
         registry: ArcSwap::from_pointee(registry),
         vault: Arc::clone(&store) as _,
         store,
-        revoked: ArcSwap::default(),
+        revoked,
         sealer: settings.store.sealer,
         limits: settings.limits,
         listen: settings.listen,

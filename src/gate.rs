@@ -9,10 +9,10 @@ use sidegate_core::clock::{Clock, Timestamp};
 use sidegate_core::context::seal::Sealer;
 use sidegate_core::entropy::Entropy;
 use sidegate_core::origin::Origin;
-use sidegate_core::revocation::RevocationList;
 
 use crate::config::{LimitSettings, ListenSettings};
 use crate::registry::Registry;
+use crate::revocations::Revoked;
 use crate::store::{Store, Vault};
 
 /// The shared state of the program; workers hold it in an `Arc`.
@@ -24,7 +24,7 @@ pub struct Gate {
     /// The contexts in it.
     pub vault: Arc<dyn Vault>,
     /// What of it is revoked, as last read.
-    pub revoked: ArcSwap<RevocationList>,
+    pub revoked: Arc<Revoked>,
     /// Seals contexts; without it env and secrets are refused.
     pub sealer: Option<Sealer>,
     /// Sizes.

@@ -15,6 +15,7 @@ pub mod http;
 pub mod limits;
 pub mod metrics;
 pub mod registry;
+pub mod revocations;
 pub mod socket;
 pub mod store;
 pub mod system;

@@ -60,6 +60,8 @@ pub struct RevocationList {
     end_users: HashMap<(AppId, EndUserId), Before>,
     apps: HashMap<AppId, Before>,
     all: Option<Before>,
+    /// When the first of them no longer matters.
+    first_over: Option<Timestamp>,
 }
 
 /// Tokens issued before `issued`, which are all over by `until`.
@@ -72,6 +74,7 @@ struct Before {
 impl RevocationList {
     /// Adds one that matters until `until`. It never takes one back: the later time of two counts.
     pub fn add(&mut self, revocation: Revocation, until: Timestamp) {
+        self.first_over = Some(self.first_over.map_or(until, |first| first.min(until)));
         match revocation {
             Revocation::Token { digest } => later(self.digests.entry(digest).or_insert(until), until),
             Revocation::Id { app, jti } => later(self.ids.entry((app, jti)).or_insert(until), until),
@@ -86,6 +89,12 @@ impl RevocationList {
         }
     }
 
+    /// Whether one of them may no longer matter.
+    #[must_use]
+    pub fn has_some_over(&self, now: Timestamp) -> bool {
+        self.first_over.is_some_and(|first| first <= now)
+    }
+
     /// Drops those that no longer matter.
     pub fn forget(&mut self, now: Timestamp) {
         self.digests.retain(|_, until| *until > now);
@@ -93,6 +102,8 @@ impl RevocationList {
         self.end_users.retain(|_, before| before.until > now);
         self.apps.retain(|_, before| before.until > now);
         self.all.take_if(|before| before.until <= now);
+        let times = self.end_users.values().chain(self.apps.values()).chain(&self.all).map(|before| before.until);
+        self.first_over = times.chain(self.digests.values().copied()).chain(self.ids.values().copied()).min();
     }
 
     /// How many there are.
@@ -206,8 +217,9 @@ mod tests {
         let mut list = list(Revocation::All { issued_before: at(10) });
         list.add(Revocation::All { issued_before: at(5) }, at(500));
         assert!(list.revokes(&claims("a", "u", None, 9), "x"));
+        assert!(list.has_some_over(at(500)), "one of the two");
         list.forget(at(999));
-        assert_eq!(list.len(), 1);
+        assert_eq!((list.len(), list.has_some_over(at(999))), (1, false));
         list.forget(at(1_000));
         assert!(list.is_empty() && !list.revokes(&claims("a", "u", None, 9), "x"));
     }

@@ -5,6 +5,7 @@
 mod config;
 mod demo;
 mod health;
+mod revoke;
 mod secrets;
 mod serve;
 mod token;
@@ -51,6 +52,8 @@ enum Command {
     /// Work on tokens
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Refuse tokens from now on, within a second on every replica: one, an end user's, an app's or all
+    Revoke(revoke::RevokeArgs),
     /// Ask a running gate whether it is ready (for HEALTHCHECK)
     Health(health::HealthArgs),
     /// Print the version
@@ -139,6 +142,7 @@ fn run(command: Command) -> Result<(), Exit> {
         Command::App(AppCommand::NewSecret) => secrets::new_app_secret(),
         Command::Keys(KeysCommand::Generate { kind, algorithm }) => secrets::generate_key(kind, algorithm),
         Command::Token(TokenCommand::Inspect(args)) => token::inspect(args),
+        Command::Revoke(args) => revoke::revoke(args),
         Command::Health(args) => health::health(args),
         Command::Version => {
             println!("sidegate {}", env!("CARGO_PKG_VERSION"));

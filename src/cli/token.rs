@@ -47,7 +47,7 @@ pub(super) fn inspect(args: InspectArgs) -> Result<(), Exit> {
     Ok(())
 }
 
-fn read_stdin() -> Result<String, Exit> {
+pub(super) fn read_stdin() -> Result<String, Exit> {
     let mut text = String::new();
     let read = std::io::stdin().take(MAX_INPUT).read_to_string(&mut text);
     read.map_err(|fault| Exit::Failure(format!("cannot read the token: {fault}")))?;
