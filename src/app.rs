@@ -9,6 +9,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use sidegate_core::clock::Clock as _;
 use sidegate_core::entropy::{self, Entropy};
+use sidegate_core::service_token::ServiceToken;
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -19,6 +20,7 @@ use crate::http::{Acceptor, Readiness, ops_router, serve_ops, server_config};
 use crate::metrics::Listener;
 use crate::registry::Registry;
 use crate::revocations::{Follower, Revoked};
+use crate::service_tokens::ServiceTokens;
 use crate::store::Store;
 use crate::system::System;
 use crate::worker::{Parts, Worker};
@@ -85,8 +87,8 @@ impl Sidegate {
         let tls = listen.tls.as_ref().map(server_config).transpose()?;
         let private_tls = listen.private_tls.as_ref().map(server_config).transpose()?;
         let store = crate::store::open(&settings.store).await?;
-        let follower = Follower::start(Arc::clone(&store)).await.map_err(|fault| fault.to_string())?;
-        let gate = Arc::new(build_gate(settings, store, follower.revoked())?);
+        let revocations = Follower::start(Arc::clone(&store)).await.map_err(|fault| fault.to_string())?;
+        let gate = Arc::new(build_gate(settings, store, revocations.revoked()).await?);
         let (draining, drained) = watch::channel(false);
         let mut workers = Vec::new();
         for index in 0..worker_count(&listen) {
@@ -103,7 +105,12 @@ impl Sidegate {
         let metrics = workers.iter().map(|worker| Arc::clone(&worker.metrics)).collect();
         let readiness = Arc::new(Readiness { gate: Arc::clone(&gate), draining: false.into(), metrics });
         let acceptors = sockets.accept(&listen, &workers, &readiness, &drained);
-        let background = vec![acceptors.1, tokio::spawn(follower.run(|| System.now())), tokio::spawn(sweep(gate))];
+        let background = vec![
+            acceptors.1,
+            tokio::spawn(revocations.run(|| System.now())),
+            tokio::spawn(Arc::clone(&gate.service_tokens).follow()),
+            tokio::spawn(sweep(gate)),
+        ];
         let drain_timeout = listen.drain_timeout;
         Ok(Self { addresses, readiness, draining, acceptors: acceptors.0, workers, background, drain_timeout })
     }
@@ -177,13 +184,17 @@ impl Sockets {
     }
 }
 
-fn build_gate(settings: Settings, store: Arc<dyn Store>, revoked: Arc<Revoked>) -> Result<Gate, StartError> {
+async fn build_gate(settings: Settings, store: Arc<dyn Store>, revoked: Arc<Revoked>) -> Result<Gate, StartError> {
     let registry = Registry::new(&settings.upstreams, settings.apps).map_err(StartError)?;
+    let bootstrap = settings.bootstrap_token.and_then(|secret| ServiceToken::bootstrap(&secret, System.now()));
+    let entries = Arc::clone(&store) as _;
+    let service_tokens = ServiceTokens::open(entries, bootstrap, Arc::new(System), Arc::new(System)).await;
     Ok(Gate {
         registry: ArcSwap::from_pointee(registry),
         vault: Arc::clone(&store) as _,
         store,
         revoked,
+        service_tokens: Arc::new(service_tokens.map_err(|fault| fault.to_string())?),
         sealer: settings.store.sealer,
         limits: settings.limits,
         listen: settings.listen,

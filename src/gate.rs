@@ -13,6 +13,7 @@ use sidegate_core::origin::Origin;
 use crate::config::{LimitSettings, ListenSettings};
 use crate::registry::Registry;
 use crate::revocations::Revoked;
+use crate::service_tokens::ServiceTokens;
 use crate::store::{Store, Vault};
 
 /// The shared state of the program; workers hold it in an `Arc`.
@@ -25,6 +26,8 @@ pub struct Gate {
     pub vault: Arc<dyn Vault>,
     /// What of it is revoked, as last read.
     pub revoked: Arc<Revoked>,
+    /// Who may call the gate's own API.
+    pub service_tokens: Arc<ServiceTokens>,
     /// Seals contexts; without it env and secrets are refused.
     pub sealer: Option<Sealer>,
     /// Sizes.

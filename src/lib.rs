@@ -16,6 +16,7 @@ pub mod limits;
 pub mod metrics;
 pub mod registry;
 pub mod revocations;
+pub mod service_tokens;
 pub mod socket;
 pub mod store;
 pub mod system;

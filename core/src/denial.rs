@@ -90,6 +90,16 @@ codes! {
     RequestTimeout = "REQUEST_TIMEOUT", REQUEST_TIMEOUT, "The request was not completed in time";
     /// A browser on a listener that browsers have no business with.
     Forbidden = "FORBIDDEN", FORBIDDEN, "Requests from web pages are not taken here";
+    /// A service token that is unknown or malformed.
+    InvalidServiceToken = "INVALID_SERVICE_TOKEN", UNAUTHORIZED, "The service token is invalid";
+    /// A service token that was revoked.
+    ServiceTokenRevoked = "SERVICE_TOKEN_REVOKED", FORBIDDEN, "The service token has been revoked";
+    /// A service token whose time is over.
+    ServiceTokenExpired = "SERVICE_TOKEN_EXPIRED", FORBIDDEN, "The service token has expired";
+    /// A service token that may not do this, or not to this app.
+    MissingScope = "MISSING_SCOPE", FORBIDDEN, "The service token lacks a scope";
+    /// Something of this name exists already, or has changed since it was read.
+    Conflict = "CONFLICT", CONFLICT, "It exists already, or has changed meanwhile";
     /// A `Host` that is not this server's.
     MisdirectedRequest = "MISDIRECTED_REQUEST", MISDIRECTED_REQUEST, "This host name is not served here";
     /// The upstream could not be reached, or broke off before it answered.

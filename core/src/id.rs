@@ -104,6 +104,23 @@ impl TokenId {
 }
 
 id! {
+    /// A service token's name, such as `billing-server`.
+    ServiceTokenId, "must be 1 to 64 letters, digits, '_' or '-'", |text| {
+        (1..=64).contains(&text.len()) && text.bytes().all(is_word)
+    }
+}
+
+impl ServiceTokenId {
+    /// A random name: `st_` and 96 random bits in hexadecimal.
+    ///
+    /// # Errors
+    /// [`EntropyUnavailable`].
+    pub fn new(entropy: &dyn Entropy) -> Result<Self, EntropyUnavailable> {
+        Ok(Self(format!("st_{}", entropy::hex(&entropy::bytes::<12>(entropy)?)).into()))
+    }
+}
+
+id! {
     /// A conversation's id as it stands in paths (Sigmic says task id). Plain characters only, so
     /// that no encoding or dot segment can make one path look like another.
     ConversationId, "must be 1 to 128 letters, digits, '_', '-' or '.', not all dots", |text| {

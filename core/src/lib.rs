@@ -23,4 +23,5 @@ pub mod problem;
 pub mod rate;
 pub mod revocation;
 pub mod secret;
+pub mod service_token;
 pub mod token;

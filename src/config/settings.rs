@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use sidegate_core::app::App;
 use sidegate_core::context::ContextLimits;
 use sidegate_core::context::seal::Sealer;
@@ -27,6 +27,8 @@ pub struct Settings {
     pub cors_max_age: Duration,
     /// What is kept, and how.
     pub store: StoreSettings,
+    /// The service token of the configuration, which may do everything; for the first steps.
+    pub bootstrap_token: Option<SecretString>,
     /// How log lines look.
     pub log_format: LogFormat,
     /// Which log lines are written.
@@ -106,6 +108,7 @@ pub(super) fn read_settings(root: &Reader<'_>, resolve: &Resolve<'_>) -> Option<
     let cors_max_age = cors.required("max_age", duration);
     cors.finish();
     let store = read_store(root.section("store"), resolve, &mut keys);
+    let bootstrap_token = read_admin(root.section("admin"), resolve, &mut keys);
     let (log_format, log_level, access_log) = read_log(root.section("log"));
     let upstreams: Vec<_> = root.tables("upstreams").into_iter().map(|table| read_upstream(table, resolve)).collect();
     let known: Vec<_> = upstreams.iter().flatten().collect();
@@ -119,6 +122,7 @@ pub(super) fn read_settings(root: &Reader<'_>, resolve: &Resolve<'_>) -> Option<
         limits: limits?,
         cors_max_age: cors_max_age?,
         store: store?,
+        bootstrap_token,
         log_format: log_format?,
         log_level: log_level?,
         access_log: access_log?,
@@ -156,6 +160,19 @@ fn read_store(table: Reader<'_>, resolve: &Resolve<'_>, keys: &mut KeyUses) -> O
     });
     table.finish();
     Some(StoreSettings { state: state?, memory: memory?, sealer })
+}
+
+fn read_admin(table: Reader<'_>, resolve: &Resolve<'_>, keys: &mut KeyUses) -> Option<SecretString> {
+    /// Characters: with letters and digits alone some 190 random bits.
+    const SHORTEST: usize = 32;
+    let token = table.optional("bootstrap_token", |node| -> Result<_, super::layered::Faults> {
+        let token = resolve(&secret_source(node)?)?;
+        keys.claim(&SecretDigest::of(&token), "as the bootstrap token")?;
+        let length = token.expose_secret().len();
+        if length < SHORTEST { Err("must have 32 characters or more".to_owned().into()) } else { Ok(token) }
+    });
+    table.finish();
+    token
 }
 
 fn read_log(table: Reader<'_>) -> (Option<LogFormat>, Option<Level>, Option<bool>) {

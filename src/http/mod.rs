@@ -1,6 +1,7 @@
 //! HTTP on our side: listeners, connections, and the services on them.
 
 mod access;
+mod admin;
 mod body;
 mod connection;
 mod convert;

@@ -1,6 +1,8 @@
-//! The private listener: the customer's servers exchange credentials for tokens.
+//! The private listener: the customer's servers exchange credentials for tokens; operators call the
+//! gate's own API.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use http::{HeaderValue, Request};
 use sidegate_core::cors::Cors;
@@ -8,20 +10,22 @@ use sidegate_core::denial::Code;
 use sidegate_core::dialect::sigmic;
 
 use super::service::{Arrival, Common, Outcome, Service};
-use super::{exchange, guard};
+use super::{admin, exchange, guard};
 use crate::metrics::Listener;
 use crate::wire::ClientBody;
 
 /// The private service of one worker.
 pub struct Private {
     common: Rc<Common>,
+    admin: axum::Router,
 }
 
 impl Private {
     /// A private service.
     #[must_use]
-    pub const fn new(common: Rc<Common>) -> Self {
-        Self { common }
+    pub fn new(common: Rc<Common>) -> Self {
+        let admin = admin::router(Arc::clone(&common.gate));
+        Self { common, admin }
     }
 }
 
@@ -39,6 +43,9 @@ impl Service for Private {
         }
         match parts.uri.path() {
             sigmic::EXCHANGE_PATH => exchange::answer(&self.common, arrival, &parts, body).await,
+            path if path.starts_with(admin::PREFIX) => {
+                Box::pin(admin::answer(&self.admin, &self.common, parts, body)).await
+            }
             _ => Outcome::refused(None, &Code::NotFound.into(), Cors::Silent),
         }
     }

@@ -4,9 +4,11 @@
 //! here: an engine sees ciphertext. `now` and expiry times come from the caller, so an engine's own
 //! clock decides nothing but when memory is given back.
 
+mod entries;
 mod memory;
 mod open;
 
+pub use entries::{Entries, Entry, EntryKind};
 pub use memory::Memory;
 pub use open::open;
 
@@ -37,7 +39,7 @@ impl std::error::Error for Unavailable {}
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Unavailable>> + Send + 'a>>;
 
 /// One engine: everything that is kept in one place.
-pub trait Store: Vault + Owners + Replay + Revocations {
+pub trait Store: Vault + Owners + Replay + Revocations + Entries {
     /// Where it is kept.
     fn kind(&self) -> Kind;
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed test says so by panicking")]
 #![allow(clippy::print_stdout, reason = "names the case at hand; shown when it fails")]
 
+mod admin;
 mod admission;
 mod algorithms;
 mod browser;

@@ -1,6 +1,7 @@
 //! The state in memory: lost when the program ends, and bounded. What does not fit is refused;
 //! nothing that was acknowledged is dropped before its time.
 
+mod entries;
 mod owners;
 mod tokens;
 
@@ -21,6 +22,7 @@ const ENTRY_COST: usize = 256;
 pub struct Memory {
     capacity: usize,
     state: Mutex<State>,
+    kept: Mutex<entries::Kept>,
 }
 
 /// A token of an app.
@@ -54,13 +56,17 @@ impl Memory {
     /// A store that holds at most `capacity` bytes.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
-        Self { capacity, state: Mutex::default() }
+        Self { capacity, state: Mutex::default(), kept: Mutex::default() }
     }
 
     /// A panic elsewhere cannot leave the maps in disorder: each change below is complete before
     /// anything that can fail.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn kept(&self) -> MutexGuard<'_, entries::Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

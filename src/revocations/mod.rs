@@ -1,6 +1,10 @@
 //! What is revoked, as every request sees it: a list in memory, kept current by a task that asks the
 //! store for what is new.
 
+mod target;
+
+pub use target::{Resolved, Target, resolve};
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

@@ -1,0 +1,153 @@
+//! `/admin/v1/service-tokens`.
+
+use std::time::Duration;
+
+use axum::extract::{Path, State};
+use http::StatusCode;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
+use sidegate_core::clock::Timestamp;
+use sidegate_core::denial::{Code, Denial};
+use sidegate_core::duration::parse_lifetime;
+use sidegate_core::id::{AppId, ServiceTokenId};
+use sidegate_core::service_token::{NewServiceToken, Scope, ServiceToken};
+
+use super::{Answered, Caller, Strict, TheGate, answered};
+
+/// For how long an old secret is good beside its new one, when nothing else is asked for.
+const OVERLAP: Duration = Duration::from_secs(300);
+
+/// Characters of the reason of a revocation.
+const MAX_REASON: usize = 256;
+
+/// A service token as it is shown: never its secret, nor the secret's digest.
+#[derive(Serialize)]
+pub(crate) struct Shown<'a> {
+    id: &'a ServiceTokenId,
+    scopes: &'a [Scope],
+    apps: &'a [AppId],
+    issued_at: Option<String>,
+    expires_at: Option<String>,
+    previous_secret_until: Option<String>,
+    revoked_at: Option<String>,
+    revocation_reason: Option<&'a str>,
+    /// Once: when it is made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<&'a str>,
+}
+
+impl<'a> Shown<'a> {
+    pub(crate) fn new(token: &'a ServiceToken, secret: Option<&'a SecretString>) -> Self {
+        let revoked = token.revoked.as_ref();
+        Self {
+            id: &token.id,
+            scopes: &token.scopes,
+            apps: &token.apps,
+            issued_at: token.issued_at.rfc3339_millis(),
+            expires_at: token.expires_at.and_then(Timestamp::rfc3339_millis),
+            previous_secret_until: token.previous.as_ref().and_then(|previous| previous.until.rfc3339_millis()),
+            revoked_at: revoked.and_then(|revoked| revoked.at.rfc3339_millis()),
+            revocation_reason: revoked.map(|revoked| &*revoked.reason),
+            secret: secret.map(|secret| secret.expose_secret()),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct List<'a> {
+    service_tokens: Vec<Shown<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Create {
+    id: Option<ServiceTokenId>,
+    scopes: Vec<Scope>,
+    #[serde(default)]
+    apps: Vec<AppId>,
+    expires_in: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Rotate {
+    overlap: Option<String>,
+    expires_in: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Revoke {
+    #[serde(default)]
+    reason: String,
+}
+
+pub(super) async fn list(caller: Caller, State(gate): TheGate) -> Answered {
+    caller.may(Scope::TOKENS_READ, None)?;
+    let tokens = gate.service_tokens.list().await?;
+    answered(StatusCode::OK, &List { service_tokens: tokens.iter().map(|token| Shown::new(token, None)).collect() })
+}
+
+pub(super) async fn create(caller: Caller, State(gate): TheGate, Strict(asked): Strict<Create>) -> Answered {
+    let Create { id, scopes, apps, expires_in } = asked;
+    if scopes.is_empty() {
+        return Err(Denial::because(Code::InvalidRequest, "scopes must name one scope or more").into());
+    }
+    caller.governs(&scopes, &apps)?;
+    let lifetime = lifetime("expires_in", expires_in)?;
+    let (token, secret) = gate.service_tokens.create(NewServiceToken { id, scopes, apps, lifetime }).await?;
+    answered(StatusCode::CREATED, &Shown::new(&token, Some(&secret)))
+}
+
+pub(super) async fn show(caller: Caller, State(gate): TheGate, Path(id): Path<String>) -> Answered {
+    caller.may(Scope::TOKENS_READ, None)?;
+    answered(StatusCode::OK, &Shown::new(&gate.service_tokens.get(&name(&id)?).await?, None))
+}
+
+pub(super) async fn rotate(
+    caller: Caller,
+    State(gate): TheGate,
+    Path(id): Path<String>,
+    Strict(asked): Strict<Rotate>,
+) -> Answered {
+    let id = name(&id)?;
+    let overlap = match asked.overlap.as_deref() {
+        Some("0s") => Duration::ZERO,
+        _ => lifetime("overlap", asked.overlap)?.unwrap_or(OVERLAP),
+    };
+    let lifetime = lifetime("expires_in", asked.expires_in)?;
+    govern(&caller, &id).await?;
+    let (token, secret) = gate.service_tokens.rotate(&id, overlap, lifetime).await?;
+    answered(StatusCode::OK, &Shown::new(&token, Some(&secret)))
+}
+
+pub(super) async fn revoke(
+    caller: Caller,
+    State(gate): TheGate,
+    Path(id): Path<String>,
+    Strict(asked): Strict<Revoke>,
+) -> Answered {
+    let id = name(&id)?;
+    if asked.reason.chars().count() > MAX_REASON || asked.reason.chars().any(char::is_control) {
+        return Err(Denial::because(Code::InvalidRequest, "reason must be plain text of at most 256 characters").into());
+    }
+    govern(&caller, &id).await?;
+    answered(StatusCode::OK, &Shown::new(&gate.service_tokens.revoke(&id, &asked.reason).await?, None))
+}
+
+/// Whether the caller holds all rights of the one that it wants to change.
+async fn govern(caller: &Caller, id: &ServiceTokenId) -> Result<(), Denial> {
+    caller.may(Scope::TOKENS_WRITE, caller.token.apps.first())?;
+    let token = caller.gate.service_tokens.get(id).await?;
+    caller.governs(&token.scopes, &token.apps)
+}
+
+/// What is no name names nothing.
+fn name(text: &str) -> Result<ServiceTokenId, Code> {
+    text.parse().map_err(|_| Code::NotFound)
+}
+
+fn lifetime(member: &str, text: Option<String>) -> Result<Option<Duration>, Denial> {
+    let parsed = text.map(|text| parse_lifetime(&text)).transpose();
+    parsed.map_err(|rule| Denial::because(Code::InvalidRequest, format!("{member} {rule}")))
+}

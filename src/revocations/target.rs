@@ -1,0 +1,85 @@
+//! What somebody asks to be revoked, as what is kept.
+
+use std::time::Duration;
+
+use sidegate_core::app::App;
+use sidegate_core::clock::Timestamp;
+use sidegate_core::denial::{Code, Denial};
+use sidegate_core::dialect::sigmic;
+use sidegate_core::id::{AppId, EndUserId, TokenId};
+use sidegate_core::revocation::Revocation;
+use sidegate_core::secret::SecretDigest;
+use sidegate_core::token::{CLOCK_LEEWAY, Claims, UnverifiedToken};
+
+/// A revocation is kept for this long at least: tokens may be older than the `max_ttl` of today.
+const KEPT_AT_LEAST: Duration = Duration::from_secs(31 * 24 * 3_600);
+
+/// Whose tokens are to be refused.
+#[derive(Debug)]
+pub enum Target {
+    /// This one.
+    Token(String),
+    /// The one with this `jti`.
+    Id(AppId, TokenId),
+    /// An end user's.
+    EndUser(AppId, EndUserId),
+    /// An app's.
+    App(AppId),
+    /// All.
+    All,
+}
+
+impl Target {
+    /// The app that it names.
+    #[must_use]
+    pub const fn app(&self) -> Option<&AppId> {
+        match self {
+            Self::Id(app, _) | Self::EndUser(app, _) | Self::App(app) => Some(app),
+            Self::Token(_) | Self::All => None,
+        }
+    }
+}
+
+/// The revocation, and the time by which all that it takes in are over.
+#[derive(Debug)]
+pub struct Resolved {
+    /// What is kept.
+    pub revocation: Revocation,
+    /// For how long.
+    pub until: Timestamp,
+    /// The app that it is for; `None` for all.
+    pub app: Option<AppId>,
+}
+
+/// Finds what is meant among `apps`.
+///
+/// # Errors
+/// [`Code::NotFound`] for an app that is not there, [`Code::InvalidToken`] for a token that no app's
+/// keys verify.
+pub fn resolve<'a>(target: Target, apps: impl Iterator<Item = &'a App>, now: Timestamp) -> Result<Resolved, Denial> {
+    let issued_before = now;
+    let (app, revocation) = match target {
+        Target::Token(text) => return one_token(&text, apps),
+        Target::Id(app, jti) => (Some(app.clone()), Revocation::Id { app, jti }),
+        Target::EndUser(app, end_user) => (Some(app.clone()), Revocation::EndUser { app, end_user, issued_before }),
+        Target::App(app) => (Some(app.clone()), Revocation::App { app, issued_before }),
+        Target::All => (None, Revocation::All { issued_before }),
+    };
+    let meant: Vec<_> = apps.filter(|known| app.as_ref().is_none_or(|app| *app == known.id)).collect();
+    if app.is_some() && meant.is_empty() {
+        return Err(Denial::because(Code::NotFound, "There is no such app"));
+    }
+    let longest = meant.iter().filter_map(|app| app.token.as_ref()).map(|policy| policy.max_ttl).max();
+    let until = now.plus(longest.unwrap_or_default().max(KEPT_AT_LEAST)).plus(CLOCK_LEEWAY);
+    Ok(Resolved { revocation, until, app })
+}
+
+/// A token that its app's keys verify, by its digest; until it would be refused anyway.
+fn one_token<'a>(text: &str, mut apps: impl Iterator<Item = &'a App>) -> Result<Resolved, Denial> {
+    let token = UnverifiedToken::<sigmic::WireClaims<'_>>::parse(text)?;
+    let app = apps.find(|app| app.id.as_str() == token.unverified_claims.app_id).ok_or(Code::InvalidToken)?;
+    let keys = &app.token.as_ref().ok_or(Code::InvalidToken)?.keys;
+    let claims = Claims::try_from(token.verify(keys)?)?;
+    let revocation = Revocation::Token { digest: SecretDigest::of(&text.into()) };
+    Ok(Resolved { revocation, until: claims.refused_from(), app: Some(claims.app) })
+}

@@ -1,0 +1,211 @@
+//! Service tokens at run time: looked up by what a caller shows, changed through the registry, read
+//! anew when it has changed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use secrecy::SecretString;
+use sidegate_core::clock::{Clock, Timestamp};
+use sidegate_core::denial::{Code, Denial};
+use sidegate_core::entropy::Entropy;
+use sidegate_core::id::ServiceTokenId;
+use sidegate_core::secret::SecretDigest;
+use sidegate_core::service_token::{NewServiceToken, ServiceToken};
+
+use crate::store::{Entries, Entry, EntryKind, Unavailable};
+
+/// How often the registry is asked whether it has changed.
+const INTERVAL: Duration = Duration::from_millis(300);
+
+/// How often a change is tried anew that another one has overtaken.
+const TRIES: usize = 8;
+
+/// All service tokens, and where they are kept.
+pub struct ServiceTokens {
+    entries: Arc<dyn Entries>,
+    /// The one of the configuration, which is not kept.
+    bootstrap: Option<Arc<ServiceToken>>,
+    known: ArcSwap<Known>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+}
+
+#[derive(Default)]
+struct Known {
+    generation: u64,
+    /// By the digests of their secrets: those of a rotation under way, too.
+    by_digest: HashMap<SecretDigest, Arc<ServiceToken>>,
+}
+
+impl ServiceTokens {
+    /// Reads what is kept.
+    ///
+    /// # Errors
+    /// [`Unavailable`] if the store does not answer.
+    pub async fn open(
+        entries: Arc<dyn Entries>,
+        bootstrap: Option<ServiceToken>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self, Unavailable> {
+        let known = ArcSwap::default();
+        let tokens = Self { entries, bootstrap: bootstrap.map(Arc::new), known, clock, entropy };
+        tokens.read().await?;
+        Ok(tokens)
+    }
+
+    /// Reads anew what has changed, until the task is aborted.
+    pub async fn follow(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(INTERVAL).await;
+            let changed = match self.entries.generation().await {
+                Ok(generation) => generation != self.known.load().generation,
+                Err(_) => false,
+            };
+            if changed && self.read().await.is_err() {
+                tracing::warn!("service tokens could not be read anew");
+            }
+        }
+    }
+
+    async fn read(&self) -> Result<(), Unavailable> {
+        let generation = self.entries.generation().await?;
+        let mut by_digest = HashMap::new();
+        let kept = self.entries.entries(EntryKind::ServiceToken).await?;
+        // One that cannot be read is refused; the others go on.
+        let kept = kept.iter().filter_map(|entry| parse(entry).ok()).map(Arc::new);
+        for token in kept.chain(self.bootstrap.clone()) {
+            // Whether a digest is still good is asked when it is shown.
+            let previous = token.previous.as_ref().map(|previous| previous.digest.clone());
+            for digest in std::iter::once(token.digest.clone()).chain(previous) {
+                by_digest.insert(digest, Arc::clone(&token));
+            }
+        }
+        self.known.store(Arc::new(Known { generation, by_digest }));
+        Ok(())
+    }
+
+    /// The service token of a secret that somebody shows. Only its digest is compared, so how long
+    /// that takes says nothing of the secret.
+    ///
+    /// # Errors
+    /// [`Code::InvalidServiceToken`].
+    pub fn authenticate(&self, shown: &SecretString) -> Result<Arc<ServiceToken>, Denial> {
+        let digest = SecretDigest::of(shown);
+        let token = self.known.load().by_digest.get(&digest).cloned();
+        let token = token.filter(|token| token.digests(self.now()).any(|good| *good == digest));
+        token.ok_or_else(|| Code::InvalidServiceToken.into())
+    }
+
+    /// The time, as these tokens see it.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// All that are kept, in the order of their names.
+    ///
+    /// # Errors
+    /// [`Code::StoreUnavailable`].
+    pub async fn list(&self) -> Result<Vec<ServiceToken>, Denial> {
+        let entries = self.entries.entries(EntryKind::ServiceToken).await?;
+        Ok(entries.iter().filter_map(|entry| parse(entry).ok()).collect())
+    }
+
+    /// The one of a name.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`], [`Code::StoreUnavailable`].
+    pub async fn get(&self, id: &ServiceTokenId) -> Result<ServiceToken, Denial> {
+        Ok(parse(&self.entry(id).await?)?)
+    }
+
+    /// Makes one.
+    ///
+    /// # Errors
+    /// [`Code::Conflict`] if its name is taken, [`Code::StoreUnavailable`].
+    pub async fn create(&self, asked: NewServiceToken) -> Result<(ServiceToken, SecretString), Denial> {
+        let (token, secret) = ServiceToken::new(asked, &*self.entropy, self.now()).map_err(|_| Code::Internal)?;
+        if !self.entries.add(&entry_of(&token, 1)?).await? {
+            return Err(Denial::because(Code::Conflict, "A service token of this name exists already"));
+        }
+        self.read().await?;
+        Ok((token, secret))
+    }
+
+    /// Gives one a new secret.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`], [`Code::ServiceTokenRevoked`], [`Code::Conflict`], [`Code::StoreUnavailable`].
+    pub async fn rotate(
+        &self,
+        id: &ServiceTokenId,
+        overlap: Duration,
+        lifetime: Option<Duration>,
+    ) -> Result<(ServiceToken, SecretString), Denial> {
+        let now = self.now();
+        self.change(id, |token| {
+            if token.revoked.is_some() {
+                return Err(Code::ServiceTokenRevoked.into());
+            }
+            Ok(token.rotate(overlap, lifetime, &*self.entropy, now).map_err(|_| Code::Internal)?)
+        })
+        .await
+    }
+
+    /// Ends one before its time.
+    ///
+    /// # Errors
+    /// As [`Self::rotate`].
+    pub async fn revoke(&self, id: &ServiceTokenId, reason: &str) -> Result<ServiceToken, Denial> {
+        let now = self.now();
+        let changed = self.change(id, |token| {
+            token.revoke(reason.to_owned(), now);
+            Ok(())
+        });
+        Ok(changed.await?.0)
+    }
+
+    async fn change<T>(
+        &self,
+        id: &ServiceTokenId,
+        change: impl Fn(&mut ServiceToken) -> Result<T, Denial>,
+    ) -> Result<(ServiceToken, T), Denial> {
+        for _ in 0..TRIES {
+            let entry = self.entry(id).await?;
+            let mut token = parse(&entry)?;
+            let outcome = change(&mut token)?;
+            if self.entries.change(&entry_of(&token, entry.revision)?).await? {
+                self.read().await?;
+                return Ok((token, outcome));
+            }
+        }
+        Err(Code::Conflict.into())
+    }
+
+    async fn entry(&self, id: &ServiceTokenId) -> Result<Entry, Denial> {
+        let entry = self.entries.entry(EntryKind::ServiceToken, id.as_str()).await?;
+        entry.ok_or_else(|| Code::NotFound.into())
+    }
+}
+
+fn parse(entry: &Entry) -> Result<ServiceToken, Unavailable> {
+    let token: Option<ServiceToken> = serde_json::from_str(&entry.document).ok();
+    token.filter(|token| token.id.as_str() == entry.id).ok_or_else(|| {
+        tracing::error!(id = entry.id, "a service token in the registry cannot be read");
+        Unavailable
+    })
+}
+
+fn entry_of(token: &ServiceToken, revision: u64) -> Result<Entry, Denial> {
+    let document = serde_json::to_string(token).map_err(|_| Code::Internal)?;
+    Ok(Entry { kind: EntryKind::ServiceToken, id: token.id.as_str().to_owned(), revision, document })
+}
+
+impl From<Unavailable> for Denial {
+    fn from(_: Unavailable) -> Self {
+        Code::StoreUnavailable.into()
+    }
+}
