@@ -8,6 +8,7 @@ mod health;
 mod revoke;
 mod secrets;
 mod serve;
+mod service_token;
 mod token;
 
 use std::path::PathBuf;
@@ -52,6 +53,9 @@ enum Command {
     /// Work on tokens
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Work on service tokens, which callers of the gate's own API show
+    #[command(subcommand)]
+    ServiceToken(service_token::ServiceTokenCommand),
     /// Refuse tokens from now on, within a second on every replica: one, an end user's, an app's or all
     Revoke(revoke::RevokeArgs),
     /// Ask a running gate whether it is ready (for HEALTHCHECK)
@@ -142,6 +146,7 @@ fn run(command: Command) -> Result<(), Exit> {
         Command::App(AppCommand::NewSecret) => secrets::new_app_secret(),
         Command::Keys(KeysCommand::Generate { kind, algorithm }) => secrets::generate_key(kind, algorithm),
         Command::Token(TokenCommand::Inspect(args)) => token::inspect(args),
+        Command::ServiceToken(command) => service_token::run(command),
         Command::Revoke(args) => revoke::revoke(args),
         Command::Health(args) => health::health(args),
         Command::Version => {

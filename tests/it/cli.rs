@@ -21,7 +21,9 @@ fn help_lists_every_command_and_the_exit_codes() {
         // Help is wrapped to the terminal's width.
         let unwrapped = run.out.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(unwrapped.contains(EXIT_CODES), "{}", run.out);
-        for command in ["serve", "check", "config", "demo", "app", "keys", "token", "health", "version"] {
+        for command in
+            ["serve", "check", "config", "demo", "app", "keys", "token", "service-token", "revoke", "health", "version"]
+        {
             let listed = |line: &str| line.trim_start().split(' ').next() == Some(command);
             assert!(run.out.lines().any(listed), "no {command} in {}", run.out);
         }
@@ -38,6 +40,9 @@ fn every_command_has_help_that_says_what_it_is_for() {
         (&["app", "new-secret"], "new app secret"),
         (&["keys", "generate"], "256 bits"),
         (&["token", "inspect"], "standard input"),
+        (&["service-token", "create"], "--scope"),
+        (&["service-token", "rotate"], "--overlap"),
+        (&["revoke"], "--end-user"),
         (&["health"], "HEALTHCHECK"),
         (&["version"], "version"),
     ] {
@@ -67,6 +72,14 @@ fn usage_errors_exit_with_2_and_print_to_standard_error() {
         &["keys", "generate", "seal", "--algorithm", "RS256"],
         &["health", "--ops", "nowhere"],
         &["token", "inspect"],
+        &["revoke"],
+        &["revoke", "--jti", "x"],
+        &["revoke", "--app", "a", "--all"],
+        &["revoke", "--app", "a", "--jti", "x", "--end-user", "u"],
+        &["service-token", "create"],
+        &["service-token", "create", "--scope", "admin:everything"],
+        &["service-token", "rotate", "x", "--overlap", "soon"],
+        &["service-token", "show", "no spaces"],
     ] {
         let run = program(args).run();
         assert_eq!((run.code, run.out.as_str()), (2, ""), "{args:?}");

@@ -4,54 +4,20 @@ use std::time::Duration;
 
 use axum::extract::{Path, State};
 use http::StatusCode;
-use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
-use sidegate_core::clock::Timestamp;
 use sidegate_core::denial::{Code, Denial};
 use sidegate_core::duration::parse_lifetime;
 use sidegate_core::id::{AppId, ServiceTokenId};
-use sidegate_core::service_token::{NewServiceToken, Scope, ServiceToken};
+use sidegate_core::service_token::{NewServiceToken, Scope};
 
 use super::{Answered, Caller, Strict, TheGate, answered};
+use crate::service_tokens::Shown;
 
 /// For how long an old secret is good beside its new one, when nothing else is asked for.
 const OVERLAP: Duration = Duration::from_secs(300);
 
 /// Characters of the reason of a revocation.
 const MAX_REASON: usize = 256;
-
-/// A service token as it is shown: never its secret, nor the secret's digest.
-#[derive(Serialize)]
-pub(crate) struct Shown<'a> {
-    id: &'a ServiceTokenId,
-    scopes: &'a [Scope],
-    apps: &'a [AppId],
-    issued_at: Option<String>,
-    expires_at: Option<String>,
-    previous_secret_until: Option<String>,
-    revoked_at: Option<String>,
-    revocation_reason: Option<&'a str>,
-    /// Once: when it is made.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    secret: Option<&'a str>,
-}
-
-impl<'a> Shown<'a> {
-    pub(crate) fn new(token: &'a ServiceToken, secret: Option<&'a SecretString>) -> Self {
-        let revoked = token.revoked.as_ref();
-        Self {
-            id: &token.id,
-            scopes: &token.scopes,
-            apps: &token.apps,
-            issued_at: token.issued_at.rfc3339_millis(),
-            expires_at: token.expires_at.and_then(Timestamp::rfc3339_millis),
-            previous_secret_until: token.previous.as_ref().and_then(|previous| previous.until.rfc3339_millis()),
-            revoked_at: revoked.and_then(|revoked| revoked.at.rfc3339_millis()),
-            revocation_reason: revoked.map(|revoked| &*revoked.reason),
-            secret: secret.map(|secret| secret.expose_secret()),
-        }
-    }
-}
 
 #[derive(Serialize)]
 struct List<'a> {

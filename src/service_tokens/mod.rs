@@ -1,6 +1,10 @@
 //! Service tokens at run time: looked up by what a caller shows, changed through the registry, read
 //! anew when it has changed.
 
+mod shown;
+
+pub use shown::Shown;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
