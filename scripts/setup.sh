@@ -103,6 +103,7 @@ case $goal in
         need curl curl
         need openssl openssl
         need valgrind valgrind
+        need redis-server redis-server
         need_jwcrypto
         need_browser
         ;;
@@ -152,7 +153,7 @@ for server in "${servers[@]}"; do
 done
 
 # Only the programs are wanted; installing them started them as services.
-for service in nginx haproxy; do
+for service in nginx haproxy redis-server; do
     if [ -d /run/systemd/system ] && [[ " ${packages[*]} " == *" $service "* ]]; then
         echo "setup: stopping and disabling the new service $service"
         "${as_root[@]}" systemctl disable --now "$service"

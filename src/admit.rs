@@ -119,7 +119,9 @@ async fn check(
     call: Call,
     address: IpAddr,
 ) -> Result<Admission, Denial> {
-    registered.limits.chat(Counted { address, end_user: &permit.claims().subject })?;
+    if let Some(limit) = &registered.limits.chat {
+        gate.count(limit, Counted { address, end_user: &permit.claims().subject }).await?;
+    }
     check_owner(gate, &permit, &call).await?;
     let context = open_context(gate, &permit).await?;
     use_up(gate, &permit).await?;

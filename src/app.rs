@@ -21,7 +21,7 @@ use crate::metrics::Listener;
 use crate::registry::Registry;
 use crate::revocations::{Follower, Revoked};
 use crate::service_tokens::ServiceTokens;
-use crate::store::Store;
+use crate::store::{Kind, Store};
 use crate::system::System;
 use crate::worker::{Parts, Worker};
 
@@ -61,6 +61,8 @@ pub struct Addresses {
 pub struct Sidegate {
     /// Where it listens.
     pub addresses: Addresses,
+    /// Where its state is.
+    pub store: Kind,
     readiness: Arc<Readiness>,
     draining: watch::Sender<bool>,
     acceptors: Vec<JoinHandle<()>>,
@@ -87,6 +89,7 @@ impl Sidegate {
         let tls = listen.tls.as_ref().map(server_config).transpose()?;
         let private_tls = listen.private_tls.as_ref().map(server_config).transpose()?;
         let store = crate::store::open(&settings.store).await?;
+        let kind = store.kind();
         let revocations = Follower::start(Arc::clone(&store)).await.map_err(|fault| fault.to_string())?;
         let gate = Arc::new(build_gate(settings, store, revocations.revoked()).await?);
         let (draining, drained) = watch::channel(false);
@@ -112,7 +115,16 @@ impl Sidegate {
             tokio::spawn(sweep(gate)),
         ];
         let drain_timeout = listen.drain_timeout;
-        Ok(Self { addresses, readiness, draining, acceptors: acceptors.0, workers, background, drain_timeout })
+        Ok(Self {
+            addresses,
+            store: kind,
+            readiness,
+            draining,
+            acceptors: acceptors.0,
+            workers,
+            background,
+            drain_timeout,
+        })
     }
 
     /// Stops: readiness fails, nothing more is accepted, requests under way may finish for
@@ -195,6 +207,7 @@ async fn build_gate(settings: Settings, store: Arc<dyn Store>, revoked: Arc<Revo
         store,
         revoked,
         service_tokens: Arc::new(service_tokens.map_err(|fault| fault.to_string())?),
+        limits_on_error: settings.store.limits_on_error,
         sealer: settings.store.sealer,
         limits: settings.limits,
         listen: settings.listen,

@@ -24,7 +24,9 @@ pub async fn exchange(gate: &Gate, body: &[u8], address: IpAddr) -> Result<Reply
     let principal = authenticate(registered.map(|registered| &registered.app), &wire.credential)?;
     let registered = registered.ok_or(Code::InvalidCredentials)?;
     let request = wire.into_request(&gate.limits.context)?;
-    registered.limits.exchange(Counted { address, end_user: &request.subject })?;
+    if let Some(limit) = &registered.limits.exchange {
+        gate.count(limit, Counted { address, end_user: &request.subject }).await?;
+    }
     let grant = policy::grant(principal, request, &*gate.entropy, gate.now())?;
     keep_context(gate, &grant).await?;
     Dialect::Sigmic.issued(&grant.issue()?)

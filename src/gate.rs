@@ -7,10 +7,12 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use sidegate_core::clock::{Clock, Timestamp};
 use sidegate_core::context::seal::Sealer;
+use sidegate_core::denial::Denial;
 use sidegate_core::entropy::Entropy;
 use sidegate_core::origin::Origin;
 
-use crate::config::{LimitSettings, ListenSettings};
+use crate::config::{LimitSettings, LimitsOnError, ListenSettings};
+use crate::limits::{Counted, Limit};
 use crate::registry::Registry;
 use crate::revocations::Revoked;
 use crate::service_tokens::ServiceTokens;
@@ -28,6 +30,8 @@ pub struct Gate {
     pub revoked: Arc<Revoked>,
     /// Who may call the gate's own API.
     pub service_tokens: Arc<ServiceTokens>,
+    /// What becomes of limits while a shared store does not count.
+    pub limits_on_error: LimitsOnError,
     /// Seals contexts; without it env and secrets are refused.
     pub sealer: Option<Sealer>,
     /// Sizes.
@@ -67,6 +71,14 @@ impl Gate {
     #[must_use]
     pub fn trusts(&self, address: IpAddr) -> bool {
         self.listen.trusted_proxies.iter().any(|network| network.contains(&address))
+    }
+
+    /// Counts a request against a limit.
+    ///
+    /// # Errors
+    /// As [`Limit::check`].
+    pub async fn count(&self, limit: &Limit, counted: Counted<'_>) -> Result<(), Denial> {
+        limit.check(self.store.counters(), self.limits_on_error, counted).await
     }
 
     /// Drops what has expired. Called every few seconds.

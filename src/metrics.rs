@@ -60,6 +60,8 @@ pub struct Metrics {
     pub sent_bytes: IntCounter,
     /// Requests whose client left before the answer's end.
     pub client_aborts: IntCounter,
+    /// Set at a scrape, in the metrics of one worker: it is true of all.
+    pub limits_degraded: IntGauge,
 }
 
 /// A metric's name and help.
@@ -77,6 +79,8 @@ const FORWARDS: Named = ("sidegate_forwards", "Requests under way to an upstream
 const EXCHANGES: Named = ("sidegate_exchanges_total", "Tokens handed out.");
 const REPEATS: Named = ("sidegate_upstream_repeats_total", "Requests repeated on another upstream connection.");
 const SENT_BYTES: Named = ("sidegate_sent_bytes_total", "Bytes of answer bodies sent on the public listener.");
+const LIMITS_DEGRADED: Named =
+    ("sidegate_limits_degraded", "1 while the store that counts limits for all replicas does not, else 0.");
 const CLIENT_ABORTS: Named = ("sidegate_client_aborts_total", "Requests whose client left before the answer's end.");
 
 impl Metrics {
@@ -110,6 +114,7 @@ impl Metrics {
             repeats: counter(&registry, REPEATS)?,
             sent_bytes: counter(&registry, SENT_BYTES)?,
             client_aborts: counter(&registry, CLIENT_ABORTS)?,
+            limits_degraded: register(&registry, IntGauge::new(LIMITS_DEGRADED.0, LIMITS_DEGRADED.1)?)?,
             registry,
         })
     }

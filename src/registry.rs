@@ -68,7 +68,7 @@ impl Registry {
         let union = self.unions.entry(app.dialect).or_default();
         union.any |= app.origins.is_empty();
         union.listed.extend(&app.origins);
-        let registered = Registered { limits: Limits::new(&app.limits), app: Arc::new(app), upstream };
+        let registered = Registered { limits: Limits::new(&app), app: Arc::new(app), upstream };
         self.apps.insert(registered.app.id.clone(), Arc::new(registered));
     }
 

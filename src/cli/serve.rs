@@ -5,6 +5,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::Exit;
 use crate::app::{Addresses, Sidegate};
 use crate::config::{Loaded, Settings};
+use crate::store::Kind;
 use crate::telemetry;
 
 /// Threads of the control runtime: it accepts, answers ops and sweeps; workers do the rest.
@@ -27,6 +28,7 @@ async fn run(settings: Settings) -> Result<(), Exit> {
     let (mut terminate, mut interrupt) = signals()?;
     tokio::spawn(refuse_reload(register(SignalKind::hangup())?));
     let gate = Sidegate::start(settings).await.map_err(|fault| Exit::Failure(fault.to_string()))?;
+    say_kept(gate.store);
     say_listening(&gate.addresses);
     wait(&mut terminate, &mut interrupt).await;
     tracing::info!("draining");
@@ -95,7 +97,19 @@ fn warn_of_store(settings: &Settings) {
     if settings.store.sealer.is_none() {
         tracing::warn!("no store.seal_key is configured: exchanges with env or secrets will be refused");
     }
-    tracing::info!(
-        "contexts and task owners are kept in memory and end with the program; limits are counted in this process"
-    );
+}
+
+fn say_kept(kind: Kind) {
+    match kind {
+        Kind::Memory => tracing::info!(
+            "contexts, owners and used tokens are kept in memory and end with the program; limits are counted in this \
+             process"
+        ),
+        Kind::Embedded => tracing::info!(
+            "contexts, owners and used tokens are kept on this machine; limits are counted in this process"
+        ),
+        Kind::Shared => {
+            tracing::info!("contexts, owners, used tokens and the counters of limits are shared with all replicas");
+        }
+    }
 }

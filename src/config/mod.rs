@@ -6,10 +6,12 @@ mod app;
 pub mod layered;
 mod listen;
 mod load;
+mod redis;
 mod settings;
 mod upstream;
 
 pub use listen::{ListenSettings, TlsFiles};
 pub use load::{Input, Loaded, is_secret_key, load, print};
-pub use settings::{LimitSettings, LogFormat, Settings, StateSettings, StoreSettings};
+pub use redis::{RedisAddress, RedisSettings};
+pub use settings::{LimitSettings, LimitsOnError, LogFormat, Settings, StateSettings, StoreSettings};
 pub use upstream::{Protocol, UpstreamSettings};

@@ -14,6 +14,7 @@ use super::app::read_app;
 use super::layered::parsers::{boolean, bytes, duration, integer, one_of, secret_source};
 use super::layered::{Reader, SecretSource};
 use super::listen::{ListenSettings, read_listen};
+use super::redis::{RedisSettings, read_redis};
 use super::upstream::{UpstreamSettings, read_upstream};
 
 /// Everything that the program was told.
@@ -65,6 +66,8 @@ pub struct StoreSettings {
     pub memory: usize,
     /// Seals env and secrets.
     pub sealer: Option<Sealer>,
+    /// What becomes of limits while a shared store does not count.
+    pub limits_on_error: LimitsOnError,
 }
 
 /// Where the state is kept.
@@ -72,7 +75,35 @@ pub struct StoreSettings {
 pub enum StateSettings {
     /// In memory alone.
     Memory,
+    /// In a Redis that all replicas share.
+    Redis(RedisSettings),
 }
+
+/// What becomes of a request that has a limit while the store that counts does not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LimitsOnError {
+    /// It is refused.
+    Deny,
+    /// It is counted in this process.
+    Local,
+    /// It passes.
+    Allow,
+}
+
+impl LimitsOnError {
+    /// As it is written.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Deny => "deny",
+            Self::Local => "local",
+            Self::Allow => "allow",
+        }
+    }
+}
+
+const LIMITS_ON_ERROR: &[(&str, LimitsOnError)] =
+    &[("deny", LimitsOnError::Deny), ("local", LimitsOnError::Local), ("allow", LimitsOnError::Allow)];
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,7 +182,8 @@ fn read_limits(table: Reader<'_>) -> Option<LimitSettings> {
 }
 
 fn read_store(table: Reader<'_>, resolve: &Resolve<'_>, keys: &mut KeyUses) -> Option<StoreSettings> {
-    let state = table.required("state", one_of(&[("memory", StateSettings::Memory)]));
+    let state = read_state(&table, resolve);
+    let limits_on_error = table.required("limits_on_error", one_of(LIMITS_ON_ERROR));
     let memory = table.required("memory", bytes);
     let sealer = table.optional("seal_key", |node| -> Result<_, super::layered::Faults> {
         let key = resolve(&secret_source(node)?)?;
@@ -159,7 +191,28 @@ fn read_store(table: Reader<'_>, resolve: &Resolve<'_>, keys: &mut KeyUses) -> O
         Ok(Sealer::from_text(&key)?)
     });
     table.finish();
-    Some(StoreSettings { state: state?, memory: memory?, sealer })
+    Some(StoreSettings { state: state?, memory: memory?, sealer, limits_on_error: limits_on_error? })
+}
+
+/// A table of an engine that is not chosen is checked all the same.
+fn read_state(table: &Reader<'_>, resolve: &Resolve<'_>) -> Option<StateSettings> {
+    let state = table.required("state", one_of(&[("memory", State::Memory), ("redis", State::Redis)]));
+    let redis = table.table("redis").map(|redis| read_redis(redis, resolve));
+    match (state?, redis) {
+        (State::Memory, _) => Some(StateSettings::Memory),
+        (State::Redis, Some(settings)) => settings.map(StateSettings::Redis),
+        (State::Redis, None) => {
+            table.problem("state", "\"redis\" needs a table `store.redis` with `url`");
+            None
+        }
+    }
+}
+
+/// The names of [`StateSettings`].
+#[derive(Clone, Copy)]
+enum State {
+    Memory,
+    Redis,
 }
 
 fn read_admin(table: Reader<'_>, resolve: &Resolve<'_>, keys: &mut KeyUses) -> Option<SecretString> {

@@ -21,6 +21,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use super::guard::{Hosts, guard, refuse};
+use crate::config::LimitsOnError;
 use crate::gate::Gate;
 use crate::metrics::{Metrics, scrape};
 
@@ -73,28 +74,37 @@ fn plain(text: impl Into<String>) -> Response {
     ([(CONTENT_TYPE, "text/plain; charset=utf-8"), (CACHE_CONTROL, "no-store")], text.into()).into_response()
 }
 
-/// 200 if every check passes, else 503; the body says which.
+/// 200 if every check passes, else 503; the body says which. A gate that is to go on without the
+/// store's counters stays ready without the store.
 async fn readyz(State(readiness): State<Arc<Readiness>>) -> Response {
+    let gate = &readiness.gate;
     let draining = readiness.draining.load(Ordering::Relaxed);
-    let store = match readiness.gate.store.has_room().await {
+    let store = match gate.store.has_room().await {
         Ok(true) => "ok",
         Ok(false) => "full",
         Err(_) => "unavailable",
     };
-    let ready = !draining && store != "unavailable";
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let body = json!({
-        "ready": ready,
-        "checks": {
-            "accepting": if draining { "draining" } else { "ok" },
-            "store": store,
-            "apps": readiness.gate.registry.load().apps().count(),
-        },
+    let mut checks = json!({
+        "accepting": if draining { "draining" } else { "ok" },
+        "store": store,
+        "apps": gate.registry.load().apps().count(),
     });
+    let counters = gate.store.counters();
+    if let Some(counters) = counters {
+        checks["limits"] = if counters.is_counting() { "shared" } else { gate.limits_on_error.name() }.into();
+    }
+    let goes_on = counters.is_some() && gate.limits_on_error != LimitsOnError::Deny;
+    let ready = !draining && (store != "unavailable" || goes_on);
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let body = json!({ "ready": ready, "checks": checks });
     (status, [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")], format!("{body}\n")).into_response()
 }
 
 async fn metrics(State(readiness): State<Arc<Readiness>>) -> Response {
+    let degraded = readiness.gate.store.counters().is_some_and(|counters| !counters.is_counting());
+    if let Some(first) = readiness.metrics.first() {
+        first.limits_degraded.set(degraded.into());
+    }
     let text = scrape(readiness.metrics.iter().map(AsRef::as_ref));
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }

@@ -7,18 +7,23 @@
 mod entries;
 mod memory;
 mod open;
+mod redis;
 
 pub use entries::{Entries, Entry, EntryKind};
 pub use memory::Memory;
 pub use open::open;
+pub use redis::Redis;
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
+use std::time::Duration;
 
 use bytes::Bytes;
 use sidegate_core::clock::Timestamp;
 use sidegate_core::context::ContextKey;
 use sidegate_core::id::{AppId, ConversationId, EndUserId, TokenId};
+use sidegate_core::rate::Rate;
 use sidegate_core::revocation::Revocation;
 
 /// A store did not do what was asked: unreachable, or full. Nothing was changed, as far as can be
@@ -48,6 +53,11 @@ pub trait Store: Vault + Owners + Replay + Revocations + Entries {
 
     /// Whether it answers; for readiness.
     fn ping(&self) -> Answer<'_, ()>;
+
+    /// Counters that all replicas share; without them each counts for itself.
+    fn counters(&self) -> Option<&dyn Counters> {
+        None
+    }
 }
 
 /// Where a store keeps things.
@@ -152,4 +162,35 @@ pub struct Revoked {
     pub revocations: Vec<(Revocation, Timestamp)>,
     /// Where to go on.
     pub mark: Mark,
+}
+
+/// Counters of limits.
+pub trait Counters: Send + Sync {
+    /// Counts one request; how long to wait if it is over the limit, and then it is not counted.
+    fn count<'a>(&'a self, counter: Counter<'a>, rate: Rate) -> Answer<'a, Option<Duration>>;
+
+    /// Whether it counted when last asked.
+    fn is_counting(&self) -> bool;
+}
+
+/// What one counter is for.
+#[derive(Clone, Copy, Debug)]
+pub struct Counter<'a> {
+    /// The app.
+    pub app: &'a AppId,
+    /// The name of its limit.
+    pub limit: &'static str,
+    /// Whose requests are counted.
+    pub whose: Whose<'a>,
+}
+
+/// Whose requests a counter counts.
+#[derive(Clone, Copy, Debug)]
+pub enum Whose<'a> {
+    /// All of the app.
+    App,
+    /// Those of an end user.
+    EndUser(&'a EndUserId),
+    /// Those from a client's network.
+    Network(IpAddr),
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Memory, Store};
+use super::{Memory, Redis, Store};
 use crate::config::{StateSettings, StoreSettings};
 
 /// Opens the store.
@@ -12,5 +12,6 @@ use crate::config::{StateSettings, StoreSettings};
 pub async fn open(settings: &StoreSettings) -> Result<Arc<dyn Store>, String> {
     match &settings.state {
         StateSettings::Memory => Ok(Arc::new(Memory::new(settings.memory))),
+        StateSettings::Redis(redis) => Ok(Arc::new(Redis::open(redis).await?)),
     }
 }

@@ -10,6 +10,7 @@ pub mod jwt;
 pub mod openssl;
 pub mod program;
 pub mod raw;
+pub mod redis;
 pub mod tls;
 pub mod upstream;
 pub mod wire;

@@ -1,0 +1,141 @@
+//! The names of keys. Parts are divided by a colon, which no id has but that of an end user: it
+//! stands last.
+
+use std::net::IpAddr;
+
+use sidegate_core::context::ContextKey;
+use sidegate_core::id::{AppId, ConversationId, TokenId};
+
+use crate::store::{Counter, EntryKind, Owner, Whose};
+
+/// Builds names below a prefix.
+#[derive(Debug)]
+pub(super) struct Keys {
+    prefix: String,
+}
+
+impl Keys {
+    pub(super) fn new(prefix: &str) -> Self {
+        Self { prefix: prefix.to_owned() }
+    }
+
+    fn name(&self, kind: &str, parts: &[&str]) -> String {
+        let size: usize = parts.iter().map(|part| 1 + part.len()).sum();
+        let mut name = String::with_capacity(self.prefix.len() + kind.len() + size);
+        name.push_str(&self.prefix);
+        name.push_str(kind);
+        for part in parts {
+            name.push(':');
+            name.push_str(part);
+        }
+        name
+    }
+
+    pub(super) fn context(&self, key: ContextKey<'_>) -> String {
+        self.name("context", &[key.app.as_str(), key.token.as_str()])
+    }
+
+    /// Which names are those of contexts, as a pattern of `SCAN`. The prefix has no character that
+    /// means something there.
+    pub(super) fn any_context(&self) -> String {
+        self.name("context", &["*"])
+    }
+
+    /// Whose context stands at `name`.
+    pub(super) fn of_context(&self, name: &str) -> Option<(AppId, TokenId)> {
+        let rest = name.strip_prefix(&self.prefix)?.strip_prefix("context:")?;
+        let (app, token) = rest.split_once(':')?;
+        Some((app.parse().ok()?, token.parse().ok()?))
+    }
+
+    pub(super) fn first_use(&self, key: ContextKey<'_>) -> String {
+        self.name("used", &[key.app.as_str(), key.token.as_str()])
+    }
+
+    pub(super) fn owner(&self, app: &AppId, conversation: &ConversationId) -> String {
+        self.name("owner", &[app.as_str(), conversation.as_str()])
+    }
+
+    pub(super) fn conversations(&self, owner: Owner<'_>) -> String {
+        self.name("owned", &[owner.app.as_str(), owner.end_user.as_str()])
+    }
+
+    pub(super) fn counter(&self, counter: Counter<'_>) -> String {
+        let (app, limit) = (counter.app.as_str(), counter.limit);
+        match counter.whose {
+            Whose::App => self.name("limit", &[app, limit, "app"]),
+            Whose::EndUser(end_user) => self.name("limit", &[app, limit, "end_user", end_user.as_str()]),
+            Whose::Network(address) => self.name("limit", &[app, limit, "address", &hexadecimal(address)]),
+        }
+    }
+
+    pub(super) fn last_mark(&self) -> String {
+        self.name("revocations:mark", &[])
+    }
+
+    pub(super) fn revocations(&self) -> String {
+        self.name("revocations", &[])
+    }
+
+    pub(super) fn revocations_by_time(&self) -> String {
+        self.name("revocations:until", &[])
+    }
+
+    pub(super) fn entries(&self, kind: EntryKind) -> String {
+        self.name("registry", &[kind.name()])
+    }
+
+    pub(super) fn generation(&self) -> String {
+        self.name("registry:generation", &[])
+    }
+
+    /// Where it is tried whether the server takes what is written.
+    pub(super) fn probe(&self) -> String {
+        self.name("probe", &[])
+    }
+}
+
+/// An address without colons.
+fn hexadecimal(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => format!("{:08x}", address.to_bits()),
+        IpAddr::V6(address) => format!("{:032x}", address.to_bits()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_things_have_one_name() {
+        let keys = Keys::new("p:");
+        let (app, other): (AppId, AppId) = ("a".parse().expect("id"), "a-b".parse().expect("id"));
+        let user = "x:end_user:y".parse().expect("id");
+        let token = "t".parse().expect("id");
+        let of = |app| ContextKey { app, token: &token };
+        let counter = |app, limit, whose| keys.counter(Counter { app, limit, whose });
+        let names = [
+            keys.context(of(&app)),
+            keys.context(of(&other)),
+            keys.first_use(of(&app)),
+            keys.owner(&app, &"t".parse().expect("id")),
+            keys.conversations(Owner { app: &app, end_user: &user }),
+            counter(&app, "chat", Whose::App),
+            counter(&app, "exchange", Whose::App),
+            counter(&app, "chat", Whose::EndUser(&user)),
+            counter(&app, "chat", Whose::Network("::1".parse().expect("an address"))),
+            counter(&app, "chat", Whose::Network("0.0.0.1".parse().expect("an address"))),
+            keys.last_mark(),
+            keys.revocations(),
+            keys.revocations_by_time(),
+            keys.entries(EntryKind::ServiceToken),
+            keys.generation(),
+            keys.probe(),
+        ];
+        let different: std::collections::BTreeSet<_> = names.iter().collect();
+        assert_eq!(different.len(), names.len(), "{names:?}");
+        assert_eq!(keys.of_context(&names[1]), Some((other.clone(), token.clone())));
+        assert_eq!(keys.of_context(&names[2]), None);
+    }
+}

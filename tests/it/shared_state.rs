@@ -1,0 +1,108 @@
+//! Replicas on one Redis: what one of them knows, all know.
+
+use futures_util::future::join_all;
+use futures_util::{StreamExt as _, stream};
+use reqwest::{Method, Response};
+
+use crate::support::gate::{Gate, assert_refused};
+use crate::support::redis::RedisServer;
+use crate::support::upstream::Upstream;
+
+/// Tokens that are shown to three replicas at once.
+const TOKENS: usize = 2_000;
+
+/// A replica of an app with these lines; patient, as many tests run at once.
+async fn replica(server: &RedisServer, upstream: &Upstream, app: &str) -> Gate {
+    server.share(Gate::builder(upstream)).set("store.redis.timeout=10s").app(app).start().await
+}
+
+async fn replicas(server: &RedisServer, upstream: &Upstream, app: &str) -> Vec<Gate> {
+    join_all((0..3).map(|_| replica(server, upstream, app))).await
+}
+
+async fn ask(gate: &Gate, token: &str) -> Response {
+    gate.chat(Method::GET, "/api/v1/tasks", token).send().await.expect("an answer")
+}
+
+#[tokio::test]
+async fn a_token_is_used_once_on_all_replicas_together() {
+    let (server, upstream) = (RedisServer::start(), Upstream::start().await);
+    let gates = replicas(&server, &upstream, "token.single_use = true").await;
+    let tokens: Vec<String> = stream::iter((0..TOKENS).map(|index| {
+        let gate = &gates[index % gates.len()];
+        async move { gate.token(&format!("user-{index}")).mint().await }
+    }))
+    .buffer_unordered(32)
+    .collect()
+    .await;
+    let everywhere = async |token: &String| join_all(gates.iter().map(|gate| ask(gate, token))).await;
+    let answers: Vec<Vec<Response>> = stream::iter(tokens.iter().map(everywhere)).buffer_unordered(32).collect().await;
+    for answers in answers {
+        let mut statuses: Vec<u16> = answers.iter().map(|answer| answer.status().as_u16()).collect();
+        statuses.sort_unstable();
+        assert_eq!(statuses, [200, 401, 401]);
+    }
+    assert_eq!(upstream.count(), TOKENS);
+}
+
+#[tokio::test]
+async fn contexts_and_owners_are_known_to_all_replicas() {
+    let (server, upstream) = (RedisServer::start(), Upstream::start().await);
+    let gates = replicas(&server, &upstream, "inject.headers = { X-Tenant = \"{{env.TENANT}}\" }").await;
+    let token = gates[0].token("ada").env("TENANT", "acme").mint().await;
+    let task = gates[1].create_task(&token).await;
+    let path = format!("/api/v1/tasks/{task}");
+    let own = gates[2].chat(Method::GET, &path, &token).send().await.expect("an answer");
+    assert_eq!(own.status(), 200);
+    let other = gates[0].token("grace").env("TENANT", "acme").mint().await;
+    let foreign = gates[1].chat(Method::GET, &path, &other).send().await.expect("an answer");
+    assert_refused(foreign, 404, "NOT_FOUND").await;
+}
+
+#[tokio::test]
+async fn a_replica_that_is_killed_loses_nothing() {
+    let (server, upstream) = (RedisServer::start(), Upstream::start().await);
+    let app = "token.single_use = true\ninject.headers = { X-Tenant = \"{{env.TENANT}}\" }";
+    let gate = replica(&server, &upstream, app).await;
+    let mint = async || gate.token("ada").env("TENANT", "acme").mint().await;
+    let (used, fresh, fresher) = (mint().await, mint().await, mint().await);
+    let task = gate.create_task(&used).await;
+    gate.signal("KILL");
+    gate.wait().await;
+    let gate = replica(&server, &upstream, app).await;
+    assert_eq!(assert_refused(ask(&gate, &used).await, 401, "INVALID_TOKEN").await, "The token has been used");
+    assert_eq!(ask(&gate, &fresh).await.status(), 200);
+    let own = gate.chat(Method::GET, &format!("/api/v1/tasks/{task}"), &fresher).send().await.expect("an answer");
+    assert_eq!(own.status(), 200);
+}
+
+#[tokio::test]
+async fn the_start_says_what_is_shared() {
+    let (server, upstream) = (RedisServer::start(), Upstream::start().await);
+    let gate = replica(&server, &upstream, "").await;
+    let line = gate.wait_for_line("shared with all replicas").await;
+    assert!(line.contains("used tokens and the counters of limits"), "{line}");
+    gate.wait_for_line("Redis runs without appendonly").await;
+    let durable = RedisServer::builder().durable().start();
+    let gate = replica(&durable, &upstream, "").await;
+    gate.wait_for_line("shared with all replicas").await;
+    assert!(!gate.output().contains("appendonly"), "{}", gate.output());
+}
+
+#[tokio::test]
+async fn a_replica_does_not_start_without_its_store() {
+    let (mut server, url) = {
+        let server = RedisServer::start();
+        let url = server.url();
+        (server, url)
+    };
+    server.kill();
+    let listen = ["public", "private", "ops"].map(|name| format!("listen.{name}=127.0.0.1:0"));
+    let mut program = crate::support::program::program(&["serve"]).set("store.state=redis");
+    for setting in listen.iter().chain([&format!("store.redis.url={url}")]) {
+        program = program.set(setting);
+    }
+    let run = program.run();
+    assert_eq!(run.code, 1);
+    assert!(run.err.contains("store.redis.url: cannot use 127.0.0.1:"), "{}", run.err);
+}
