@@ -15,7 +15,7 @@ use crate::system::{System, new_signing_key};
 pub(super) enum KeyKind {
     /// Signs an app's tokens (`apps.token.key`)
     Hs256,
-    /// Seals env and secrets (`store.seal_key`)
+    /// Seals env and secrets (`store.seal_keys`)
     Seal,
 }
 
@@ -36,7 +36,7 @@ pub(super) fn generate_key(kind: KeyKind, algorithm: Named) -> Result<(), Exit> 
     println!("{}", key.expose_secret());
     match kind {
         KeyKind::Hs256 => eprintln!("For one app's token.key. Give every app its own."),
-        KeyKind::Seal => eprintln!("For store.seal_key."),
+        KeyKind::Seal => eprintln!("For store.seal_keys: the first seals, all open."),
     }
     Ok(())
 }

@@ -95,7 +95,7 @@ fn warn_of_gaps(settings: &Settings) {
 
 fn warn_of_store(settings: &Settings) {
     if settings.store.sealer.is_none() {
-        tracing::warn!("no store.seal_key is configured: exchanges with env or secrets will be refused");
+        tracing::warn!("no store.seal_keys are configured: exchanges with env or secrets will be refused");
     }
 }
 

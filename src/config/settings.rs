@@ -11,8 +11,8 @@ use sidegate_core::secret::SecretDigest;
 use tracing::Level;
 
 use super::app::read_app;
-use super::layered::parsers::{boolean, bytes, duration, integer, one_of, secret_source};
-use super::layered::{Reader, SecretSource};
+use super::layered::parsers::{boolean, bytes, duration, integer, list, one_of, secret_source};
+use super::layered::{Faults, Node, Reader, SecretSource};
 use super::listen::{ListenSettings, read_listen};
 use super::redis::{RedisSettings, read_redis};
 use super::upstream::{UpstreamSettings, read_upstream};
@@ -64,7 +64,7 @@ pub struct StoreSettings {
     pub state: StateSettings,
     /// Bytes of it in this process's memory.
     pub memory: usize,
-    /// Seals env and secrets.
+    /// Seals env and secrets; without it they are refused.
     pub sealer: Option<Sealer>,
     /// What becomes of limits while a shared store does not count.
     pub limits_on_error: LimitsOnError,
@@ -185,11 +185,7 @@ fn read_store(table: Reader<'_>, resolve: &Resolve<'_>, keys: &mut KeyUses) -> O
     let state = read_state(&table, resolve);
     let limits_on_error = table.required("limits_on_error", one_of(LIMITS_ON_ERROR));
     let memory = table.required("memory", bytes);
-    let sealer = table.optional("seal_key", |node| -> Result<_, super::layered::Faults> {
-        let key = resolve(&secret_source(node)?)?;
-        keys.claim(&SecretDigest::of(&key), "as the seal key")?;
-        Ok(Sealer::from_text(&key)?)
-    });
+    let sealer = read_sealer(&table, resolve, keys);
     table.finish();
     Some(StoreSettings { state: state?, memory: memory?, sealer, limits_on_error: limits_on_error? })
 }
@@ -226,6 +222,23 @@ fn read_admin(table: Reader<'_>, resolve: &Resolve<'_>, keys: &mut KeyUses) -> O
     });
     table.finish();
     token
+}
+
+/// The first of the keys seals, all open.
+fn read_sealer(table: &Reader<'_>, resolve: &Resolve<'_>, keys: &mut KeyUses) -> Option<Sealer> {
+    let secret = |node: &Node| -> Result<_, Faults> { Ok(resolve(&secret_source(node)?)?) };
+    let mut ring: Option<Sealer> = None;
+    for (index, key) in table.or("seal_keys", list(secret), Vec::new()).iter().enumerate() {
+        let claimed = keys.claim(&SecretDigest::of(key), "as a seal key");
+        let added = claimed.and_then(|()| match &mut ring {
+            Some(ring) => Ok(ring.also_opens(key)?),
+            None => Ok(ring.insert(Sealer::from_text(key)?)).map(|_| ()),
+        });
+        if let Err(fault) = added {
+            table.problem("seal_keys", &format!("entry {}: {fault}", index + 1));
+        }
+    }
+    ring
 }
 
 fn read_log(table: Reader<'_>) -> (Option<LogFormat>, Option<Level>, Option<bool>) {

@@ -133,7 +133,7 @@ fn a_generated_key_is_32_bytes_in_base64url_and_no_two_are_alike() {
 fn generated_keys_are_taken_where_they_belong() {
     let key = |kind: &str| program(&["keys", "generate", kind]).run().out.trim().to_owned();
     let config = app_config().replace(SIGNING_KEY, &key("hs256"));
-    let run = program(&["check"]).config(&config).set(&format!("store.seal_key={{ value = \"{}\" }}", key("seal")));
+    let run = program(&["check"]).config(&config).set(&format!("store.seal_keys=[{{ value = \"{}\" }}]", key("seal")));
     let run = run.run();
     assert_eq!(run.code, 0, "{}", run.err);
 }

@@ -91,7 +91,7 @@ fn config_print_needs_no_file() {
 fn config_print_never_shows_a_secret() {
     let config = r#"
 [store]
-seal_key = { value = "Y2FuYXJ5LXNlYWwta2V5LTAxMjM0NTY3ODlhYmNkZWY" }
+seal_keys = [{ value = "Y2FuYXJ5LXNlYWwta2V5LTAxMjM0NTY3ODlhYmNkZWY" }]
 
 [[upstreams]]
 name = "chat"

@@ -196,12 +196,38 @@ token.key = { value = "signing-key-0123456789abcdef0123456789" }
 }
 
 #[test]
-fn a_signing_key_as_the_seal_key_is_refused() {
+fn a_signing_key_as_a_seal_key_is_refused() {
     let key = "c2VhbC1rZXktb2YtdGhlLXRlc3RzLTAxMjM0NTY3ODk";
     let check = with_app(&format!("token.retired_keys = [{{ value = \"{key}\" }}]"));
-    let run = check.set(&format!("store.seal_key={{ value = \"{key}\" }}")).run();
-    assert!(run.code == 2 && run.err.contains("the same key also serves as the seal key"), "{}", run.err);
+    let run = check.set(&format!("store.seal_keys=[{{ value = \"{key}\" }}]")).run();
+    assert!(run.code == 2 && run.err.contains("the same key also serves as a seal key"), "{}", run.err);
     assert!(!run.err.contains(key));
+}
+
+#[test]
+fn seal_keys_that_cannot_be_told_apart_are_refused() {
+    let keys = |second: &str| {
+        let first = "dHdvIHNlYWwga2V5cyB3aXRoIG9uZSBpZCAwMjQ3NTY";
+        program(&["check"])
+            .config(&format!("[store]\nseal_keys = [\n  {{ value = \"{first}\" }},\n  {{ value = \"{second}\" }},\n]"))
+    };
+    for (second, fault) in [
+        ("dHdvIHNlYWwga2V5cyB3aXRoIG9uZSBpZCAwMjQ3NTY", "the same key also serves as a seal key; give each its own"),
+        ("dHdvIHNlYWwga2V5cyB3aXRoIG9uZSBpZCAwNzQ0NDE", "has the id of another key; generate a new one"),
+        ("canary", "must be 32 bytes in base64url (43 characters), as `sidegate keys generate seal` prints"),
+    ] {
+        assert_mistakes(keys(second), &[&format!("FILE1:2: store.seal_keys: entry 2: {fault}")]);
+    }
+    assert_eq!(keys("c2VhbC1rZXktb2YtdGhlLXRlc3RzLTAxMjM0NTY3ODk").run().code, 0);
+}
+
+#[test]
+fn one_seal_key_by_the_name_of_before_is_refused() {
+    let key = "c2VhbC1rZXktb2YtdGhlLXRlc3RzLTAxMjM0NTY3ODk";
+    let check = program(&["check"]).config(&format!("[store]\nseal_key = {{ value = \"{key}\" }}"));
+    assert_mistakes(check, &["FILE1:2: store.seal_key: unknown key; did you mean \"seal_keys\"?"]);
+    let check = program(&["check"]).config(&format!("[store]\nseal_keys = {{ value = \"{key}\" }}"));
+    assert_mistakes(check, &["FILE1:2: store.seal_keys: must be an array"]);
 }
 
 #[test]

@@ -82,7 +82,7 @@ first_byte_timeout = "200ms"
         .toml(&app)
         .set("log.level=trace")
         .set("listen.public_exchange=true")
-        .set(&format!("store.seal_key={{ value = \"{SEAL_KEY}\" }}"))
+        .set(&format!("store.seal_keys=[{{ value = \"{SEAL_KEY}\" }}]"))
         .start()
         .await;
     Watched { gate, answers: BTreeMap::new() }

@@ -12,8 +12,8 @@ fn a_refused_configuration_repeats_no_secret() {
     let config = format!(
         r#"
 [store]
-seal_key = "{SEAL_KEY}"
-seal_kye = "{SEAL_KEY}"
+seal_keys = "{SEAL_KEY}"
+seal_kyes = [{{ value = "{SEAL_KEY}" }}]
 [[upstreams]]
 name = "chat"
 url = "https://user:{SERVICE_KEY}@chat.example.com"
@@ -42,7 +42,7 @@ limits.chat = "{SECRET}"
 
 #[test]
 fn a_secret_in_text_that_is_no_toml_is_not_repeated() {
-    let run = program(&["check"]).config(&format!("[store]\nseal_key = {{ value = {SEAL_KEY} }}\n")).run();
+    let run = program(&["check"]).config(&format!("[store]\nseal_keys = [{{ value = {SEAL_KEY} }}]\n")).run();
     assert_eq!(run.code, 2);
     assert!(run.err.contains("FILE1:2") && !run.err.contains(SEAL_KEY), "{}", run.err);
 }

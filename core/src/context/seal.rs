@@ -2,6 +2,9 @@
 //!
 //! Record: one version byte, 4 bytes of key id, 12 bytes of nonce, ciphertext and tag. The app and
 //! the `jti` are associated data, so a record cannot be moved to another token.
+//!
+//! Keys change while records live: the first key of a [`Sealer`] seals, all of them open, and a
+//! record says by its key id which one it needs.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::digest;
@@ -17,24 +20,29 @@ const VERSION: u8 = 1;
 const KEY_ID_LEN: usize = 4;
 const HEADER_LEN: usize = 1 + KEY_ID_LEN + NONCE_LEN;
 
-/// A seal key with its id. Random 96-bit nonces keep one key good for 2^32 records.
+/// The seal keys: the first seals, all open.
 pub struct Sealer {
-    id: [u8; KEY_ID_LEN],
+    first: Key,
+    others: Vec<Key>,
+}
+
+/// A seal key with its id: the first bytes of its SHA-256. Random 96-bit nonces keep one key good
+/// for 2^32 records.
+struct Key {
+    id: KeyId,
     key: LessSafeKey,
 }
 
+type KeyId = [u8; KEY_ID_LEN];
+
 impl std::fmt::Debug for Sealer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Sealer({})", entropy::hex(&self.id))
+        f.debug_list().entries(self.keys().map(|key| entropy::hex(&key.id))).finish()
     }
 }
 
-impl Sealer {
-    /// Reads a key: 32 random bytes in unpadded base64url, as `sidegate keys generate seal` prints.
-    ///
-    /// # Errors
-    /// A message that says the rule, never the key.
-    pub fn from_text(text: &SecretString) -> Result<Self, &'static str> {
+impl Key {
+    fn from_text(text: &SecretString) -> Result<Self, &'static str> {
         const RULE: &str = "must be 32 bytes in base64url (43 characters), as `sidegate keys generate seal` prints";
         let bytes = Zeroizing::new(URL_SAFE_NO_PAD.decode(text.expose_secret()).map_err(|_| RULE)?);
         if bytes.len() != 32 {
@@ -45,8 +53,52 @@ impl Sealer {
         let key = UnboundKey::new(&AES_256_GCM, &bytes).map_err(|_| RULE)?;
         Ok(Self { id, key: LessSafeKey::new(key) })
     }
+}
 
-    /// Seals `plaintext` for the token of `key`.
+/// The key id of a record, and what comes after it: nonce, ciphertext and tag. `None` if it is
+/// none of ours.
+fn split(record: &[u8]) -> Option<(KeyId, &[u8], &[u8])> {
+    let (header, sealed) = record.split_first_chunk::<HEADER_LEN>()?;
+    let (version, rest) = header.split_first()?;
+    let (id, nonce) = rest.split_first_chunk::<KEY_ID_LEN>()?;
+    (*version == VERSION).then_some((*id, nonce, sealed))
+}
+
+impl Sealer {
+    /// Reads the key that seals: 32 random bytes in unpadded base64url, as `sidegate keys generate
+    /// seal` prints.
+    ///
+    /// # Errors
+    /// A message that says the rule, never the key.
+    pub fn from_text(text: &SecretString) -> Result<Self, &'static str> {
+        Ok(Self { first: Key::from_text(text)?, others: Vec::new() })
+    }
+
+    /// Adds a key that only opens.
+    ///
+    /// # Errors
+    /// As [`Self::from_text`]; and if a key of this id is there already, because a record could then
+    /// not say which of the two it needs.
+    pub fn also_opens(&mut self, text: &SecretString) -> Result<(), &'static str> {
+        let key = Key::from_text(text)?;
+        if self.keys().any(|known| known.id == key.id) {
+            return Err("has the id of another key; generate a new one");
+        }
+        self.others.push(key);
+        Ok(())
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &Key> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+
+    /// Whether a record names the key that seals. Says nothing of whether it can be opened.
+    #[must_use]
+    pub fn is_sealed_with_first(&self, record: &[u8]) -> bool {
+        split(record).is_some_and(|(id, ..)| id == self.first.id)
+    }
+
+    /// Seals `plaintext` for the token of `key`, with the first key.
     ///
     /// # Errors
     /// [`EntropyUnavailable`] when there is no nonce to be had.
@@ -59,11 +111,12 @@ impl Sealer {
         let nonce: [u8; NONCE_LEN] = entropy::bytes(entropy)?;
         let mut record = Vec::with_capacity(HEADER_LEN + plaintext.len() + AES_256_GCM.tag_len());
         record.push(VERSION);
-        record.extend_from_slice(&self.id);
+        record.extend_from_slice(&self.first.id);
         record.extend_from_slice(&nonce);
         record.extend_from_slice(plaintext);
         let aad = Aad::from(key.associated_data());
         let tag = self
+            .first
             .key
             .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), aad, &mut record[HEADER_LEN..])
             .map_err(|_| EntropyUnavailable)?;
@@ -71,18 +124,15 @@ impl Sealer {
         Ok(record)
     }
 
-    /// Opens a record of the token of `key`; `None` if it is another's, damaged, or sealed with another key.
+    /// Opens a record of the token of `key`; `None` if it is another's, damaged, or sealed with a key
+    /// that is not here.
     #[must_use]
     pub fn open(&self, key: ContextKey<'_>, record: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-        let (header, sealed) = record.split_at_checked(HEADER_LEN)?;
-        let (version, rest) = header.split_first()?;
-        let (id, nonce) = rest.split_at_checked(KEY_ID_LEN)?;
-        if *version != VERSION || id != self.id {
-            return None;
-        }
+        let (id, nonce, sealed) = split(record)?;
+        let opener = self.keys().find(|known| known.id == id)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
         let mut buffer = Zeroizing::new(sealed.to_vec());
-        let length = self.key.open_in_place(nonce, Aad::from(key.associated_data()), &mut buffer).ok()?.len();
+        let length = opener.key.open_in_place(nonce, Aad::from(key.associated_data()), &mut buffer).ok()?.len();
         buffer.truncate(length);
         Some(buffer)
     }
@@ -99,6 +149,8 @@ pub fn new_key(entropy: &dyn Entropy) -> Result<SecretString, EntropyUnavailable
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::id::{AppId, TokenId};
 
@@ -139,6 +191,68 @@ mod tests {
     fn keys_of_another_shape_are_refused() {
         for bad in ["", "short", &"A".repeat(44), "****"] {
             assert!(Sealer::from_text(&bad.into()).is_err(), "{bad}");
+            assert!(sealer("A").also_opens(&bad.into()).is_err(), "{bad}");
+        }
+    }
+
+    fn text(random: [u8; 32]) -> SecretString {
+        URL_SAFE_NO_PAD.encode(random).into()
+    }
+
+    /// A ring of these keys, in order.
+    fn ring(keys: &[[u8; 32]]) -> Sealer {
+        let mut keys = keys.iter().map(|key| text(*key));
+        let mut ring = Sealer::from_text(&keys.next().expect("a key")).expect("a key");
+        keys.for_each(|key| ring.also_opens(&key).expect("a key"));
+        ring
+    }
+
+    #[test]
+    fn two_keys_of_one_id_are_refused() {
+        let (one, other) = (*b"two seal keys with one id 024756", *b"two seal keys with one id 074441");
+        let id = |key| Key::from_text(&text(key)).expect("a key").id;
+        assert_eq!(id(one), id(other), "found by search");
+        for key in [one, other] {
+            assert!(ring(&[one]).also_opens(&text(key)).is_err());
+            assert!(ring(&[[7; 32], one]).also_opens(&text(key)).is_err());
+        }
+    }
+
+    #[test]
+    fn debug_shows_ids_and_no_key() {
+        let shown = format!("{:?}", ring(&[[0; 32], *b"two seal keys with one id 024756"]));
+        // The second: `printf 'two seal keys with one id 024756' | sha256sum | head -c 8`.
+        assert_eq!(shown, "[\"66687aad\", \"af9b7067\"]");
+    }
+
+    proptest! {
+        #[test]
+        fn a_ring_opens_what_any_of_its_keys_sealed_and_nothing_else(
+            keys in proptest::collection::btree_set(any::<[u8; 32]>(), 2..6),
+            plaintext in proptest::collection::vec(any::<u8>(), 0..64),
+        ) {
+            let (app, token) = (AppId::parse("wapp_1").expect("id"), TokenId::parse("t1").expect("id"));
+            let owner = ContextKey { app: &app, token: &token };
+            let mut keys: Vec<_> = keys.into_iter().collect();
+            let unknown = keys.pop().expect("two");
+            let all = ring(&keys);
+            for (index, key) in keys.iter().enumerate() {
+                let record = ring(&[*key]).seal(owner, &plaintext, &Counting).expect("sealed");
+                prop_assert_eq!(all.open(owner, &record), Some(Zeroizing::new(plaintext.clone())));
+                prop_assert_eq!(all.is_sealed_with_first(&record), index == 0);
+            }
+            let record = ring(&[unknown]).seal(owner, &plaintext, &Counting).expect("sealed");
+            prop_assert!(all.open(owner, &record).is_none() && !all.is_sealed_with_first(&record));
+            let ours = all.seal(owner, &plaintext, &Counting).expect("sealed");
+            prop_assert_eq!(ring(&keys[..1]).open(owner, &ours), Some(Zeroizing::new(plaintext)));
+        }
+
+        #[test]
+        fn any_bytes_are_refused_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+            let (app, token) = (AppId::parse("wapp_1").expect("id"), TokenId::parse("t1").expect("id"));
+            let _ = sealer("A").is_sealed_with_first(&bytes);
+            let opened = sealer("A").open(ContextKey { app: &app, token: &token }, &bytes);
+            prop_assert!(opened.is_none());
         }
     }
 }

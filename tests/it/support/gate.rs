@@ -112,7 +112,8 @@ impl Builder {
         let (upstream, app, toml) = (self.upstream.join("\n"), self.app.join("\n"), self.toml.join("\n"));
         let signing_key = format!("token.key = {{ value = \"{SIGNING_KEY}\" }}");
         let token = if self.token.is_empty() { signing_key } else { self.token.join("\n") };
-        let seal_key = if self.seal_key { format!("seal_key = {{ value = \"{SEAL_KEY}\" }}") } else { String::new() };
+        let seal_key =
+            if self.seal_key { format!("seal_keys = [{{ value = \"{SEAL_KEY}\" }}]") } else { String::new() };
         format!(
             r#"
 [store]
