@@ -81,7 +81,8 @@ pub trait Vault: Send + Sync {
     fn get<'a>(&'a self, key: ContextKey<'a>, now: Timestamp) -> Answer<'a, Option<Record>>;
 
     /// Some records, from a place in the store on; `None` is its beginning. Each record that is
-    /// there from the first page to the last is on one of them.
+    /// there from the first page to the last is on one of them, if not on two; one that is over
+    /// may be. A cursor that is none is refused.
     fn page(&self, from: Option<Cursor>) -> Answer<'_, Page>;
 
     /// Puts `new` in the place of the record `old` if it is still there; whether it was.
@@ -97,14 +98,14 @@ pub struct Record {
     pub expires_at: Timestamp,
 }
 
-/// A place in a vault, in its engine's own terms.
+/// A place in a store, in its engine's own terms.
 pub type Cursor = String;
 
-/// Some of a vault's records.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Page {
+/// Some of what a store keeps: sealed contexts, where nothing else is said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<T = (AppId, TokenId, Record)> {
     /// Whose they are, and what.
-    pub records: Vec<(AppId, TokenId, Record)>,
+    pub records: Vec<T>,
     /// Where the next page begins; `None` after the last.
     pub next: Option<Cursor>,
 }
@@ -123,6 +124,9 @@ pub trait Owners: Send + Sync {
 
     /// The conversations of `owner`.
     fn of<'a>(&'a self, owner: Owner<'a>) -> Answer<'a, std::collections::HashSet<ConversationId>>;
+
+    /// Some owners with a conversation each; pages as those of [`Vault::page`].
+    fn owners_page(&self, from: Option<Cursor>) -> Answer<'_, Page<(AppId, EndUserId, ConversationId)>>;
 }
 
 /// An end user of an app.
@@ -139,6 +143,9 @@ pub trait Replay: Send + Sync {
     /// Whether this is the token's first use, of all calls on all replicas. Remembered until `until`,
     /// from when on the token is refused anyway; durable when this answers.
     fn first_use<'a>(&'a self, key: ContextKey<'a>, until: Timestamp) -> Answer<'a, bool>;
+
+    /// Some used tokens, and until when each is remembered; pages as those of [`Vault::page`].
+    fn uses_page(&self, from: Option<Cursor>) -> Answer<'_, Page<(AppId, TokenId, Timestamp)>>;
 }
 
 /// What is revoked.

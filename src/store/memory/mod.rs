@@ -3,6 +3,7 @@
 
 mod entries;
 mod owners;
+mod pages;
 mod tokens;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -28,19 +29,19 @@ pub struct Memory {
 /// A token of an app.
 type Key = (TokenId, AppId);
 
+/// Maps that are read page by page have an order.
 #[derive(Debug, Default)]
 struct State {
     used: usize,
     /// Of `used`, what owners cost. They are never dropped, so half is kept free of them: chatting
     /// cannot stop the exchange.
     owned: usize,
-    /// In the order of token ids, to be read page by page.
     records: BTreeMap<Key, Record>,
-    first_uses: HashSet<Key>,
+    first_uses: BTreeMap<Key, Timestamp>,
     revocations: BTreeMap<u64, (Revocation, Timestamp)>,
     last_mark: u64,
     expiries: BTreeSet<(Timestamp, Entry)>,
-    owners: HashMap<(AppId, ConversationId), EndUserId>,
+    owners: BTreeMap<(AppId, ConversationId), EndUserId>,
     conversations: HashMap<(AppId, EndUserId), HashSet<ConversationId>>,
 }
 

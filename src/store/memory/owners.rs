@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
-use sidegate_core::id::ConversationId;
+use sidegate_core::id::{AppId, ConversationId, EndUserId};
 
-use super::{ENTRY_COST, Memory};
-use crate::store::{Answer, Owner, Owners, Unavailable};
+use super::{ENTRY_COST, Memory, pages};
+use crate::store::{Answer, Cursor, Owner, Owners, Page, Unavailable};
 
 fn owner_cost(owner: Owner<'_>, conversation: &ConversationId) -> usize {
     2 * (ENTRY_COST + conversation.as_str().len()) + owner.app.as_str().len() + owner.end_user.as_str().len()
@@ -49,6 +49,14 @@ impl Owners for Memory {
         Box::pin(async move {
             let key = (owner.app.clone(), owner.end_user.clone());
             Ok(self.state().conversations.get(&key).cloned().unwrap_or_default())
+        })
+    }
+
+    fn owners_page(&self, from: Option<Cursor>) -> Answer<'_, Page<(AppId, EndUserId, ConversationId)>> {
+        Box::pin(async move {
+            pages::page(&self.state().owners, from.as_deref(), |(app, conversation), end_user| {
+                (app.clone(), end_user.clone(), conversation.clone())
+            })
         })
     }
 }

@@ -1,17 +1,13 @@
 //! What belongs to tokens: contexts, first uses, revocations.
 
-use std::ops::Bound;
-
 use bytes::Bytes;
 use sidegate_core::clock::Timestamp;
 use sidegate_core::context::ContextKey;
+use sidegate_core::id::{AppId, TokenId};
 use sidegate_core::revocation::Revocation;
 
-use super::{ENTRY_COST, Entry, Key, Memory, key_cost, record_cost};
+use super::{ENTRY_COST, Entry, Key, Memory, key_cost, pages, record_cost};
 use crate::store::{Answer, Cursor, Mark, Page, Record, Replay, Revocations, Revoked, Unavailable, Vault};
-
-/// Records on a page.
-const PAGE: usize = 256;
 
 fn owned(key: ContextKey<'_>) -> Key {
     (key.token.clone(), key.app.clone())
@@ -41,24 +37,9 @@ impl Vault for Memory {
 
     fn page(&self, from: Option<Cursor>) -> Answer<'_, Page> {
         Box::pin(async move {
-            let state = self.state();
-            // The cursor is the last key of the page before.
-            let last = match from.as_deref().map(|cursor| cursor.split_once(' ')) {
-                None => None,
-                Some(Some((token, app))) => token.parse().ok().zip(app.parse().ok()),
-                Some(None) => return Err(Unavailable),
-            };
-            let start = last.map_or(Bound::Unbounded, Bound::Excluded);
-            let records: Vec<_> = state
-                .records
-                .range((start, Bound::Unbounded))
-                .take(PAGE)
-                .map(|((token, app), record)| (app.clone(), token.clone(), record.clone()))
-                .collect();
-            let full = records.len() == PAGE;
-            let next =
-                records.last().filter(|_| full).map(|(app, token, _)| format!("{} {}", token.as_str(), app.as_str()));
-            Ok(Page { records, next })
+            pages::page(&self.state().records, from.as_deref(), |(token, app), record| {
+                (app.clone(), token.clone(), record.clone())
+            })
         })
     }
 
@@ -82,12 +63,20 @@ impl Replay for Memory {
         Box::pin(async move {
             let key = owned(key);
             let mut state = self.state();
-            if state.first_uses.contains(&key) {
+            if state.first_uses.contains_key(&key) {
                 return Ok(false);
             }
             state.reserve(key_cost(&key), self.capacity)?;
             state.expiries.insert((until, Entry::FirstUse(key.clone())));
-            Ok(state.first_uses.insert(key))
+            Ok(state.first_uses.insert(key, until).is_none())
+        })
+    }
+
+    fn uses_page(&self, from: Option<Cursor>) -> Answer<'_, Page<(AppId, TokenId, Timestamp)>> {
+        Box::pin(async move {
+            pages::page(&self.state().first_uses, from.as_deref(), |(token, app), until| {
+                (app.clone(), token.clone(), *until)
+            })
         })
     }
 }

@@ -4,3 +4,4 @@ mod conformance;
 mod memory;
 mod redis;
 mod registry;
+mod paging;
