@@ -8,11 +8,13 @@ mod entries;
 mod memory;
 mod open;
 mod redis;
+mod rekey;
 
 pub use entries::{Entries, Entry, EntryKind};
 pub use memory::Memory;
 pub use open::open;
 pub use redis::Redis;
+pub use rekey::{Interrupted, Rekeyed, rekey};
 
 use std::future::Future;
 use std::net::IpAddr;

@@ -5,3 +5,4 @@ mod memory;
 mod redis;
 mod registry;
 mod paging;
+mod rekey;

@@ -1,0 +1,127 @@
+//! Seals every context anew that is not sealed with the first key, while gates go on.
+//!
+//! A record is replaced only if it is still the one that was read, and a gate opens it before as
+//! after. So this can end anywhere, and run again, or twice at once.
+
+use futures_util::future::join_all;
+use serde::Serialize;
+use sidegate_core::clock::Timestamp;
+use sidegate_core::context::ContextKey;
+use sidegate_core::context::seal::Sealer;
+use sidegate_core::entropy::{Entropy, EntropyUnavailable};
+use sidegate_core::id::{AppId, TokenId};
+
+use super::{Record, Store, Unavailable};
+
+/// Records that are worked on at once.
+const AT_ONCE: usize = 32;
+
+/// What became of the records that are not over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Rekeyed {
+    /// All of them.
+    pub seen: u64,
+    /// Sealed anew with the first key.
+    pub resealed: u64,
+    /// Sealed with it before.
+    pub current: u64,
+    /// Gone or changed since they were read: a gate dropped them, or another run sealed them anew.
+    pub changed: u64,
+    /// Left alone, because no key opens them.
+    pub unreadable: u64,
+}
+
+/// It ended early. What was done is good; run it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interrupted {
+    /// The store did not answer.
+    Store,
+    /// There were no random bytes to seal with.
+    Entropy,
+}
+
+impl std::fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Store => Unavailable.fmt(f),
+            Self::Entropy => EntropyUnavailable.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Interrupted {}
+
+impl From<Unavailable> for Interrupted {
+    fn from(_: Unavailable) -> Self {
+        Self::Store
+    }
+}
+
+impl From<EntropyUnavailable> for Interrupted {
+    fn from(_: EntropyUnavailable) -> Self {
+        Self::Entropy
+    }
+}
+
+/// What became of one record.
+enum Fate {
+    Resealed,
+    Current,
+    Changed,
+    Unreadable,
+}
+
+impl Rekeyed {
+    fn count(&mut self, fate: &Fate) {
+        self.seen += 1;
+        *match fate {
+            Fate::Resealed => &mut self.resealed,
+            Fate::Current => &mut self.current,
+            Fate::Changed => &mut self.changed,
+            Fate::Unreadable => &mut self.unreadable,
+        } += 1;
+    }
+}
+
+/// Opens each record of `store` with any key of `sealer` and seals it with the first. What is over
+/// by `now` is left to the sweep.
+///
+/// # Errors
+/// [`Interrupted`].
+pub async fn rekey(
+    store: &dyn Store,
+    sealer: &Sealer,
+    entropy: &dyn Entropy,
+    now: Timestamp,
+) -> Result<Rekeyed, Interrupted> {
+    let (mut done, mut from) = (Rekeyed::default(), None);
+    loop {
+        let mut page = store.page(from).await?;
+        page.records.retain(|(_, _, record)| record.expires_at > now);
+        for some in page.records.chunks(AT_ONCE) {
+            for fate in join_all(some.iter().map(|entry| reseal(store, sealer, entropy, entry))).await {
+                done.count(&fate?);
+            }
+        }
+        match page.next {
+            Some(next) => from = Some(next),
+            None => return Ok(done),
+        }
+    }
+}
+
+async fn reseal(
+    store: &dyn Store,
+    sealer: &Sealer,
+    entropy: &dyn Entropy,
+    (app, token, record): &(AppId, TokenId, Record),
+) -> Result<Fate, Interrupted> {
+    if sealer.is_sealed_with_first(&record.sealed) {
+        return Ok(Fate::Current);
+    }
+    let key = ContextKey { app, token };
+    let Some(plaintext) = sealer.open(key, &record.sealed) else { return Ok(Fate::Unreadable) };
+    let sealed = sealer.seal(key, &plaintext, entropy)?;
+    let replaced = store.replace(key, &record.sealed, sealed.into()).await?;
+    Ok(if replaced { Fate::Resealed } else { Fate::Changed })
+}
