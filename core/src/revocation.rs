@@ -14,7 +14,7 @@ use crate::token::Claims;
 /// What is revoked. `issued_before` takes in all tokens whose `iat` lies before it; `iat` counts in
 /// whole seconds, so one that is issued later in the same second is refused as well.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Revocation {
     /// One token, by the SHA-256 of its text; for tokens without an id.
     Token {
@@ -240,6 +240,8 @@ mod tests {
         ] {
             assert_eq!(serde_json::to_string(&revocation).expect("JSON"), text);
             assert_eq!(serde_json::from_str::<Revocation>(text).expect("read"), revocation);
+            let more = text.replace('}', r#","more":1}"#);
+            assert!(serde_json::from_str::<Revocation>(&more).is_err(), "{more}");
         }
     }
 }

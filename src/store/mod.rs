@@ -4,6 +4,7 @@
 //! here: an engine sees ciphertext. `now` and expiry times come from the caller, so an engine's own
 //! clock decides nothing but when memory is given back.
 
+pub mod backup;
 mod entries;
 mod memory;
 mod open;

@@ -1,5 +1,6 @@
 //! The stores: what every engine promises, and what each adds.
 
+mod backup;
 mod conformance;
 mod memory;
 mod redis;

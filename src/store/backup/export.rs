@@ -1,0 +1,118 @@
+//! Writing a backup.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+use sidegate_core::clock::Timestamp;
+
+use super::entry::{Context, End, FORMAT, Header, Line, MAX_LINE, Owner, Revoked, Sealed, Use, VERSION};
+use crate::store::{Cursor, Mark, Page, Store, Unavailable};
+
+/// How much was written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Exported {
+    /// Contexts of tokens.
+    pub contexts: u64,
+    /// Conversations with their owners.
+    pub owners: u64,
+    /// Used tokens.
+    pub uses: u64,
+    /// Revocations.
+    pub revocations: u64,
+}
+
+/// Why there is no whole backup.
+#[derive(Debug)]
+pub enum ExportError {
+    /// The store did not answer.
+    Store,
+    /// It could not be written.
+    Output(io::Error),
+    /// An entry is longer than an import reads.
+    TooLong,
+}
+
+impl std::fmt::Display for ExportError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Store => Unavailable.fmt(f),
+            Self::Output(fault) => write!(f, "the backup cannot be written: {fault}"),
+            Self::TooLong => f.write_str("an entry is longer than 64 MiB as a line"),
+        }
+    }
+}
+
+impl std::error::Error for ExportError {}
+
+impl From<Unavailable> for ExportError {
+    fn from(_: Unavailable) -> Self {
+        Self::Store
+    }
+}
+
+/// Writes what `store` keeps and is not over by `now`. What changes meanwhile may be in it or not;
+/// revocations are read last, so that none is missed for what was read before.
+///
+/// # Errors
+/// [`ExportError`]; what was written then lacks its last line.
+pub async fn export(store: &dyn Store, output: impl Write, now: Timestamp) -> Result<Exported, ExportError> {
+    let mut lines = Lines(output);
+    lines.write(&Header { format: FORMAT.to_owned(), version: VERSION, exported_at: now })?;
+    let contexts = lines
+        .pages(
+            |from| store.page(from),
+            |(app, token, record)| {
+                let expires_at = record.expires_at;
+                (expires_at > now)
+                    .then(|| Line::Context(Context { app, token, sealed: Sealed(record.sealed), expires_at }))
+            },
+        )
+        .await?;
+    let owner = |(app, end_user, conversation)| Some(Line::Owner(Owner { app, end_user, conversation }));
+    let owners = lines.pages(|from| store.owners_page(from), owner).await?;
+    let used = |(app, token, until)| (until > now).then(|| Line::Use(Use { app, token, until }));
+    let uses = lines.pages(|from| store.uses_page(from), used).await?;
+    let mut revocations = 0;
+    for (revocation, until) in store.revoked_since(Mark::default()).await?.revocations {
+        if until > now {
+            lines.write(&Line::Revocation(Revoked { revocation, until }))?;
+            revocations += 1;
+        }
+    }
+    lines.write(&Line::End(End { entries: contexts + owners + uses + revocations }))?;
+    lines.0.flush().map_err(ExportError::Output)?;
+    Ok(Exported { contexts, owners, uses, revocations })
+}
+
+struct Lines<W>(W);
+
+impl<W: Write> Lines<W> {
+    /// Writes a line for each entry on all pages for which there is one; how many.
+    async fn pages<T, A: Future<Output = Result<Page<T>, Unavailable>>>(
+        &mut self,
+        page: impl Fn(Option<Cursor>) -> A,
+        line: impl Fn(T) -> Option<Line>,
+    ) -> Result<u64, ExportError> {
+        let (mut written, mut from) = (0, None);
+        loop {
+            let Page { records, next } = page(from).await?;
+            for line in records.into_iter().filter_map(&line) {
+                self.write(&line)?;
+                written += 1;
+            }
+            if next.is_none() {
+                return Ok(written);
+            }
+            from = next;
+        }
+    }
+
+    fn write(&mut self, line: &impl Serialize) -> Result<(), ExportError> {
+        let mut text = serde_json::to_vec(line).map_err(|fault| ExportError::Output(fault.into()))?;
+        text.push(b'\n');
+        if text.len() > MAX_LINE {
+            return Err(ExportError::TooLong);
+        }
+        self.0.write_all(&text).map_err(ExportError::Output)
+    }
+}

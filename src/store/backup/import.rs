@@ -1,0 +1,214 @@
+//! Reading a backup back. It is read twice: nothing is changed before all of it was found good.
+
+use std::collections::HashSet;
+use std::io::{self, BufRead, Seek};
+
+use futures_util::future::join_all;
+use serde::Serialize;
+use sidegate_core::clock::Timestamp;
+use sidegate_core::context::ContextKey;
+use sidegate_core::revocation::Revocation;
+
+use super::entry::{Context, Line, Owner, Revoked, Use};
+use super::lines::Entries;
+use crate::store::{self, Mark, Record, Store, Unavailable};
+
+/// Entries that are worked on at once.
+const AT_ONCE: usize = 64;
+
+/// What became of the entries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Imported {
+    /// All of them.
+    pub entries: u64,
+    /// Kept now.
+    pub imported: u64,
+    /// Kept before.
+    pub present: u64,
+    /// Left out, because their time is over.
+    pub expired: u64,
+    /// Left out, because the store says otherwise: another record of that token, another owner of
+    /// that conversation.
+    pub conflicts: u64,
+}
+
+/// Why a backup was not read to its end.
+#[derive(Debug)]
+pub enum ImportError {
+    /// It is damaged, cut off or none. Nothing was changed, unless it changed while it was read.
+    Malformed {
+        /// Where, the first line being 1.
+        line: u64,
+        /// What is wrong; never content.
+        reason: String,
+    },
+    /// It could not be read.
+    Input(io::Error),
+    /// The store did not answer, or is full. What was imported before stays; run it again.
+    Store,
+}
+
+impl std::fmt::Display for ImportError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Malformed { line, reason } => write!(f, "line {line}: {reason}"),
+            Self::Input(fault) => write!(f, "the backup cannot be read: {fault}"),
+            Self::Store => f.write_str("the store is unavailable or full; what was imported stays, so run it again"),
+        }
+    }
+}
+
+impl std::error::Error for ImportError {}
+
+impl From<Unavailable> for ImportError {
+    fn from(_: Unavailable) -> Self {
+        Self::Store
+    }
+}
+
+/// What became of one entry.
+enum Fate {
+    Imported,
+    Present,
+    Expired,
+    Conflict,
+}
+
+impl Imported {
+    fn count(&mut self, fate: &Fate) {
+        self.entries += 1;
+        *match fate {
+            Fate::Imported => &mut self.imported,
+            Fate::Present => &mut self.present,
+            Fate::Expired => &mut self.expired,
+            Fate::Conflict => &mut self.conflicts,
+        } += 1;
+    }
+}
+
+/// Puts into `store` what `backup` has and it has not. Nothing in the store is replaced, so this can
+/// run again, and while gates go on.
+///
+/// # Errors
+/// [`ImportError`].
+pub async fn import(
+    store: &dyn Store,
+    mut backup: impl BufRead + Seek,
+    now: Timestamp,
+) -> Result<Imported, ImportError> {
+    let mut whole = Entries::open(&mut backup)?;
+    while whole.next()?.is_some() {}
+    backup.rewind().map_err(ImportError::Input)?;
+    let known = store.revoked_since(Mark::default()).await?.revocations.into_iter().collect();
+    let mut target = Target { store, now, known, done: Imported::default() };
+    let mut entries = Entries::open(&mut backup)?;
+    let mut batch = Batch::default();
+    while let Some(entry) = entries.next()? {
+        batch.add(entry);
+        if batch.len == AT_ONCE {
+            target.take(std::mem::take(&mut batch)).await?;
+        }
+    }
+    target.take(batch).await?;
+    Ok(target.done)
+}
+
+/// Some entries, by what they are.
+#[derive(Default)]
+struct Batch {
+    len: usize,
+    contexts: Vec<Context>,
+    owners: Vec<Owner>,
+    uses: Vec<Use>,
+    revocations: Vec<Revoked>,
+}
+
+impl Batch {
+    fn add(&mut self, entry: Line) {
+        self.len += 1;
+        match entry {
+            Line::Context(context) => self.contexts.push(context),
+            Line::Owner(owner) => self.owners.push(owner),
+            Line::Use(used) => self.uses.push(used),
+            Line::Revocation(revoked) => self.revocations.push(revoked),
+            // The end is no entry, and none is handed out.
+            Line::End(_) => {}
+        }
+    }
+}
+
+struct Target<'a> {
+    store: &'a dyn Store,
+    now: Timestamp,
+    /// Revocations in the store.
+    known: HashSet<(Revocation, Timestamp)>,
+    done: Imported,
+}
+
+impl Target<'_> {
+    async fn take(&mut self, batch: Batch) -> Result<(), Unavailable> {
+        let mut fates = join_all(batch.contexts.iter().map(|context| self.context(context))).await;
+        fates.extend(join_all(batch.owners.iter().map(|owner| self.owner(owner))).await);
+        fates.extend(join_all(batch.uses.iter().map(|used| self.first_use(used))).await);
+        for fate in fates {
+            self.done.count(&fate?);
+        }
+        // Their order is kept, so one after the other.
+        for revoked in batch.revocations {
+            let fate = self.revocation(revoked).await?;
+            self.done.count(&fate);
+        }
+        Ok(())
+    }
+
+    async fn context(&self, context: &Context) -> Result<Fate, Unavailable> {
+        if context.expires_at <= self.now {
+            return Ok(Fate::Expired);
+        }
+        let key = ContextKey { app: &context.app, token: &context.token };
+        let record = Record { sealed: context.sealed.0.clone(), expires_at: context.expires_at };
+        let compare = |known: Record| if known == record { Fate::Present } else { Fate::Conflict };
+        if let Some(known) = self.store.get(key, self.now).await? {
+            return Ok(compare(known));
+        }
+        match self.store.put(key, record.sealed.clone(), record.expires_at).await {
+            Ok(()) => Ok(Fate::Imported),
+            // Refused because it is there by now, or for good.
+            Err(Unavailable) => self.store.get(key, self.now).await?.map(compare).ok_or(Unavailable),
+        }
+    }
+
+    async fn owner(&self, owner: &Owner) -> Result<Fate, Unavailable> {
+        let known = store::Owner { app: &owner.app, end_user: &owner.end_user };
+        if self.store.owns(known, &owner.conversation).await? {
+            return Ok(Fate::Present);
+        }
+        match self.store.record(known, &owner.conversation).await {
+            Ok(()) => Ok(Fate::Imported),
+            // With room for it, it was refused because the conversation is another's.
+            Err(Unavailable) if self.store.has_room().await? => Ok(Fate::Conflict),
+            Err(Unavailable) => Err(Unavailable),
+        }
+    }
+
+    async fn first_use(&self, used: &Use) -> Result<Fate, Unavailable> {
+        if used.until <= self.now {
+            return Ok(Fate::Expired);
+        }
+        let first = self.store.first_use(ContextKey { app: &used.app, token: &used.token }, used.until).await?;
+        Ok(if first { Fate::Imported } else { Fate::Present })
+    }
+
+    async fn revocation(&mut self, Revoked { revocation, until }: Revoked) -> Result<Fate, Unavailable> {
+        if until <= self.now {
+            return Ok(Fate::Expired);
+        }
+        let entry = (revocation, until);
+        if self.known.contains(&entry) {
+            return Ok(Fate::Present);
+        }
+        self.store.revoke(&entry.0, until).await?;
+        self.known.insert(entry);
+        Ok(Fate::Imported)
+    }
+}
