@@ -5,10 +5,12 @@
 mod config;
 mod demo;
 mod health;
+mod private_file;
 mod revoke;
 mod secrets;
 mod serve;
 mod service_token;
+mod store;
 mod token;
 
 use std::path::PathBuf;
@@ -58,6 +60,9 @@ enum Command {
     ServiceToken(service_token::ServiceTokenCommand),
     /// Refuse tokens from now on, within a second on every replica: one, an end user's, an app's or all
     Revoke(revoke::RevokeArgs),
+    /// Work on the store of the running gates: new seal keys, backups
+    #[command(subcommand)]
+    Store(store::StoreCommand),
     /// Ask a running gate whether it is ready (for HEALTHCHECK)
     Health(health::HealthArgs),
     /// Print the version
@@ -148,6 +153,7 @@ fn run(command: Command) -> Result<(), Exit> {
         Command::Token(TokenCommand::Inspect(args)) => token::inspect(args),
         Command::ServiceToken(command) => service_token::run(command),
         Command::Revoke(args) => revoke::revoke(args),
+        Command::Store(command) => store::run(command),
         Command::Health(args) => health::health(args),
         Command::Version => {
             println!("sidegate {}", env!("CARGO_PKG_VERSION"));

@@ -22,7 +22,7 @@ fn help_lists_every_command_and_the_exit_codes() {
         let unwrapped = run.out.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(unwrapped.contains(EXIT_CODES), "{}", run.out);
         for command in
-            ["serve", "check", "config", "demo", "app", "keys", "token", "service-token", "revoke", "health", "version"]
+            ["serve", "check", "config", "demo", "app", "keys", "token", "service-token", "revoke", "store", "health", "version"]
         {
             let listed = |line: &str| line.trim_start().split(' ').next() == Some(command);
             assert!(run.out.lines().any(listed), "no {command} in {}", run.out);
@@ -43,6 +43,10 @@ fn every_command_has_help_that_says_what_it_is_for() {
         (&["service-token", "create"], "--scope"),
         (&["service-token", "rotate"], "--overlap"),
         (&["revoke"], "--end-user"),
+        (&["store"], "backups"),
+        (&["store", "rekey"], "while gates go on"),
+        (&["store", "export"], "contexts stay sealed"),
+        (&["store", "import"], "replace nothing"),
         (&["health"], "HEALTHCHECK"),
         (&["version"], "version"),
     ] {
@@ -80,6 +84,9 @@ fn usage_errors_exit_with_2_and_print_to_standard_error() {
         &["service-token", "create", "--scope", "admin:everything"],
         &["service-token", "rotate", "x", "--overlap", "soon"],
         &["service-token", "show", "no spaces"],
+        &["store"],
+        &["store", "export", "--force"],
+        &["store", "import"],
     ] {
         let run = program(args).run();
         assert_eq!((run.code, run.out.as_str()), (2, ""), "{args:?}");
@@ -256,4 +263,16 @@ async fn health_is_1_for_what_is_no_gate() {
     let upstream = Upstream::start().await;
     let run = program(&["health", "--ops", &upstream.address().to_string()]).run();
     assert_eq!((run.code, run.err.as_str()), (1, "sidegate: not ready: status 404\n"));
+}
+
+#[test]
+fn the_store_in_memory_cannot_be_reached_from_outside() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("backup").display().to_string();
+    for command in [&["store", "rekey"][..], &["store", "export", "--out", &out], &["store", "import", "/nowhere"]] {
+        let run = program(command).set("store.state=memory").run();
+        assert_eq!((run.code, run.out.as_str()), (2, ""), "{command:?}");
+        assert!(run.err.starts_with("store.state: \"memory\" lives in the running gate"), "{}", run.err);
+    }
+    assert!(!folder.path().join("backup").exists());
 }
