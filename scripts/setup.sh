@@ -104,6 +104,7 @@ case $goal in
         need openssl openssl
         need valgrind valgrind
         need redis-server redis-server
+        need strace strace
         need_jwcrypto
         need_browser
         ;;

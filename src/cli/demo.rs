@@ -113,6 +113,7 @@ fn configure(args: &DemoArgs, stage: &Stage, secrets: &Secrets) -> Result<Loaded
             format!("listen.public=127.0.0.1:{}", port(8080)),
             format!("listen.private=127.0.0.1:{}", port(8081)),
             format!("listen.ops=127.0.0.1:{}", port(8082)),
+            "store.state=memory".to_owned(),
             "store.seal_keys=[{ env = \"DEMO_SEAL_KEY\" }]".to_owned(),
             "log.format=text".to_owned(),
             format!("log.level={}", if args.log { "info" } else { "warn" }),

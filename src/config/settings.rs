@@ -1,6 +1,7 @@
 //! The settings as the program means them, and the reading of their sections.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
@@ -11,7 +12,7 @@ use sidegate_core::secret::SecretDigest;
 use tracing::Level;
 
 use super::app::read_app;
-use super::layered::parsers::{boolean, bytes, duration, integer, list, one_of, secret_source};
+use super::layered::parsers::{boolean, bytes, duration, integer, list, non_empty, one_of, secret_source};
 use super::layered::{Faults, Node, Reader, SecretSource};
 use super::listen::{ListenSettings, read_listen};
 use super::redis::{RedisSettings, read_redis};
@@ -73,6 +74,11 @@ pub struct StoreSettings {
 /// Where the state is kept.
 #[derive(Clone, Debug)]
 pub enum StateSettings {
+    /// In a file of this machine.
+    Embedded {
+        /// The file.
+        path: PathBuf,
+    },
     /// In memory alone.
     Memory,
     /// In a Redis that all replicas share.
@@ -192,9 +198,12 @@ fn read_store(table: Reader<'_>, resolve: &Resolve<'_>, keys: &mut KeyUses) -> O
 
 /// A table of an engine that is not chosen is checked all the same.
 fn read_state(table: &Reader<'_>, resolve: &Resolve<'_>) -> Option<StateSettings> {
-    let state = table.required("state", one_of(&[("memory", State::Memory), ("redis", State::Redis)]));
+    let names = [("embedded", State::Embedded), ("memory", State::Memory), ("redis", State::Redis)];
+    let state = table.required("state", one_of(&names));
+    let path = PathBuf::from(table.required("path", non_empty).unwrap_or_default());
     let redis = table.table("redis").map(|redis| read_redis(redis, resolve));
     match (state?, redis) {
+        (State::Embedded, _) => Some(StateSettings::Embedded { path }),
         (State::Memory, _) => Some(StateSettings::Memory),
         (State::Redis, Some(settings)) => settings.map(StateSettings::Redis),
         (State::Redis, None) => {
@@ -207,6 +216,7 @@ fn read_state(table: &Reader<'_>, resolve: &Resolve<'_>) -> Option<StateSettings
 /// The names of [`StateSettings`].
 #[derive(Clone, Copy)]
 enum State {
+    Embedded,
     Memory,
     Redis,
 }

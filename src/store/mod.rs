@@ -10,12 +10,14 @@ mod memory;
 mod open;
 mod redis;
 mod rekey;
+mod sqlite;
 
 pub use entries::{Entries, Entry, EntryKind};
 pub use memory::Memory;
 pub use open::open;
 pub use redis::Redis;
 pub use rekey::{Interrupted, Rekeyed, rekey};
+pub use sqlite::Sqlite;
 
 use std::future::Future;
 use std::net::IpAddr;

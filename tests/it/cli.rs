@@ -21,9 +21,20 @@ fn help_lists_every_command_and_the_exit_codes() {
         // Help is wrapped to the terminal's width.
         let unwrapped = run.out.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(unwrapped.contains(EXIT_CODES), "{}", run.out);
-        for command in
-            ["serve", "check", "config", "demo", "app", "keys", "token", "service-token", "revoke", "store", "health", "version"]
-        {
+        for command in [
+            "serve",
+            "check",
+            "config",
+            "demo",
+            "app",
+            "keys",
+            "token",
+            "service-token",
+            "revoke",
+            "store",
+            "health",
+            "version",
+        ] {
             let listed = |line: &str| line.trim_start().split(' ').next() == Some(command);
             assert!(run.out.lines().any(listed), "no {command} in {}", run.out);
         }

@@ -126,7 +126,7 @@ async fn a_rate_per_end_user_counts_each_for_itself() {
 #[tokio::test]
 async fn a_full_store_is_503_and_hands_out_no_token() {
     let upstream = Upstream::start().await;
-    let gate = Gate::builder(&upstream).set("store.memory=2KiB").start().await;
+    let gate = Gate::builder(&upstream).set("store.state=memory").set("store.memory=2KiB").start().await;
     let with_context = exchange_with(&[("A", 512)], &[]);
     let mut taken = 0;
     let refused = loop {
@@ -146,7 +146,7 @@ async fn a_full_store_is_503_and_hands_out_no_token() {
 #[tokio::test]
 async fn a_full_store_still_hands_out_tokens_without_context() {
     let upstream = Upstream::start().await;
-    let gate = Gate::builder(&upstream).set("store.memory=1").start().await;
+    let gate = Gate::builder(&upstream).set("store.state=memory").set("store.memory=1").start().await;
     assert_refused(gate.exchange(&exchange_with(&[("A", 1)], &[])).await, 503, "STORE_UNAVAILABLE").await;
     let plain = json_of(gate.exchange(&json!({ "appId": APP, "appSecret": SECRET, "endUserId": "u" })).await).await;
     assert_eq!(plain["success"], true);
@@ -155,7 +155,7 @@ async fn a_full_store_still_hands_out_tokens_without_context() {
 #[tokio::test]
 async fn room_in_the_store_comes_back_when_tokens_have_expired() {
     let upstream = Upstream::start().await;
-    let gate = Gate::builder(&upstream).set("store.memory=1KiB").start().await;
+    let gate = Gate::builder(&upstream).set("store.state=memory").set("store.memory=1KiB").start().await;
     let mut short = exchange_with(&[("A", 512)], &[]);
     short["expiresIn"] = "1s".into();
     assert_eq!(gate.exchange(&short).await.status(), 200);

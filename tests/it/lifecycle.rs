@@ -190,7 +190,7 @@ async fn a_port_in_use_is_named_and_the_program_exits_with_1() {
 #[tokio::test]
 async fn what_is_left_open_in_the_configuration_is_said_at_the_start() {
     let upstream = Upstream::start().await;
-    let gate = Gate::builder(&upstream).origins(&[]).without_seal_key().start().await;
+    let gate = Gate::builder(&upstream).origins(&[]).without_seal_key().set("store.state=memory").start().await;
     let output = gate.output();
     for warning in ["no store.seal_keys are configured", "origins is empty", "kept in memory"] {
         assert!(output.contains(warning), "no {warning} in {output}");

@@ -44,7 +44,7 @@ async fn readyz_tells_each_check() {
 #[tokio::test]
 async fn a_full_store_shows_in_readyz_and_keeps_the_gate_ready() {
     let upstream = Upstream::start().await;
-    let gate = Gate::builder(&upstream).set("store.memory=1").start().await;
+    let gate = Gate::builder(&upstream).set("store.state=memory").set("store.memory=1").start().await;
     let answer = gate.ops("/readyz").send().await.expect("an answer");
     assert_eq!(answer.status(), 200);
     assert_eq!(json_of(answer).await["checks"]["store"], "full");

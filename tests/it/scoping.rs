@@ -258,7 +258,7 @@ async fn the_upstreams_refusals_pass_with_their_bodies() {
 #[tokio::test]
 async fn a_full_store_refuses_a_task_before_the_upstream_is_touched() {
     let upstream = Upstream::start().await;
-    let gate = Gate::builder(&upstream).set("store.memory=4KiB").start().await;
+    let gate = Gate::builder(&upstream).set("store.state=memory").set("store.memory=4KiB").start().await;
     let ada = gate.token("ada").mint().await;
     gate.create_task(&ada).await;
     let answer = ask(&gate, Method::POST, TASKS, &ada).await;

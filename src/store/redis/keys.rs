@@ -2,6 +2,7 @@
 //! stands last.
 
 use std::net::IpAddr;
+use std::str::FromStr;
 
 use sidegate_core::context::ContextKey;
 use sidegate_core::id::{AppId, ConversationId, TokenId};
@@ -43,13 +44,34 @@ impl Keys {
 
     /// Whose context stands at `name`.
     pub(super) fn of_context(&self, name: &str) -> Option<(AppId, TokenId)> {
-        let rest = name.strip_prefix(&self.prefix)?.strip_prefix("context:")?;
-        let (app, token) = rest.split_once(':')?;
-        Some((app.parse().ok()?, token.parse().ok()?))
+        self.pair_of("context:", name)
     }
 
     pub(super) fn first_use(&self, key: ContextKey<'_>) -> String {
         self.name("used", &[key.app.as_str(), key.token.as_str()])
+    }
+
+    pub(super) fn any_first_use(&self) -> String {
+        self.name("used", &["*"])
+    }
+
+    /// Whose use stands at `name`.
+    pub(super) fn of_first_use(&self, name: &str) -> Option<(AppId, TokenId)> {
+        self.pair_of("used:", name)
+    }
+
+    pub(super) fn any_owner(&self) -> String {
+        self.name("owner", &["*"])
+    }
+
+    /// Which conversation's owner stands at `name`.
+    pub(super) fn of_owner(&self, name: &str) -> Option<(AppId, ConversationId)> {
+        self.pair_of("owner:", name)
+    }
+
+    fn pair_of<One: FromStr, Two: FromStr>(&self, kind: &str, name: &str) -> Option<(One, Two)> {
+        let (one, two) = name.strip_prefix(&self.prefix)?.strip_prefix(kind)?.split_once(':')?;
+        Some((one.parse().ok()?, two.parse().ok()?))
     }
 
     pub(super) fn owner(&self, app: &AppId, conversation: &ConversationId) -> String {
@@ -137,5 +159,7 @@ mod tests {
         assert_eq!(different.len(), names.len(), "{names:?}");
         assert_eq!(keys.of_context(&names[1]), Some((other.clone(), token.clone())));
         assert_eq!(keys.of_context(&names[2]), None);
+        assert_eq!(keys.of_first_use(&names[2]), Some((app.clone(), token)));
+        assert_eq!(keys.of_owner(&names[3]), Some((app, "t".parse().expect("id"))));
     }
 }

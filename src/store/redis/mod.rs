@@ -8,6 +8,7 @@ mod limits;
 mod link;
 mod open;
 mod owners;
+mod pages;
 mod scripts;
 mod tokens;
 

@@ -92,7 +92,9 @@ impl Redis {
                 tried => drop(tried.map_err(failed)?),
             }
         }
-        self.scan(0).await.map_err(|_| "store.redis.username: the user may not SCAN".to_owned())?;
+        self.scan(&self.keys.any_context(), 0)
+            .await
+            .map_err(|_| "store.redis.username: the user may not SCAN".to_owned())?;
         let mut script = self.scripts.sweep.key(self.keys.revocations());
         script.key(self.keys.revocations_by_time()).arg(0).arg(1);
         self.link.run(&script).await.map_err(failed)

@@ -2,12 +2,13 @@
 
 use std::collections::HashSet;
 
+use bytes::Bytes;
 use redis::cmd;
-use sidegate_core::id::ConversationId;
+use sidegate_core::id::{AppId, ConversationId, EndUserId};
 
 use super::Redis;
 use super::fault::Fault;
-use crate::store::{Answer, Owner, Owners, Unavailable};
+use crate::store::{Answer, Cursor, Owner, Owners, Page, Unavailable};
 
 impl Owners for Redis {
     fn has_room(&self) -> Answer<'_, bool> {
@@ -44,6 +45,16 @@ impl Owners for Redis {
             let name = self.keys.conversations(owner);
             let all: Vec<String> = self.link.call(cmd("SMEMBERS").arg(name)).await.map_err(|_| Unavailable)?;
             Ok(all.iter().filter_map(|id| id.parse().ok()).collect())
+        })
+    }
+
+    fn owners_page(&self, from: Option<Cursor>) -> Answer<'_, Page<(AppId, EndUserId, ConversationId)>> {
+        Box::pin(async move {
+            let read = |name: &str, value: Bytes| {
+                let (app, conversation) = self.keys.of_owner(name)?;
+                Some((app, std::str::from_utf8(&value).ok()?.parse().ok()?, conversation))
+            };
+            self.page_of(self.keys.any_owner(), from, read).await
         })
     }
 }

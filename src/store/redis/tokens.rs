@@ -4,6 +4,7 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use redis::{Value, cmd};
 use sidegate_core::clock::Timestamp;
 use sidegate_core::context::ContextKey;
+use sidegate_core::id::{AppId, TokenId};
 use sidegate_core::revocation::Revocation;
 
 use super::{LAST, Redis, forgotten};
@@ -11,9 +12,6 @@ use crate::store::{Answer, Cursor, Mark, Page, Record, Replay, Revocations, Revo
 
 /// Bytes of a record's time, before its context.
 const TIME: usize = size_of::<u64>();
-
-/// Names that are looked at for a page, about.
-const PAGE: usize = 100;
 
 fn encode(record: &Record) -> Vec<u8> {
     let mut bytes = BytesMut::with_capacity(TIME + record.sealed.len());
@@ -36,20 +34,6 @@ impl Redis {
         let set = self.link.call(&command).await.map_err(|_| Unavailable)?;
         Ok(matches!(set, Value::Okay))
     }
-
-    /// Some names of contexts, and where to go on; 0 after the last.
-    pub(super) async fn scan(&self, cursor: u64) -> Result<(u64, Vec<String>), Unavailable> {
-        let mut command = cmd("SCAN");
-        command.arg(cursor).arg("MATCH").arg(self.keys.any_context()).arg("COUNT").arg(PAGE);
-        self.link.call(&command).await.map_err(|_| Unavailable)
-    }
-
-    async fn records(&self, names: &[String]) -> Result<Vec<Option<Bytes>>, Unavailable> {
-        if names.is_empty() {
-            return Ok(Vec::new());
-        }
-        self.link.call(cmd("MGET").arg(names)).await.map_err(|_| Unavailable)
-    }
 }
 
 impl Vault for Redis {
@@ -71,14 +55,11 @@ impl Vault for Redis {
 
     fn page(&self, from: Option<Cursor>) -> Answer<'_, Page> {
         Box::pin(async move {
-            let cursor = from.map_or(Ok(0), |cursor| cursor.parse()).map_err(|_| Unavailable)?;
-            let (next, names) = self.scan(cursor).await?;
-            let values = self.records(&names).await?;
-            let records = names.iter().zip(values).filter_map(|(name, value)| {
+            let read = |name: &str, value| {
                 let (app, token) = self.keys.of_context(name)?;
-                Some((app, token, decode(value?)?))
-            });
-            Ok(Page { records: records.collect(), next: (next != 0).then(|| next.to_string()) })
+                Some((app, token, decode(value)?))
+            };
+            self.page_of(self.keys.any_context(), from, read).await
         })
     }
 
@@ -93,7 +74,21 @@ impl Vault for Redis {
 
 impl Replay for Redis {
     fn first_use<'a>(&'a self, key: ContextKey<'a>, until: Timestamp) -> Answer<'a, bool> {
-        Box::pin(async move { self.set_new(self.keys.first_use(key), b"", until).await })
+        Box::pin(async move {
+            let value = until.millis().to_string();
+            self.set_new(self.keys.first_use(key), value.as_bytes(), until).await
+        })
+    }
+
+    fn uses_page(&self, from: Option<Cursor>) -> Answer<'_, Page<(AppId, TokenId, Timestamp)>> {
+        Box::pin(async move {
+            let read = |name: &str, value: Bytes| {
+                let (app, token) = self.keys.of_first_use(name)?;
+                let until = std::str::from_utf8(&value).ok()?.parse().ok()?;
+                Some((app, token, Timestamp::from_millis(until)))
+            };
+            self.page_of(self.keys.any_first_use(), from, read).await
+        })
     }
 }
 

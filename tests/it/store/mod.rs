@@ -2,8 +2,13 @@
 
 mod backup;
 mod conformance;
+mod crash;
+mod full;
 mod memory;
+mod model;
+mod paging;
 mod redis;
 mod registry;
-mod paging;
 mod rekey;
+mod sqlite;
+mod sqlite_start;

@@ -47,7 +47,7 @@ pub struct Gate {
     pub client: Client,
     child: Child,
     output: Arc<Output>,
-    _config: tempfile::NamedTempFile,
+    _directory: tempfile::TempDir,
 }
 
 #[derive(Default)]
@@ -140,10 +140,13 @@ origins = {origins}
 
     /// Starts the program and waits until it listens.
     pub async fn start(mut self) -> Gate {
-        let config = tempfile::NamedTempFile::with_suffix(".toml").expect("a temporary file");
-        std::fs::write(config.path(), self.config()).expect("the config is written");
+        // The configuration and, unless a test says otherwise, the store.
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let config = directory.path().join("sidegate.toml");
+        std::fs::write(&config, self.config()).expect("the config is written");
         let command = &mut self.command;
-        command.arg("serve").arg("-c").arg(config.path());
+        command.arg("serve").arg("-c").arg(&config);
+        command.arg("--set").arg(format!("store.path={}", directory.path().join("sidegate.db").display()));
         for setting in ["listen.public=127.0.0.1:0", "listen.private=127.0.0.1:0", "listen.ops=127.0.0.1:0"] {
             command.args(["--set", setting]);
         }
@@ -166,7 +169,7 @@ origins = {origins}
             client: Client::builder().timeout(PATIENCE).build().expect("a client"),
             child,
             output,
-            _config: config,
+            _directory: directory,
         }
     }
 }

@@ -1,0 +1,55 @@
+//! What is kept at hand, so that most requests do not read the file.
+//!
+//! Only what cannot become wrong: a context is replaced through this store or not at all while the
+//! program runs, and an owner is never replaced. Uses and revocations are not kept here.
+
+use quick_cache::Weighter;
+use quick_cache::sync::Cache as Map;
+use sidegate_core::id::{AppId, ConversationId, EndUserId, TokenId};
+
+use crate::store::Record;
+
+/// What one entry costs beside its own bytes, rounded up.
+const ENTRY_COST: usize = 256;
+/// For a first guess at the number of entries.
+const TYPICAL_ENTRY: usize = 2_048;
+
+/// A token of an app.
+pub(super) type Key = (TokenId, AppId);
+/// A conversation of an app.
+pub(super) type Conversation = (AppId, ConversationId);
+
+/// Contexts and owners, each bounded in bytes.
+pub(super) struct Cache {
+    pub(super) contexts: Map<Key, Record, Cost>,
+    pub(super) owners: Map<Conversation, EndUserId, Cost>,
+}
+
+/// Counts bytes.
+#[derive(Clone, Debug)]
+pub(super) struct Cost;
+
+impl Cache {
+    /// At most `memory` bytes, a quarter of them for owners.
+    pub(super) fn new(memory: usize) -> Self {
+        let owners = memory / 4;
+        let contexts = memory - owners;
+        let entries = |bytes: usize| bytes / TYPICAL_ENTRY;
+        Self {
+            contexts: Map::with_weighter(entries(contexts), contexts as u64, Cost),
+            owners: Map::with_weighter(entries(owners), owners as u64, Cost),
+        }
+    }
+}
+
+impl Weighter<Key, Record> for Cost {
+    fn weight(&self, (token, app): &Key, record: &Record) -> u64 {
+        (ENTRY_COST + token.as_str().len() + app.as_str().len() + record.sealed.len()) as u64
+    }
+}
+
+impl Weighter<Conversation, EndUserId> for Cost {
+    fn weight(&self, (app, conversation): &Conversation, end_user: &EndUserId) -> u64 {
+        (ENTRY_COST + app.as_str().len() + conversation.as_str().len() + end_user.as_str().len()) as u64
+    }
+}

@@ -1,0 +1,37 @@
+//! Tables, page by page in the order of their keys, which are two texts without spaces.
+
+use sqlx::query;
+use sqlx::sqlite::SqliteRow;
+
+use super::Sqlite;
+use crate::store::{Cursor, Page, Unavailable};
+
+/// Rows on a page.
+const PAGE: usize = 256;
+
+impl Sqlite {
+    /// The page behind the key that `from` names. `statement` takes the two parts of that key and the
+    /// number of rows; `read` and `key` are the row's meaning and its key.
+    pub(super) async fn page_of<T>(
+        &self,
+        statement: &'static str,
+        from: Option<Cursor>,
+        read: fn(&SqliteRow) -> Option<T>,
+        key: fn(&T) -> (&str, &str),
+    ) -> Result<Page<T>, Unavailable> {
+        // No id is empty.
+        let (one, two) = match from.as_deref().map(|cursor| cursor.split_once(' ')) {
+            None => ("", ""),
+            Some(Some(last)) => last,
+            Some(None) => return Err(Unavailable),
+        };
+        let limit = i64::try_from(PAGE).unwrap_or(i64::MAX);
+        let page = query(statement).bind(one.to_owned()).bind(two.to_owned()).bind(limit);
+        let pool = self.reads.pool();
+        let rows = self.reads.ask(async move { page.fetch_all(&pool).await }).await?;
+        let records = rows.iter().map(read).collect::<Option<Vec<_>>>().ok_or(Unavailable)?;
+        let last = records.last().filter(|_| rows.len() == PAGE).map(key);
+        let next = last.map(|(one, two)| format!("{one} {two}"));
+        Ok(Page { records, next })
+    }
+}

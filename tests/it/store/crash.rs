@@ -1,0 +1,156 @@
+//! What was acknowledged is kept, however the program ends.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use reqwest::Method;
+use serde_json::{Value, json};
+use sidegate::system::System;
+use sidegate_core::entropy;
+
+use crate::support::gate::{APP, Gate, PATIENCE, SECRET, assert_refused, json_of};
+use crate::support::upstream::Upstream;
+
+const TASKS: &str = "/api/v1/tasks";
+
+/// Programs that are killed side by side, and how often each.
+const GATES: u32 = 4;
+const ROUNDS: u32 = 50;
+/// Customers' servers and pages at once.
+const CLIENTS: u32 = 8;
+
+/// Tokens of one round, with the value of their context.
+#[derive(Default)]
+struct Acknowledged {
+    fresh: Mutex<Vec<(String, String)>>,
+    used: Mutex<Vec<String>>,
+    count: AtomicU32,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_acknowledged_is_lost_when_the_program_is_killed() {
+    let counts =
+        join_all((0..GATES).map(|_| async { tokio::spawn(kill_again_and_again()).await.expect("a round held") }));
+    let (fresh, used) = counts.await.into_iter().fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1));
+    println!("{fresh} fresh and {used} used tokens after {} kills", GATES * ROUNDS);
+    assert!(fresh > GATES * ROUNDS && used > GATES * ROUNDS, "there was load: {fresh} fresh, {used} used");
+}
+
+/// How many tokens were held to what had been said of them.
+async fn kill_again_and_again() -> (u32, u32) {
+    let upstream = Upstream::start().await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let (mut fresh, mut used) = (0, 0);
+    for _ in 0..ROUNDS {
+        let gate = start(&upstream, directory.path()).await;
+        let acknowledged = Acknowledged::default();
+        let kill = kill_at_some_moment(&gate, &acknowledged.count);
+        futures_util::future::join(kill, join_all((0..CLIENTS).map(|_| load(&gate, &acknowledged)))).await;
+        drop(gate);
+        upstream.take();
+        let counts = verify(&start(&upstream, directory.path()).await, &upstream, acknowledged).await;
+        (fresh, used) = (fresh + counts.0, used + counts.1);
+    }
+    (fresh, used)
+}
+
+/// Tokens for one request each, with a context.
+async fn start(upstream: &Upstream, directory: &Path) -> Gate {
+    let path = directory.join("sidegate.db");
+    let app = "token.single_use = true\n[apps.inject.headers]\nX-Value = \"{{env.VALUE}}\"";
+    let builder = Gate::builder(upstream).app(app).set(&format!("store.path={}", path.display()));
+    builder.set("listen.workers=1").start().await
+}
+
+fn random(below: u32) -> u32 {
+    u32::from_le_bytes(entropy::bytes(&System).expect("randomness")) % below
+}
+
+async fn kill_at_some_moment(gate: &Gate, acknowledged: &AtomicU32) {
+    let wanted = random(60);
+    let enough = async {
+        while acknowledged.load(Ordering::Relaxed) <= wanted {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, enough).await.expect("load");
+    tokio::time::sleep(Duration::from_micros(random(2_000).into())).await;
+    gate.signal("KILL");
+}
+
+/// Exchanges and uses tokens until the gate is gone.
+async fn load(gate: &Gate, acknowledged: &Acknowledged) {
+    loop {
+        let value = format!("value-{}", random(u32::MAX));
+        let body = json!({ "appId": APP, "appSecret": SECRET, "endUserId": "ada", "env": { "VALUE": value } });
+        let Ok(answer) = gate.private(Method::POST, "/api/v1/auth/token").json(&body).send().await else { return };
+        assert_eq!(answer.status(), 200);
+        let Ok(answer) = answer.json::<Value>().await else { return };
+        let token = answer["data"]["token"].as_str().expect("a token").to_owned();
+        acknowledged.count.fetch_add(1, Ordering::Relaxed);
+        if random(2) == 0 {
+            acknowledged.fresh.lock().unwrap().push((token, value));
+            continue;
+        }
+        let Ok(answer) = gate.chat(Method::GET, TASKS, &token).send().await else { return };
+        assert_eq!(answer.status(), 200);
+        acknowledged.used.lock().unwrap().push(token);
+    }
+}
+
+async fn verify(gate: &Gate, upstream: &Upstream, acknowledged: Acknowledged) -> (u32, u32) {
+    let (fresh, used) = (acknowledged.fresh.into_inner().unwrap(), acknowledged.used.into_inner().unwrap());
+    for (token, _) in &fresh {
+        let answer = gate.chat(Method::GET, TASKS, token).send().await.expect("an answer");
+        assert_eq!(answer.status(), 200, "a token that was handed out before the kill");
+    }
+    for token in &used {
+        let answer = gate.chat(Method::GET, TASKS, token).send().await.expect("an answer");
+        assert_refused(answer, 401, "INVALID_TOKEN").await;
+    }
+    let injected: BTreeSet<_> = upstream.take().iter().map(|request| request.header("x-value").to_owned()).collect();
+    assert_eq!(injected, fresh.iter().map(|(_, value)| value.clone()).collect());
+    (u32::try_from(fresh.len()).expect("few"), u32::try_from(used.len()).expect("few"))
+}
+
+/// A gate under strace, which writes `trace`. The gate is the child: strace stands aside.
+async fn traced(upstream: &Upstream, trace: &Path) -> Gate {
+    let mut command = Command::new("strace");
+    let calls = "trace=read,recvfrom,fdatasync,fsync,write,writev,sendto,sendmsg";
+    command.args(["-D", "-f", "-s", "64", "-e", calls, "-o"]).arg(trace).arg(env!("CARGO_BIN_EXE_sidegate"));
+    assert!(
+        Command::new("strace").arg("-V").output().is_ok_and(|run| run.status.success()),
+        "this test needs strace: scripts/setup.sh test installs it"
+    );
+    Gate::builder(upstream).command(command).start().await
+}
+
+#[tokio::test]
+async fn a_context_is_on_the_disk_before_its_token_is_answered() {
+    let upstream = Upstream::start().await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let trace = directory.path().join("trace");
+    let gate = traced(&upstream, &trace).await;
+    let body = json!({ "appId": APP, "appSecret": SECRET, "endUserId": "ada", "env": { "A": "1" } });
+    assert_eq!(json_of(gate.exchange(&body).await).await["success"], true);
+    let answered = async {
+        loop {
+            let text = std::fs::read_to_string(&trace).expect("a trace");
+            match text.split_once("POST /api/v1/auth/token").map(|(_, then)| then) {
+                Some(then) if then.contains("HTTP/1.1 200") => return then.to_owned(),
+                _ => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+        }
+    };
+    let then = tokio::time::timeout(PATIENCE, answered).await.expect("the answer in the trace");
+    let (before, _) = then.split_once("HTTP/1.1 200").expect("an answer");
+    let returned =
+        |line: &str| ["fsync(", "fsync resumed", "fdatasync(", "fdatasync resumed"].iter().any(|it| line.contains(it));
+    let synced = before.lines().any(|line| returned(line) && line.trim_end().ends_with("= 0"));
+    assert!(synced, "nothing was synced between the exchange and its answer:\n{before}");
+}
