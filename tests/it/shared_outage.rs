@@ -108,13 +108,14 @@ async fn a_frozen_redis_lets_all_pass() {
 /// What limits may do without, contexts, owners and single use may not.
 #[tokio::test]
 async fn what_is_not_a_limit_is_denied_in_any_case() {
-    for app in [WITH_CONTEXT, "scoping = \"gate\"", "scoping = \"gate\"\ntoken.single_use = true"] {
+    let single_use = format!("{LIMITED}\ntoken.single_use = true");
+    for app in [WITH_CONTEXT, "scoping = \"gate\"", &single_use] {
         println!("{app}");
         let (mut server, upstream) = (RedisServer::start(), Upstream::start().await);
         let gate = start(&server, &upstream, app, "allow").await;
         let token = gate.token("ada").env("TENANT", "acme").mint().await;
         server.kill();
-        let answer = gate.chat(Method::GET, "/api/v1/tasks", &token).send().await.expect("an answer");
+        let answer = gate.chat(Method::GET, "/api/v1/tasks/task_1", &token).send().await.expect("an answer");
         assert_refused(answer, 503, "STORE_UNAVAILABLE").await;
         assert_eq!(upstream.count(), 0);
     }

@@ -1,7 +1,8 @@
 //! What went wrong, in words that are safe to print. A server's own words may repeat the command that
 //! it refused, and with it a password or an end user.
 
-use std::error::Error as _;
+use std::error::Error;
+use std::sync::Arc;
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
@@ -37,8 +38,8 @@ impl Fault<'_> {
 
     /// What TLS says, if it is what failed.
     pub(super) fn of_tls(&self) -> Option<&rustls::Error> {
-        let io = self.0.source()?.downcast_ref::<std::io::Error>()?;
-        io.get_ref()?.downcast_ref()
+        let inner = self.0.source()?.downcast_ref::<Arc<dyn Error + Send + Sync>>()?;
+        inner.downcast_ref::<std::io::Error>()?.get_ref()?.downcast_ref()
     }
 }
 

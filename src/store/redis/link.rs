@@ -40,6 +40,8 @@ pub(super) struct Link {
     connection: ArcSwapOption<MultiplexedConnection>,
     /// Rung when a call failed or the connection broke.
     bell: Arc<Notify>,
+    /// Somebody complained since the keeper last looked.
+    heard: AtomicBool,
     /// The server did not answer the last time.
     silent: AtomicBool,
     /// The server refused something that it should do.
@@ -72,6 +74,7 @@ impl Link {
             probe: command,
             connection: ArcSwapOption::from_pointee(connection),
             bell,
+            heard: AtomicBool::new(false),
             silent: AtomicBool::new(false),
             refusing: AtomicBool::new(false),
         })
@@ -130,6 +133,7 @@ impl Link {
         } else if !self.refusing.swap(true, Ordering::Relaxed) {
             tracing::warn!(error = %fault, "the store refuses");
         }
+        self.heard.store(true, Ordering::Relaxed);
         self.bell.notify_one();
     }
 
@@ -165,7 +169,8 @@ impl Link {
     }
 
     async fn recover(&self) {
-        if self.is_well() {
+        // What keeps failing, though the probe does not, must not fill the log.
+        if self.is_well() || self.heard.swap(false, Ordering::Relaxed) {
             return;
         }
         match self.try_writing().await {
@@ -175,7 +180,7 @@ impl Link {
                 tracing::info!("the store works again");
             }
             // Behind its name there may be another server by now.
-            Err(error) if Fault(&error).is_replica() => self.connection.store(None),
+            Err(error) if Fault(&error).is_replica() => self.connect().await,
             Err(_) => {}
         }
     }

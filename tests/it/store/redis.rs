@@ -242,9 +242,10 @@ async fn odd_end_users_and_large_contexts_are_kept() {
     let server = RedisServer::start();
     let store = open(&server).await;
     let task = "task_1".parse().expect("id");
-    for odd in ["a:b", "*", "[x]", "ünï ✓", "'\"\\", &"é".repeat(128), "-1", " "] {
+    for (index, odd) in ["a:b", "*", "[x]", "ünï ✓", "'\"\\", &"é".repeat(128), "-1", " "].into_iter().enumerate()
+    {
         let ids = Ids::of("app", odd);
-        let own = format!("t{}", odd.len()).parse().expect("id");
+        let own = format!("own_{index}").parse().expect("id");
         store.record(ids.owner(), &own).await.expect("recorded");
         assert_eq!(store.owns(ids.owner(), &own).await, Ok(true), "{odd}");
         assert_eq!(store.of(ids.owner()).await.map(|all| all.contains(&own)), Ok(true), "{odd}");
@@ -336,4 +337,12 @@ async fn a_frozen_server_is_waited_for_once_and_no_longer_than_allowed() {
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
     server.thaw();
     until("it works again", async || store.get(ids.key("a"), after(0)).await.is_ok()).await;
+}
+
+/// A server that does not know `HELLO` repeats it in its answer, password and all.
+#[tokio::test]
+async fn an_old_server_is_refused_without_the_password() {
+    let server = RedisServer::builder().option("rename-command", &["HELLO", ""]).start();
+    let refused = refusal(&server.settings_of("default", "canary-password")).await;
+    assert_eq!(refused, "store.redis.url: this server is too old: Redis 6.2 or newer is needed, or Valkey");
 }
