@@ -12,3 +12,4 @@ mod registry;
 mod rekey;
 mod sqlite;
 mod sqlite_start;
+mod redis_server;
