@@ -4,6 +4,7 @@ use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// Marks a file as ours: "SGAT" at byte 68 (<https://sqlite.org/fileformat.html#application_id>).
 pub(super) const APPLICATION_ID: u32 = 0x5347_4154;
@@ -19,6 +20,8 @@ pub(super) struct DataFile {
     /// reading of names (`file:…`, `:memory:`) leads elsewhere.
     path: PathBuf,
     identity: Identity,
+    /// SQLite's log, once there is one. The readers keep it in use, so it stays the same.
+    log: OnceLock<Identity>,
     /// Nothing has been written to it.
     pub(super) is_new: bool,
 }
@@ -38,30 +41,46 @@ impl DataFile {
         }
         let mut file = OpenOptions::new().read(true).write(true).open(path).map_err(|fault| fault.to_string())?;
         let is_new = check_header(&mut file)?;
-        let identity = file.metadata().map(|found| identity(&found)).map_err(|fault| fault.to_string())?;
+        let identity = file.metadata().map(identity).map_err(|fault| fault.to_string())?;
         let path = fs::canonicalize(path).map_err(|fault| fault.to_string())?;
-        Ok(Self { path, identity, is_new })
+        Ok(Self { path, identity, log: OnceLock::new(), is_new })
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Whether the file still stands under its name. SQLite would go on with one that was deleted, and
-    /// acknowledge what nobody will find again.
+    /// Whether the file and its log still stand under their names. SQLite would go on with one that was
+    /// deleted, and acknowledge what nobody will find again.
     pub(super) fn is_in_place(&self) -> bool {
-        fs::metadata(&self.path).is_ok_and(|found| identity(&found) == self.identity)
+        let same = |path: &Path, known: &Identity| fs::metadata(path).is_ok_and(|found| identity(found) == *known);
+        same(&self.path, &self.identity) && self.log.get().is_none_or(|log| same(&self.beside("-wal"), log))
+    }
+
+    /// Remembers which file the log is; called when something stands in it.
+    pub(super) fn note_log(&self) {
+        if self.log.get().is_none()
+            && let Ok(found) = fs::metadata(self.beside("-wal"))
+        {
+            // Another call may have been faster, with the same.
+            let _ = self.log.set(identity(found));
+        }
     }
 
     /// Whether a first start was cut off: SQLite undoes it when the file is opened for writing.
     pub(super) fn has_journal(&self) -> bool {
+        self.beside("-journal").exists()
+    }
+
+    fn beside(&self, ending: &str) -> PathBuf {
         let mut name = self.path.clone().into_os_string();
-        name.push("-journal");
-        Path::new(&name).exists()
+        name.push(ending);
+        name.into()
     }
 }
 
-fn identity(found: &Metadata) -> Identity {
+#[expect(clippy::needless_pass_by_value, reason = "passed as a function to what hands it over")]
+fn identity(found: Metadata) -> Identity {
     (found.dev(), found.ino())
 }
 

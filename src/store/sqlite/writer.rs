@@ -101,6 +101,7 @@ impl Task {
         };
         match batch::commit(&mut connection, changes).await {
             Ok(outcomes) => {
+                self.file.note_log();
                 self.connection = Some(connection);
                 Ok(outcomes)
             }

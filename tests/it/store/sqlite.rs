@@ -114,6 +114,22 @@ async fn nothing_is_acknowledged_once_the_file_is_gone() {
 }
 
 #[tokio::test]
+async fn nothing_is_acknowledged_once_the_log_is_gone() {
+    let ids = Ids::new();
+    let (directory, store) = fresh(MEMORY).await;
+    assert_eq!(store.first_use(ids.key("a"), after(10)).await, Ok(true));
+    let (log, aside) = (directory.path().join("a.db-wal"), directory.path().join("aside"));
+    std::fs::rename(&log, &aside).expect("moved");
+    for _ in 0..2 {
+        assert_eq!(store.first_use(ids.key("b"), after(10)).await, Err(Unavailable));
+        assert_eq!(store.has_room().await, Err(Unavailable));
+    }
+    std::fs::rename(&aside, &log).expect("moved back");
+    assert_eq!(store.first_use(ids.key("b"), after(10)).await, Ok(true));
+    assert_eq!(store.first_use(ids.key("a"), after(10)).await, Ok(false));
+}
+
+#[tokio::test]
 async fn a_caller_that_goes_away_disturbs_nobody() {
     let ids = Ids::new();
     let (_directory, store) = fresh(MEMORY).await;
