@@ -1,5 +1,6 @@
 //! Tables, page by page in the order of their keys, which are two texts without spaces.
 
+use sidegate_core::id::ConversationId;
 use sqlx::query;
 use sqlx::sqlite::SqliteRow;
 
@@ -19,11 +20,10 @@ impl Sqlite {
         read: fn(&SqliteRow) -> Option<T>,
         key: fn(&T) -> (&str, &str),
     ) -> Result<Page<T>, Unavailable> {
-        // No id is empty.
-        let (one, two) = match from.as_deref().map(|cursor| cursor.split_once(' ')) {
+        let (one, two) = match &from {
+            // No id is empty.
             None => ("", ""),
-            Some(Some(last)) => last,
-            Some(None) => return Err(Unavailable),
+            Some(cursor) => cursor.split_once(' ').filter(|key| are_ids(*key)).ok_or(Unavailable)?,
         };
         let limit = i64::try_from(PAGE).unwrap_or(i64::MAX);
         let page = query(statement).bind(one.to_owned()).bind(two.to_owned()).bind(limit);
@@ -34,4 +34,9 @@ impl Sqlite {
         let next = last.map(|(one, two)| format!("{one} {two}"));
         Ok(Page { records, next })
     }
+}
+
+/// Whether both could stand in a key: conversations have the widest ids of those that do.
+fn are_ids((one, two): (&str, &str)) -> bool {
+    [one, two].iter().all(|part| ConversationId::parse(part).is_ok())
 }

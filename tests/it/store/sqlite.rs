@@ -12,6 +12,7 @@ use sidegate_core::revocation::Revocation;
 use tempfile::TempDir;
 
 use super::conformance::{self, Ids, after};
+use super::registry;
 
 const MEMORY: usize = 1 << 20;
 
@@ -39,6 +40,17 @@ async fn keeps_its_promises(memory: usize) {
 #[tokio::test]
 async fn it_keeps_the_promises_of_a_store() {
     keeps_its_promises(64 << 20).await;
+}
+
+#[tokio::test]
+async fn it_keeps_registry_entries() {
+    let directories = std::sync::Mutex::new(Vec::new());
+    let open = async || {
+        let (directory, store) = fresh(1 << 20).await;
+        directories.lock().unwrap().push(directory);
+        Arc::new(store) as _
+    };
+    registry::all(open).await;
 }
 
 #[tokio::test]
