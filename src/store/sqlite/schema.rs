@@ -35,6 +35,16 @@ pub(super) fn options(file: &DataFile) -> SqliteConnectOptions {
         .disable_statement_logging()
 }
 
+/// A connection after a failure. On a full disk the log cannot grow, so what it holds is moved to the
+/// file as far as that has room: then the log is begun anew, and what is over can be swept.
+pub(super) async fn reconnect(file: &DataFile) -> Result<SqliteConnection, Error> {
+    let mut connection = options(file).connect().await?;
+    if let Err(fault) = query("pragma wal_checkpoint(restart)").execute(&mut connection).await {
+        tracing::debug!(error = %fault, "the store's log cannot be begun anew");
+    }
+    Ok(connection)
+}
+
 /// Makes the file ready, or says why it cannot be, before anything in it is changed.
 pub(super) async fn prepare(file: &DataFile) -> Result<(), String> {
     if !file.is_new {

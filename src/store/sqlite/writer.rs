@@ -97,7 +97,7 @@ impl Task {
         }
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => schema::options(&self.file).connect().await.map_err(|fault| schema::explain(&fault))?,
+            None => schema::reconnect(&self.file).await.map_err(|fault| schema::explain(&fault))?,
         };
         match batch::commit(&mut connection, changes).await {
             Ok(outcomes) => {

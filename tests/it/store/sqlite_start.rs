@@ -142,12 +142,43 @@ async fn names_that_sqlite_would_read_otherwise_are_files() {
 }
 
 #[tokio::test]
-async fn a_first_start_that_was_cut_off_is_begun_anew() {
+async fn an_empty_file_is_as_good_as_none() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("a.db");
     std::fs::write(&path, b"").expect("written");
-    let store = Sqlite::open(&path, 0).await.expect("an empty file is as good as none");
+    let store = Sqlite::open(&path, 0).await.expect("a store");
     assert_eq!(store.first_use(Ids::new().key("a"), after(10)).await, Ok(true));
+}
+
+/// The program's first start, killed in its `write`-th write to the store.
+fn cut_off(config: &Path, store: &Path, write: u32) -> std::io::Result<std::process::Output> {
+    let mut command = std::process::Command::new("timeout");
+    command.args(["60", "strace", "-f", "-o", "/dev/null", "-e", "trace=pwrite64", "-e"]);
+    command.arg(format!("inject=pwrite64:signal=KILL:when={write}"));
+    command.args([env!("CARGO_BIN_EXE_sidegate"), "serve", "-c"]).arg(config);
+    for listener in ["public", "private", "ops"] {
+        command.args(["--set", &format!("listen.{listener}=127.0.0.1:0")]);
+    }
+    command.args(["--set", &format!("store.path={}", store.display())]).output()
+}
+
+#[tokio::test]
+async fn a_first_start_that_was_cut_off_is_begun_anew() {
+    let upstream = Upstream::start().await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let config = directory.path().join("sidegate.toml");
+    std::fs::write(&config, Gate::builder(&upstream).config()).expect("written");
+    // In the journal, in the file's first page, and behind it.
+    for write in [1, 2, 4, 5, 8] {
+        let path = directory.path().join(format!("{write}.db"));
+        let (config, store) = (config.clone(), path.clone());
+        let run = tokio::task::spawn_blocking(move || cut_off(&config, &store, write)).await.expect("joined");
+        let journal = directory.path().join(format!("{write}.db-journal"));
+        assert!(journal.exists(), "needs strace, which scripts/setup.sh test installs: {run:?}");
+        let store = Sqlite::open(&path, 0).await.expect("begun anew");
+        assert_eq!(store.first_use(Ids::new().key("a"), after(10)).await, Ok(true));
+        assert!(!journal.exists());
+    }
 }
 
 #[tokio::test]
