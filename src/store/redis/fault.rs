@@ -33,7 +33,8 @@ impl Fault<'_> {
 
     /// Whether the server does not know the protocol.
     pub(super) fn is_too_old(&self) -> bool {
-        self.0.kind() == ErrorKind::RESP3NotSupported
+        let unknown = self.0.detail().is_some_and(|said| said.starts_with("unknown command"));
+        unknown || self.0.kind() == ErrorKind::RESP3NotSupported
     }
 
     /// What TLS says, if it is what failed.
