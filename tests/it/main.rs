@@ -40,6 +40,7 @@ mod shared_state;
 mod signing_keys;
 mod single_use;
 mod store;
+mod store_commands;
 mod streaming;
 mod stripping;
 mod support;
