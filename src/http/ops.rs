@@ -91,10 +91,11 @@ async fn readyz(State(readiness): State<Arc<Readiness>>) -> Response {
     });
     let counters = gate.store.counters();
     if let Some(counters) = counters {
+        checks["revocations"] = if gate.revoked.is_stale() { "stale" } else { "ok" }.into();
         checks["limits"] = if counters.is_counting() { "shared" } else { gate.limits_on_error.name() }.into();
     }
     let goes_on = counters.is_some() && gate.limits_on_error != LimitsOnError::Deny;
-    let ready = !draining && (store != "unavailable" || goes_on);
+    let ready = !draining && !gate.revoked.is_stale() && (store != "unavailable" || goes_on);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = json!({ "ready": ready, "checks": checks });
     (status, [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")], format!("{body}\n")).into_response()

@@ -23,7 +23,7 @@ const INTERVAL: Duration = Duration::from_millis(300);
 
 /// For how long a shared store may be silent before requests are refused: what was revoked
 /// elsewhere meanwhile must not pass.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The list that requests are held against.
 #[derive(Debug, Default)]
@@ -38,7 +38,13 @@ impl Revoked {
     /// # Errors
     /// [`Code::StoreUnavailable`] if it may lack something.
     pub fn current(&self) -> Result<Guard<Arc<RevocationList>>, Code> {
-        if self.stale.load(Ordering::Relaxed) { Err(Code::StoreUnavailable) } else { Ok(self.list.load()) }
+        if self.is_stale() { Err(Code::StoreUnavailable) } else { Ok(self.list.load()) }
+    }
+
+    /// Whether the list may lack something.
+    #[must_use]
+    pub fn is_stale(&self) -> bool {
+        self.stale.load(Ordering::Relaxed)
     }
 }
 

@@ -105,6 +105,24 @@ async fn a_frozen_redis_lets_all_pass() {
     assert_recovered(&gate).await;
 }
 
+/// What was revoked elsewhere meanwhile must not pass.
+#[tokio::test]
+async fn a_redis_that_stays_silent_is_denied_by_every_policy() {
+    let (server, upstream) = (RedisServer::start(), Upstream::start().await);
+    let app = LIMITED.replace("limits.chat = \"3/h per end_user\"\n", "");
+    let gate = start(&server, &upstream, &app, "allow").await;
+    let token = gate.token("ada").mint().await;
+    server.freeze();
+    assert_eq!(ask(&gate, &token).await, 200, "for some seconds it may go on");
+    until("it is refused", async || ask(&gate, &token).await == 503).await;
+    let (status, checks) = readiness(&gate).await;
+    assert_eq!((status, &checks["revocations"]), (503, &"stale".into()));
+    server.thaw();
+    until("it passes again", async || ask(&gate, &token).await == 200).await;
+    assert_recovered(&gate).await;
+    gate.wait_for_line("the store tells what is revoked again").await;
+}
+
 /// What limits may do without, contexts, owners and single use may not.
 #[tokio::test]
 async fn what_is_not_a_limit_is_denied_in_any_case() {

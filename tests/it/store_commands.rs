@@ -74,14 +74,17 @@ async fn a_backup_of_a_running_gate_makes_another_one_of_it() {
     let gate = builder(&upstream, &path).app("scoping = \"gate\"").start().await;
     let token = gate.token("ada").env("TENANT", "acme").mint().await;
     let task = gate.create_task(&token).await;
+    let create = ["service-token", "create", "--scope", "admin:revoke"];
+    let secret = report(&command(&create, &builder(&upstream, &path), &path).run())["secret"].take();
     let backup = command(&["store", "export"], &builder(&upstream, &path), &path).run();
     assert_eq!(backup.code, 0, "{}", backup.err);
-    assert!(!backup.out.contains("acme"), "contexts stay sealed");
+    let secret = secret.as_str().expect("a secret");
+    assert!(!backup.out.contains("acme") && !backup.out.contains(secret), "contexts stay sealed");
     drop(gate);
     let import = || command(&["store", "import", "-"], &builder(&upstream, &other), &other).input(&backup.out).run();
-    assert_eq!(report(&import())["imported"], 2);
+    assert_eq!(report(&import())["imported"], 3);
     let again = report(&import());
-    assert_eq!((&again["imported"], &again["present"]), (&json!(0), &json!(2)), "{again}");
+    assert_eq!((&again["imported"], &again["present"]), (&json!(0), &json!(3)), "{again}");
     let cut = backup.out.trim_end().rsplit_once('\n').expect("lines").0.to_owned();
     let empty = folder.path().join("c.db");
     let refused = command(&["store", "import", "-"], &builder(&upstream, &empty), &empty).input(&cut).run();
@@ -89,6 +92,9 @@ async fn a_backup_of_a_running_gate_makes_another_one_of_it() {
     let gate = builder(&upstream, &other).app("scoping = \"gate\"").start().await;
     let answer = gate.chat(Method::GET, &format!("{TASKS}/{task}"), &token).send().await.expect("an answer");
     assert_eq!(answer.status(), 200);
+    let revoke = gate.private(Method::POST, "/admin/v1/revocations").bearer_auth(secret);
+    let answer = revoke.json(&json!({ "app": APP })).send().await.expect("an answer");
+    assert_eq!(answer.status(), 201, "the service token is there as well");
 }
 
 /// Waits until this is so: within a second, the documents say.

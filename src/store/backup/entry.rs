@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sidegate_core::clock::Timestamp;
 use sidegate_core::id::{AppId, ConversationId, EndUserId, TokenId};
 use sidegate_core::revocation::Revocation;
+use sidegate_core::service_token::ServiceToken;
 
 pub(super) const FORMAT: &str = "sidegate-store";
 pub(super) const VERSION: u64 = 1;
@@ -31,6 +32,8 @@ pub(super) enum Line {
     Owner(Owner),
     Use(Use),
     Revocation(Revoked),
+    /// One of the registry, its secret as a digest.
+    ServiceToken(Box<ServiceToken>),
     /// The last one.
     End(End),
 }

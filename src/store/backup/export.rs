@@ -6,7 +6,7 @@ use serde::Serialize;
 use sidegate_core::clock::Timestamp;
 
 use super::entry::{Context, End, FORMAT, Header, Line, MAX_LINE, Owner, Revoked, Sealed, Use, VERSION};
-use crate::store::{Cursor, Mark, Page, Store, Unavailable};
+use crate::store::{Cursor, EntryKind, Mark, Page, Store, Unavailable};
 
 /// How much was written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -19,6 +19,8 @@ pub struct Exported {
     pub uses: u64,
     /// Revocations.
     pub revocations: u64,
+    /// Service tokens, their secrets as digests.
+    pub service_tokens: u64,
 }
 
 /// Why there is no whole backup.
@@ -30,6 +32,8 @@ pub enum ExportError {
     Output(io::Error),
     /// An entry is longer than an import reads.
     TooLong,
+    /// This service token is not as we write it.
+    Unreadable(String),
 }
 
 impl std::fmt::Display for ExportError {
@@ -37,6 +41,7 @@ impl std::fmt::Display for ExportError {
         match self {
             Self::Store => Unavailable.fmt(f),
             Self::Output(fault) => write!(f, "the backup cannot be written: {fault}"),
+            Self::Unreadable(id) => write!(f, "the service token {id} in the store cannot be read"),
             Self::TooLong => f.write_str("an entry is longer than 64 MiB as a line"),
         }
     }
@@ -79,9 +84,15 @@ pub async fn export(store: &dyn Store, output: impl Write, now: Timestamp) -> Re
             revocations += 1;
         }
     }
-    lines.write(&Line::End(End { entries: contexts + owners + uses + revocations }))?;
+    let mut service_tokens = 0;
+    for entry in store.entries(EntryKind::ServiceToken).await? {
+        let token = serde_json::from_str(&entry.document).map_err(|_| ExportError::Unreadable(entry.id))?;
+        lines.write(&Line::ServiceToken(token))?;
+        service_tokens += 1;
+    }
+    lines.write(&Line::End(End { entries: contexts + owners + uses + revocations + service_tokens }))?;
     lines.0.flush().map_err(ExportError::Output)?;
-    Ok(Exported { contexts, owners, uses, revocations })
+    Ok(Exported { contexts, owners, uses, revocations, service_tokens })
 }
 
 struct Lines<W>(W);

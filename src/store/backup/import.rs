@@ -8,10 +8,11 @@ use serde::Serialize;
 use sidegate_core::clock::Timestamp;
 use sidegate_core::context::ContextKey;
 use sidegate_core::revocation::Revocation;
+use sidegate_core::service_token::ServiceToken;
 
 use super::entry::{Context, Line, Owner, Revoked, Use};
 use super::lines::Entries;
-use crate::store::{self, Mark, Record, Store, Unavailable};
+use crate::store::{self, Entry, EntryKind, Mark, Record, Store, Unavailable};
 
 /// Entries that are worked on at once.
 const AT_ONCE: usize = 64;
@@ -28,7 +29,7 @@ pub struct Imported {
     /// Left out, because their time is over.
     pub expired: u64,
     /// Left out, because the store says otherwise: another record of that token, another owner of
-    /// that conversation.
+    /// that conversation, another service token of that name.
     pub conflicts: u64,
 }
 
@@ -121,6 +122,7 @@ struct Batch {
     owners: Vec<Owner>,
     uses: Vec<Use>,
     revocations: Vec<Revoked>,
+    service_tokens: Vec<ServiceToken>,
 }
 
 impl Batch {
@@ -131,6 +133,7 @@ impl Batch {
             Line::Owner(owner) => self.owners.push(owner),
             Line::Use(used) => self.uses.push(used),
             Line::Revocation(revoked) => self.revocations.push(revoked),
+            Line::ServiceToken(token) => self.service_tokens.push(*token),
             // The end is no entry, and none is handed out.
             Line::End(_) => {}
         }
@@ -150,6 +153,7 @@ impl Target<'_> {
         let mut fates = join_all(batch.contexts.iter().map(|context| self.context(context))).await;
         fates.extend(join_all(batch.owners.iter().map(|owner| self.owner(owner))).await);
         fates.extend(join_all(batch.uses.iter().map(|used| self.first_use(used))).await);
+        fates.extend(join_all(batch.service_tokens.iter().map(|token| self.service_token(token))).await);
         for fate in fates {
             self.done.count(&fate?);
         }
@@ -176,6 +180,18 @@ impl Target<'_> {
             // Refused because it is there by now, or for good.
             Err(Unavailable) => self.store.get(key, self.now).await?.map(compare).ok_or(Unavailable),
         }
+    }
+
+    async fn service_token(&self, token: &ServiceToken) -> Result<Fate, Unavailable> {
+        let document = serde_json::to_string(token).map_err(|_| Unavailable)?;
+        let id = token.id.as_str().to_owned();
+        let entry = Entry { kind: EntryKind::ServiceToken, id, revision: 1, document };
+        if self.store.add(&entry).await? {
+            return Ok(Fate::Imported);
+        }
+        let known = self.store.entry(entry.kind, &entry.id).await?;
+        let same = known.is_some_and(|known| known.document == entry.document);
+        Ok(if same { Fate::Present } else { Fate::Conflict })
     }
 
     async fn owner(&self, owner: &Owner) -> Result<Fate, Unavailable> {
