@@ -1,6 +1,7 @@
 //! The exchange of an app's secret for a token, next to servers that a customer would write for it: Express with
 //! jsonwebtoken, FastAPI with PyJWT, one process each (`exchange/`). All check the secret by its digest, sign the same
-//! claims with the same key and answer the same JSON; with env and secrets all seal them and keep them in memory.
+//! claims with the same key and answer the same JSON; with env and secrets all seal them and keep them in memory. Sidegate
+//! also keeps them in a file, and answers when the disk has them.
 
 mod proof;
 
@@ -25,8 +26,8 @@ pub(crate) const SECTION: Section = Section {
 
 const EXPRESS: &str = "express";
 const FASTAPI: &str = "fastapi";
-/// Sidegate with env and secrets, and with `CROWD` requests at a time.
-const CROWDED: &str = "sidegate-context-1024";
+/// Sidegate with env and secrets in a file, and with `CROWD` requests at a time.
+const CROWDED: &str = "sidegate-durable-1024";
 const CROWD: u32 = 1024;
 
 /// Where `scripts/setup.sh bench` puts what the two servers need.
@@ -71,7 +72,7 @@ fn targets(done: &Done) -> Vec<Target> {
     vec![
         Target::ratio("exchange: Express's CPU to Sidegate's", Bound::AtLeast(15.0), cost(EXPRESS, SIDEGATE)),
         Target::ratio(
-            "exchange: CPU with env + secrets (memory store), 1,024 at a time, to without",
+            "exchange: CPU with env + secrets, durable, 1,024 at a time, to without",
             Bound::AtMost(2.0),
             cost(CROWDED, SIDEGATE),
         ),
@@ -87,12 +88,20 @@ fn rows(flags: &Flags) -> Vec<Row> {
         with(sidegate(flags), "sidegate-context", "with env + secrets (memory store)"),
         with(express(), "express-context", "with env + secrets (sealed, in a Map)"),
         with(fastapi(), "fastapi-context", "with env + secrets (sealed, in a dict)"),
-        with(sidegate(flags), CROWDED, "with env + secrets (memory store), 1,024 connections"),
+        with(durable(flags, "64"), "sidegate-durable", "with env + secrets (SQLite, on the disk before the answer)"),
+        with(durable(flags, "1024"), CROWDED, "the same, 1,024 connections"),
     ]
 }
 
+fn durable(flags: &Flags, connections: &str) -> Row {
+    sidegate(flags).with("state", "embedded").with("connections", connections)
+}
+
 fn sidegate(flags: &Flags) -> Row {
+    let mut values = server(SIDEGATE, "").values;
+    values.extend([("state", "memory".to_owned()), ("connections", String::new())]);
     Row {
+        values,
         program: flags.sidegate.display().to_string(),
         version_arg: "version",
         args: ["serve", "-c", "@config@"].map(str::to_owned).to_vec(),
