@@ -1,6 +1,6 @@
 //! The decisions of Sidegate, pure and synchronous.
 //!
-//! Two use cases hang on this crate. **exchange**: a [`credential::Credential`] becomes a
+//! Two use cases hang on this crate. **exchange**: a [`credential::AppCredential`] becomes a
 //! [`policy::Grant`] and a signed token. **admit**: a token and an `Origin` become a
 //! [`policy::Permit`], or a [`denial::Denial`]. Nothing here opens a socket, reads a clock, draws
 //! a random number or reads a configuration file: time and randomness are arguments.
