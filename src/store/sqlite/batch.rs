@@ -1,13 +1,14 @@
 //! Changes, and how some of them become one transaction.
 
+use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use bytes::Bytes;
 use sidegate_core::clock::Timestamp;
 use sidegate_core::id::EndUserId;
-use sqlx::query;
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection};
+use sqlx::{Row as _, query};
 
 use super::cache::{Conversation, Key};
 use crate::store::Entry;
@@ -45,76 +46,64 @@ type Result<T> = std::result::Result<T, sqlx::Error>;
 /// Commits all changes, or none if there is an error. Each call of SQLite is a way to its thread and
 /// back, so rows of the same table share statements.
 pub(super) async fn commit(connection: &mut SqliteConnection, changes: &[Change]) -> Result<Vec<bool>> {
-    query("BEGIN IMMEDIATE").execute(&mut *connection).await?;
-    let mut done = make(connection, changes, &SIZES).await?;
-    if done.is_none() {
-        // A token that was there already: which one is found out row by row, from the beginning.
-        query("ROLLBACK").execute(&mut *connection).await?;
-        query("BEGIN IMMEDIATE").execute(&mut *connection).await?;
-        done = make(connection, changes, &SIZES[SIZES.len() - 1..]).await?;
-    }
-    query("COMMIT").execute(connection).await?;
-    done.ok_or_else(|| sqlx::Error::Protocol("a row is neither new nor there".to_owned()))
-}
-
-/// Makes all changes with rows of at most these many; `None` if not each row of one statement was new.
-async fn make(connection: &mut SqliteConnection, changes: &[Change], sizes: &[usize]) -> Result<Option<Vec<bool>>> {
     let mut done = vec![false; changes.len()];
+    query("BEGIN IMMEDIATE").execute(&mut *connection).await?;
     let which = |wanted: fn(&Change) -> bool| -> Vec<usize> {
         (0..changes.len()).filter(|index| wanted(&changes[*index])).collect()
     };
     let puts = which(|change| matches!(change, Change::Put { .. }));
+    insert(connection, &CONTEXTS, changes, &puts, &mut done).await?;
     let uses = which(|change| matches!(change, Change::Use { .. }));
-    if !insert(connection, &CONTEXTS, sizes, changes, &puts, &mut done).await?
-        || !insert(connection, &USES, sizes, changes, &uses, &mut done).await?
-    {
-        return Ok(None);
-    }
+    insert(connection, &USES, changes, &uses, &mut done).await?;
     for (change, done) in changes.iter().zip(&mut done) {
         if !matches!(change, Change::Put { .. } | Change::Use { .. }) {
             *done = apply(connection, change).await?;
         }
     }
-    Ok(Some(done))
+    query("COMMIT").execute(connection).await?;
+    Ok(done)
 }
 
-/// Rows of one statement: few sizes, so that each is prepared once. The last is one.
+/// Rows of one statement: few sizes, so that each is prepared once.
 const SIZES: [usize; 3] = [64, 8, 1];
 
-type Statements = [(usize, String); SIZES.len()];
+type Statements = [String; SIZES.len()];
 
 static CONTEXTS: LazyLock<Statements> =
     LazyLock::new(|| statements("insert into contexts (token, app, expires_at, sealed) values ", "(?, ?, ?, ?)"));
 static USES: LazyLock<Statements> =
     LazyLock::new(|| statements("insert into uses (token, app, until) values ", "(?, ?, ?)"));
 
+/// They tell which rows are new.
 fn statements(start: &str, row: &str) -> Statements {
-    SIZES.map(|size| (size, format!("{start}{} on conflict do nothing", vec![row; size].join(", "))))
+    SIZES.map(|size| format!("{start}{} on conflict do nothing returning token, app", vec![row; size].join(", ")))
 }
 
-/// Inserts the rows at `places`; `false` if one of several in a statement was there already. Rows come
-/// back one by one from SQLite's thread, so it is only asked how many were new.
 async fn insert(
     connection: &mut SqliteConnection,
     statements: &'static Statements,
-    sizes: &[usize],
     changes: &[Change],
     mut places: &[usize],
     done: &mut [bool],
-) -> Result<bool> {
-    for (size, statement) in statements.iter().filter(|(size, _)| sizes.contains(size)) {
+) -> Result<()> {
+    for (size, statement) in SIZES.iter().zip(statements) {
         while let Some((chunk, rest)) = places.split_at_checked(*size) {
             let bound = chunk.iter().fold(query(statement.as_str()), |query, place| bind(query, &changes[*place]));
-            let new = bound.execute(&mut *connection).await?.rows_affected();
-            if new == *size as u64 {
+            let rows = bound.fetch_all(&mut *connection).await?;
+            if rows.len() == *size {
                 chunk.iter().for_each(|place| done[*place] = true);
-            } else if *size > 1 {
-                return Ok(false);
+            } else {
+                let mut new = HashSet::new();
+                for row in &rows {
+                    new.insert((row.try_get::<&str, _>(0)?, row.try_get::<&str, _>(1)?));
+                }
+                // Of two changes for one token, the first is the one that took place.
+                chunk.iter().for_each(|place| done[*place] = new.remove(&names(&changes[*place])));
             }
             places = rest;
         }
     }
-    Ok(true)
+    Ok(())
 }
 
 type Bound<'q> = Query<'q, sqlx::Sqlite, SqliteArguments>;
