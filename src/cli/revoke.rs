@@ -6,11 +6,10 @@ use sidegate_core::clock::Clock as _;
 use sidegate_core::id::{AppId, EndUserId, TokenId};
 
 use super::serve::control_runtime;
+use super::store::{check_reachable, open};
 use super::token::read_stdin;
 use super::{ConfigArgs, Exit};
-use crate::config::StateSettings;
 use crate::revocations::{Resolved, Target, resolve};
-use crate::store;
 use crate::system::System;
 
 #[derive(Debug, Args)]
@@ -36,15 +35,12 @@ pub(super) struct RevokeArgs {
 
 pub(super) fn revoke(args: RevokeArgs) -> Result<(), Exit> {
     let settings = args.config.clone().load()?.settings;
-    if matches!(settings.store.state, StateSettings::Memory) {
-        let why = "store.state is \"memory\", which only the running program can reach: nothing was revoked";
-        return Err(Exit::Usage(why.to_owned()));
-    }
+    check_reachable(&settings)?;
     let apps = settings.apps.iter().map(|(app, _)| app);
     let resolved = resolve(target(args)?, apps, System.now()).map_err(|denial| Exit::Failure(denial.message.into()))?;
     let Resolved { revocation, until, .. } = resolved;
     control_runtime()?.block_on(async {
-        let store = store::open(&settings.store).await.map_err(Exit::Failure)?;
+        let store = open(&settings).await?;
         store.revoke(&revocation, until).await.map_err(|fault| Exit::Failure(fault.to_string()))
     })?;
     println!("{:#}", json!({ "revoked": revocation, "kept_until": until.rfc3339_millis() }));

@@ -12,10 +12,9 @@ use sidegate_core::id::{AppId, ServiceTokenId};
 use sidegate_core::service_token::{NewServiceToken, Scope, ServiceToken};
 
 use super::serve::control_runtime;
+use super::store::open;
 use super::{ConfigArgs, Exit};
-use crate::config::StateSettings;
 use crate::service_tokens::{ServiceTokens, Shown};
-use crate::store;
 use crate::system::System;
 
 #[derive(Debug, Subcommand)]
@@ -106,13 +105,9 @@ pub(super) fn run(command: ServiceTokenCommand) -> Result<(), Exit> {
 /// Does something with the service tokens of the store that the configuration names.
 fn with(config: ConfigArgs, work: impl AsyncFnOnce(ServiceTokens) -> Result<(), Denial>) -> Result<(), Exit> {
     let settings = config.load()?.settings;
-    if matches!(settings.store.state, StateSettings::Memory) {
-        let why = "store.state is \"memory\", which only the running program can reach";
-        return Err(Exit::Usage(why.to_owned()));
-    }
     let failed = |denial: Denial| Exit::Failure(denial.message.into());
     control_runtime()?.block_on(async {
-        let store = store::open(&settings.store).await.map_err(Exit::Failure)?;
+        let store = open(&settings).await?;
         let tokens = ServiceTokens::open(store, None, Arc::new(System), Arc::new(System)).await;
         work(tokens.map_err(|fault| failed(fault.into()))?).await.map_err(failed)
     })

@@ -56,13 +56,20 @@ pub(super) fn run(command: StoreCommand) -> Result<(), Exit> {
     })
 }
 
-async fn open(settings: &Settings) -> Result<Arc<dyn Store>, Exit> {
+/// Refuses a store that no command can reach.
+pub(super) fn check_reachable(settings: &Settings) -> Result<(), Exit> {
     if matches!(settings.store.state, StateSettings::Memory) {
         return Err(Exit::Usage(
             "store.state: \"memory\" lives in the running gate and ends with it; it cannot be reached from outside"
                 .into(),
         ));
     }
+    Ok(())
+}
+
+/// The store of the gates that have these settings.
+pub(super) async fn open(settings: &Settings) -> Result<Arc<dyn Store>, Exit> {
+    check_reachable(settings)?;
     store::open(&settings.store).await.map_err(Exit::Failure)
 }
 

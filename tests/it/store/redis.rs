@@ -21,28 +21,23 @@ async fn open(server: &RedisServer) -> Redis {
     Redis::open(&server.settings()).await.expect("a store")
 }
 
+/// A store with a prefix of its own below that of the settings, so that nothing is in it.
+pub async fn fresh(settings: RedisSettings) -> Arc<Redis> {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let prefix = format!("{}{}:", settings.prefix, COUNT.fetch_add(1, Ordering::Relaxed));
+    Arc::new(Redis::open(&RedisSettings { prefix, ..settings }).await.expect("a store"))
+}
+
 #[tokio::test]
 async fn it_keeps_the_promises_of_a_store() {
     let server = RedisServer::start();
-    let count = AtomicUsize::new(0);
-    let open = async || {
-        let prefix = format!("test-{}:", count.fetch_add(1, Ordering::Relaxed));
-        let settings = RedisSettings { prefix, ..server.settings() };
-        Arc::new(Redis::open(&settings).await.expect("a store")) as _
-    };
-    conformance::all(open).await;
+    conformance::all(async || fresh(server.settings()).await as _).await;
 }
 
 #[tokio::test]
 async fn it_keeps_registry_entries() {
     let server = RedisServer::start();
-    let count = AtomicUsize::new(0);
-    let open = async || {
-        let prefix = format!("test-{}:", count.fetch_add(1, Ordering::Relaxed));
-        let settings = RedisSettings { prefix, ..server.settings() };
-        Arc::new(Redis::open(&settings).await.expect("a store")) as _
-    };
-    registry::all(open).await;
+    registry::all(async || fresh(server.settings()).await as _).await;
 }
 
 #[tokio::test]

@@ -1,14 +1,12 @@
 //! What a Redis server must be like, and that it is told at the start what is wrong with it.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sidegate::config::RedisSettings;
 use sidegate::store::{Redis, Store as _};
 
 use super::conformance;
-use super::redis::counts_exactly;
+use super::redis::{counts_exactly, fresh};
 use crate::support::redis::RedisServer;
 use crate::support::tls::certificates;
 
@@ -32,14 +30,8 @@ async fn the_documented_permissions_are_enough() {
         ["ACL", "SETUSER", "sidegate", "on"].into_iter().chain(permissions.iter().map(String::as_str)).collect();
     let _: () = server.command(&command).await;
     let _: () = server.command(&["ACL", "SETUSER", "sidegate", "resetpass", ">correct horse"]).await;
-    let count = AtomicUsize::new(0);
-    let open = async || {
-        let prefix = format!("sidegate:{}:", count.fetch_add(1, Ordering::Relaxed));
-        let settings = RedisSettings { prefix, ..server.settings_of("sidegate", "correct horse") };
-        Arc::new(Redis::open(&settings).await.expect("a store")) as _
-    };
-    conformance::all(open).await;
     let settings = server.settings_of("sidegate", "correct horse");
+    conformance::all(async || fresh(settings.clone()).await as _).await;
     counts_exactly(&Redis::open(&settings).await.expect("a store")).await;
 }
 
