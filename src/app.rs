@@ -21,7 +21,7 @@ use crate::metrics::Listener;
 use crate::registry::Registry;
 use crate::revocations::{Follower, Revoked};
 use crate::service_tokens::ServiceTokens;
-use crate::store::{Kind, Store};
+use crate::store::{Kind, Stores};
 use crate::system::System;
 use crate::worker::{Parts, Worker};
 
@@ -88,10 +88,10 @@ impl Sidegate {
         let listen = settings.listen.clone();
         let tls = listen.tls.as_ref().map(server_config).transpose()?;
         let private_tls = listen.private_tls.as_ref().map(server_config).transpose()?;
-        let store = crate::store::open(&settings.store).await?;
-        let kind = store.kind();
-        let revocations = Follower::start(Arc::clone(&store)).await.map_err(|fault| fault.to_string())?;
-        let gate = Arc::new(build_gate(settings, store, revocations.revoked()).await?);
+        let stores = crate::store::open(&settings.store).await?;
+        let kind = stores.state.kind();
+        let revocations = Follower::start(Arc::clone(&stores.state)).await.map_err(|fault| fault.to_string())?;
+        let gate = Arc::new(build_gate(settings, stores, revocations.revoked()).await?);
         let (draining, drained) = watch::channel(false);
         let mut workers = Vec::new();
         for index in 0..worker_count(&listen) {
@@ -196,15 +196,14 @@ impl Sockets {
     }
 }
 
-async fn build_gate(settings: Settings, store: Arc<dyn Store>, revoked: Arc<Revoked>) -> Result<Gate, StartError> {
+async fn build_gate(settings: Settings, stores: Stores, revoked: Arc<Revoked>) -> Result<Gate, StartError> {
     let registry = Registry::new(&settings.upstreams, settings.apps).map_err(StartError)?;
     let bootstrap = settings.bootstrap_token.and_then(|secret| ServiceToken::bootstrap(&secret, System.now()));
-    let entries = Arc::clone(&store) as _;
-    let service_tokens = ServiceTokens::open(entries, bootstrap, Arc::new(System), Arc::new(System)).await;
+    let service_tokens = ServiceTokens::open(stores.registry, bootstrap, Arc::new(System), Arc::new(System)).await;
     Ok(Gate {
         registry: ArcSwap::from_pointee(registry),
-        vault: Arc::clone(&store) as _,
-        store,
+        vault: Arc::clone(&stores.state) as _,
+        store: stores.state,
         revoked,
         service_tokens: Arc::new(service_tokens.map_err(|fault| fault.to_string())?),
         limits_on_error: settings.store.limits_on_error,

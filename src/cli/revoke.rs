@@ -40,7 +40,7 @@ pub(super) fn revoke(args: RevokeArgs) -> Result<(), Exit> {
     let resolved = resolve(target(args)?, apps, System.now()).map_err(|denial| Exit::Failure(denial.message.into()))?;
     let Resolved { revocation, until, .. } = resolved;
     control_runtime()?.block_on(async {
-        let store = open(&settings).await?;
+        let store = open(&settings).await?.state;
         store.revoke(&revocation, until).await.map_err(|fault| Exit::Failure(fault.to_string()))
     })?;
     println!("{:#}", json!({ "revoked": revocation, "kept_until": until.rfc3339_millis() }));

@@ -107,8 +107,8 @@ fn with(config: ConfigArgs, work: impl AsyncFnOnce(ServiceTokens) -> Result<(), 
     let settings = config.load()?.settings;
     let failed = |denial: Denial| Exit::Failure(denial.message.into());
     control_runtime()?.block_on(async {
-        let store = open(&settings).await?;
-        let tokens = ServiceTokens::open(store, None, Arc::new(System), Arc::new(System)).await;
+        let registry = open(&settings).await?.registry;
+        let tokens = ServiceTokens::open(registry, None, Arc::new(System), Arc::new(System)).await;
         work(tokens.map_err(|fault| failed(fault.into()))?).await.map_err(failed)
     })
 }

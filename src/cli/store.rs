@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -13,7 +12,7 @@ use super::private_file::{Output, buffered};
 use super::serve::control_runtime;
 use super::{ConfigArgs, Exit};
 use crate::config::{Settings, StateSettings};
-use crate::store::{self, Store, backup};
+use crate::store::{self, Stores, backup};
 use crate::system::System;
 
 #[derive(Debug, Subcommand)]
@@ -67,17 +66,17 @@ pub(super) fn check_reachable(settings: &Settings) -> Result<(), Exit> {
     Ok(())
 }
 
-/// The store of the gates that have these settings.
-pub(super) async fn open(settings: &Settings) -> Result<Arc<dyn Store>, Exit> {
+/// The stores of the gates that have these settings.
+pub(super) async fn open(settings: &Settings) -> Result<Stores, Exit> {
     check_reachable(settings)?;
     store::open(&settings.store).await.map_err(Exit::Failure)
 }
 
 async fn rekey(args: ConfigArgs) -> Result<(), Exit> {
     let settings = args.load()?.settings;
-    let store = open(&settings).await?;
+    let stores = open(&settings).await?;
     let sealer = settings.store.sealer.ok_or_else(|| Exit::Usage("store.seal_keys: is required".into()))?;
-    let done = store::rekey(&*store, &sealer, &System, System.now()).await;
+    let done = store::rekey(&*stores.state, &sealer, &System, System.now()).await;
     let done = done.map_err(|fault| Exit::Failure(format!("{fault}; what was sealed anew is good: run it again")))?;
     report(&done)?;
     match done.unreadable {
@@ -88,13 +87,14 @@ async fn rekey(args: ConfigArgs) -> Result<(), Exit> {
 
 async fn export(args: ExportArgs) -> Result<(), Exit> {
     let settings = args.config.load()?.settings;
-    let store = open(&settings).await?;
+    let stores = open(&settings).await?;
     let Some(path) = args.out else {
-        let done = backup::export(&*store, BufWriter::new(io::stdout().lock()), System.now()).await;
+        let done =
+            backup::export(&*stores.state, &*stores.registry, BufWriter::new(io::stdout().lock()), System.now()).await;
         return done.map(drop).map_err(|fault| Exit::Failure(fault.to_string()));
     };
     let output = Output::create(&path, args.force).map_err(|fault| cannot("write", &path, &fault))?;
-    let done = backup::export(&*store, BufWriter::new(output.file()), System.now()).await;
+    let done = backup::export(&*stores.state, &*stores.registry, BufWriter::new(output.file()), System.now()).await;
     let done = done.map_err(|fault| Exit::Failure(fault.to_string()))?;
     output.keep().map_err(|fault| cannot("write", &path, &fault))?;
     report(&done)
@@ -102,10 +102,10 @@ async fn export(args: ExportArgs) -> Result<(), Exit> {
 
 async fn import(args: ImportArgs) -> Result<(), Exit> {
     let settings = args.config.load()?.settings;
-    let store = open(&settings).await?;
+    let stores = open(&settings).await?;
     let file = if args.file == Path::new("-") { buffered(io::stdin().lock()) } else { File::open(&args.file) };
     let file = file.map_err(|fault| cannot("read", &args.file, &fault))?;
-    let done = backup::import(&*store, BufReader::new(file), System.now()).await;
+    let done = backup::import(&*stores.state, &*stores.registry, BufReader::new(file), System.now()).await;
     let done = done.map_err(|fault| Exit::Failure(format!("cannot import {}: {fault}", args.file.display())))?;
     report(&done)?;
     match done.conflicts {

@@ -8,10 +8,12 @@ mod listen;
 mod load;
 mod redis;
 mod settings;
+mod store;
 mod upstream;
 
 pub use listen::{ListenSettings, TlsFiles};
 pub use load::{Input, Loaded, is_secret_key, load, print};
 pub use redis::{RedisAddress, RedisSettings};
-pub use settings::{LimitSettings, LimitsOnError, LogFormat, Settings, StateSettings, StoreSettings};
+pub use settings::{LimitSettings, LogFormat, Settings};
+pub use store::{LimitsOnError, StateSettings, StoreSettings};
 pub use upstream::{Protocol, UpstreamSettings};

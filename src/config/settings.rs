@@ -1,21 +1,19 @@
 //! The settings as the program means them, and the reading of their sections.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use sidegate_core::app::App;
 use sidegate_core::context::ContextLimits;
-use sidegate_core::context::seal::Sealer;
 use sidegate_core::secret::SecretDigest;
 use tracing::Level;
 
 use super::app::read_app;
-use super::layered::parsers::{boolean, bytes, duration, integer, list, non_empty, one_of, secret_source};
-use super::layered::{Faults, Node, Reader, SecretSource};
+use super::layered::parsers::{boolean, bytes, duration, integer, one_of, secret_source};
+use super::layered::{Reader, SecretSource};
 use super::listen::{ListenSettings, read_listen};
-use super::redis::{RedisSettings, read_redis};
+use super::store::{StoreSettings, read_store};
 use super::upstream::{UpstreamSettings, read_upstream};
 
 /// Everything that the program was told.
@@ -57,59 +55,6 @@ pub struct LimitSettings {
     /// A token's env and secrets.
     pub context: ContextLimits,
 }
-
-/// The state store.
-#[derive(Debug)]
-pub struct StoreSettings {
-    /// Where the state is kept.
-    pub state: StateSettings,
-    /// Bytes of it in this process's memory.
-    pub memory: usize,
-    /// Seals env and secrets; without it they are refused.
-    pub sealer: Option<Sealer>,
-    /// What becomes of limits while a shared store does not count.
-    pub limits_on_error: LimitsOnError,
-}
-
-/// Where the state is kept.
-#[derive(Clone, Debug)]
-pub enum StateSettings {
-    /// In a file of this machine.
-    Embedded {
-        /// The file.
-        path: PathBuf,
-    },
-    /// In memory alone.
-    Memory,
-    /// In a Redis that all replicas share.
-    Redis(RedisSettings),
-}
-
-/// What becomes of a request that has a limit while the store that counts does not answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LimitsOnError {
-    /// It is refused.
-    Deny,
-    /// It is counted in this process.
-    Local,
-    /// It passes.
-    Allow,
-}
-
-impl LimitsOnError {
-    /// As it is written.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Deny => "deny",
-            Self::Local => "local",
-            Self::Allow => "allow",
-        }
-    }
-}
-
-const LIMITS_ON_ERROR: &[(&str, LimitsOnError)] =
-    &[("deny", LimitsOnError::Deny), ("local", LimitsOnError::Local), ("allow", LimitsOnError::Allow)];
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,40 +132,6 @@ fn read_limits(table: Reader<'_>) -> Option<LimitSettings> {
     })
 }
 
-fn read_store(table: Reader<'_>, resolve: &Resolve<'_>, keys: &mut KeyUses) -> Option<StoreSettings> {
-    let state = read_state(&table, resolve);
-    let limits_on_error = table.required("limits_on_error", one_of(LIMITS_ON_ERROR));
-    let memory = table.required("memory", bytes);
-    let sealer = read_sealer(&table, resolve, keys);
-    table.finish();
-    Some(StoreSettings { state: state?, memory: memory?, sealer, limits_on_error: limits_on_error? })
-}
-
-/// A table of an engine that is not chosen is checked all the same.
-fn read_state(table: &Reader<'_>, resolve: &Resolve<'_>) -> Option<StateSettings> {
-    let names = [("embedded", State::Embedded), ("memory", State::Memory), ("redis", State::Redis)];
-    let state = table.required("state", one_of(&names));
-    let path = PathBuf::from(table.required("path", non_empty).unwrap_or_default());
-    let redis = table.table("redis").map(|redis| read_redis(redis, resolve));
-    match (state?, redis) {
-        (State::Embedded, _) => Some(StateSettings::Embedded { path }),
-        (State::Memory, _) => Some(StateSettings::Memory),
-        (State::Redis, Some(settings)) => settings.map(StateSettings::Redis),
-        (State::Redis, None) => {
-            table.problem("state", "\"redis\" needs a table `store.redis` with `url`");
-            None
-        }
-    }
-}
-
-/// The names of [`StateSettings`].
-#[derive(Clone, Copy)]
-enum State {
-    Embedded,
-    Memory,
-    Redis,
-}
-
 fn read_admin(table: Reader<'_>, resolve: &Resolve<'_>, keys: &mut KeyUses) -> Option<SecretString> {
     /// Characters: with letters and digits alone some 190 random bits.
     const SHORTEST: usize = 32;
@@ -232,23 +143,6 @@ fn read_admin(table: Reader<'_>, resolve: &Resolve<'_>, keys: &mut KeyUses) -> O
     });
     table.finish();
     token
-}
-
-/// The first of the keys seals, all open.
-fn read_sealer(table: &Reader<'_>, resolve: &Resolve<'_>, keys: &mut KeyUses) -> Option<Sealer> {
-    let secret = |node: &Node| -> Result<_, Faults> { Ok(resolve(&secret_source(node)?)?) };
-    let mut ring: Option<Sealer> = None;
-    for (index, key) in table.or("seal_keys", list(secret), Vec::new()).iter().enumerate() {
-        let claimed = keys.claim(&SecretDigest::of(key), "as a seal key");
-        let added = claimed.and_then(|()| match &mut ring {
-            Some(ring) => Ok(ring.also_opens(key)?),
-            None => Ok(ring.insert(Sealer::from_text(key)?)).map(|_| ()),
-        });
-        if let Err(fault) = added {
-            table.problem("seal_keys", &format!("entry {}: {fault}", index + 1));
-        }
-    }
-    ring
 }
 
 fn read_log(table: Reader<'_>) -> (Option<LogFormat>, Option<Level>, Option<bool>) {

@@ -1,4 +1,4 @@
-//! What the registry keeps beside the configuration file: service tokens, as documents by id.
+//! What the registry keeps beside the configuration file: apps and service tokens, as documents by id.
 
 use super::Answer;
 
@@ -24,18 +24,21 @@ pub trait Entries: Send + Sync {
 /// What an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EntryKind {
+    /// An app.
+    App,
     /// A service token.
     ServiceToken,
 }
 
 impl EntryKind {
     /// Every kind.
-    pub const ALL: [Self; 1] = [Self::ServiceToken];
+    pub const ALL: [Self; 2] = [Self::App, Self::ServiceToken];
 
     /// Its name in a store.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::App => "app",
             Self::ServiceToken => "service_token",
         }
     }
@@ -50,6 +53,6 @@ pub struct Entry {
     pub id: String,
     /// How often it has been written.
     pub revision: u64,
-    /// What it says, as JSON.
+    /// What it says: JSON, or JSON sealed, in base64url.
     pub document: String,
 }

@@ -14,7 +14,7 @@ mod sqlite;
 
 pub use entries::{Entries, Entry, EntryKind};
 pub use memory::Memory;
-pub use open::open;
+pub use open::{Stores, open};
 pub use redis::Redis;
 pub use rekey::{Interrupted, Rekeyed, rekey};
 pub use sqlite::Sqlite;

@@ -1,18 +1,35 @@
-//! From settings to a store that works, or a clear reason why not.
+//! From settings to stores that work, or a clear reason why not.
 
 use std::sync::Arc;
 
-use super::{Memory, Redis, Sqlite, Store};
+use super::{Entries, Memory, Redis, Sqlite, Store};
 use crate::config::{StateSettings, StoreSettings};
 
-/// Opens the store.
+/// Everything that outlives a request.
+#[derive(Clone)]
+pub struct Stores {
+    /// Contexts, owners, used and revoked tokens.
+    pub state: Arc<dyn Store>,
+    /// Apps and service tokens that the configuration file does not have.
+    pub registry: Arc<dyn Entries>,
+}
+
+/// The registry is kept with the state.
+impl From<Arc<dyn Store>> for Stores {
+    fn from(state: Arc<dyn Store>) -> Self {
+        Self { registry: Arc::clone(&state) as _, state }
+    }
+}
+
+/// Opens the stores.
 ///
 /// # Errors
-/// Why it cannot be used; names the setting.
-pub async fn open(settings: &StoreSettings) -> Result<Arc<dyn Store>, String> {
-    match &settings.state {
-        StateSettings::Embedded { path } => Ok(Arc::new(Sqlite::open(path, settings.memory).await?)),
-        StateSettings::Memory => Ok(Arc::new(Memory::new(settings.memory))),
-        StateSettings::Redis(redis) => Ok(Arc::new(Redis::open(redis).await?)),
-    }
+/// Why they cannot be used; names the setting.
+pub async fn open(settings: &StoreSettings) -> Result<Stores, String> {
+    let state: Arc<dyn Store> = match &settings.state {
+        StateSettings::Embedded { path } => Arc::new(Sqlite::open(path, settings.memory).await?),
+        StateSettings::Memory => Arc::new(Memory::new(settings.memory)),
+        StateSettings::Redis(redis) => Arc::new(Redis::open(redis).await?),
+    };
+    Ok(state.into())
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use sidegate_core::clock::Timestamp;
 
 use super::entry::{Context, End, FORMAT, Header, Line, MAX_LINE, Owner, Revoked, Sealed, Use, VERSION};
-use crate::store::{Cursor, EntryKind, Mark, Page, Store, Unavailable};
+use crate::store::{Cursor, Entries, EntryKind, Mark, Page, Store, Unavailable};
 
 /// How much was written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -55,12 +55,17 @@ impl From<Unavailable> for ExportError {
     }
 }
 
-/// Writes what `store` keeps and is not over by `now`. What changes meanwhile may be in it or not;
+/// Writes what `store` and `registry` keep and is not over by `now`. What changes meanwhile may be in it or not;
 /// revocations are read last, so that none is missed for what was read before.
 ///
 /// # Errors
 /// [`ExportError`]; what was written then lacks its last line.
-pub async fn export(store: &dyn Store, output: impl Write, now: Timestamp) -> Result<Exported, ExportError> {
+pub async fn export(
+    store: &dyn Store,
+    registry: &dyn Entries,
+    output: impl Write,
+    now: Timestamp,
+) -> Result<Exported, ExportError> {
     let mut lines = Lines(output);
     lines.write(&Header { format: FORMAT.to_owned(), version: VERSION, exported_at: now })?;
     let contexts = lines
@@ -85,7 +90,7 @@ pub async fn export(store: &dyn Store, output: impl Write, now: Timestamp) -> Re
         }
     }
     let mut service_tokens = 0;
-    for entry in store.entries(EntryKind::ServiceToken).await? {
+    for entry in registry.entries(EntryKind::ServiceToken).await? {
         let token = serde_json::from_str(&entry.document).map_err(|_| ExportError::Unreadable(entry.id))?;
         lines.write(&Line::ServiceToken(token))?;
         service_tokens += 1;

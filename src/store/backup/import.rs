@@ -11,8 +11,8 @@ use sidegate_core::revocation::Revocation;
 use sidegate_core::service_token::ServiceToken;
 
 use super::entry::{Context, Line, Owner, Revoked, Use};
-use super::lines::Entries;
-use crate::store::{self, Entry, EntryKind, Mark, Record, Store, Unavailable};
+use super::lines::Lines;
+use crate::store::{self, Entries, Entry, EntryKind, Mark, Record, Store, Unavailable};
 
 /// Entries that are worked on at once.
 const AT_ONCE: usize = 64;
@@ -87,22 +87,23 @@ impl Imported {
     }
 }
 
-/// Puts into `store` what `backup` has and it has not. Nothing in the store is replaced, so this can
+/// Puts into `store` and `registry` what `backup` has and they have not. Nothing there is replaced, so this can
 /// run again, and while gates go on.
 ///
 /// # Errors
 /// [`ImportError`].
 pub async fn import(
     store: &dyn Store,
+    registry: &dyn Entries,
     mut backup: impl BufRead + Seek,
     now: Timestamp,
 ) -> Result<Imported, ImportError> {
-    let mut whole = Entries::open(&mut backup)?;
+    let mut whole = Lines::open(&mut backup)?;
     while whole.next()?.is_some() {}
     backup.rewind().map_err(ImportError::Input)?;
     let known = store.revoked_since(Mark::default()).await?.revocations.into_iter().collect();
-    let mut target = Target { store, now, known, done: Imported::default() };
-    let mut entries = Entries::open(&mut backup)?;
+    let mut target = Target { store, registry, now, known, done: Imported::default() };
+    let mut entries = Lines::open(&mut backup)?;
     let mut batch = Batch::default();
     while let Some(entry) = entries.next()? {
         batch.add(entry);
@@ -142,6 +143,7 @@ impl Batch {
 
 struct Target<'a> {
     store: &'a dyn Store,
+    registry: &'a dyn Entries,
     now: Timestamp,
     /// Revocations in the store.
     known: HashSet<(Revocation, Timestamp)>,
@@ -186,10 +188,10 @@ impl Target<'_> {
         let document = serde_json::to_string(token).map_err(|_| Unavailable)?;
         let id = token.id.as_str().to_owned();
         let entry = Entry { kind: EntryKind::ServiceToken, id, revision: 1, document };
-        if self.store.add(&entry).await? {
+        if self.registry.add(&entry).await? {
             return Ok(Fate::Imported);
         }
-        let known = self.store.entry(entry.kind, &entry.id).await?;
+        let known = self.registry.entry(entry.kind, &entry.id).await?;
         let same = known.is_some_and(|known| known.document == entry.document);
         Ok(if same { Fate::Present } else { Fate::Conflict })
     }

@@ -9,14 +9,14 @@ use super::entry::{FORMAT, Header, Line, MAX_LINE, VERSION};
 use super::import::ImportError;
 
 /// The entries of a backup, checked as they are read.
-pub(super) struct Entries<R> {
+pub(super) struct Lines<R> {
     input: R,
     line: Vec<u8>,
     /// The line that was read last, the first being 1.
     number: u64,
 }
 
-impl<R: BufRead> Entries<R> {
+impl<R: BufRead> Lines<R> {
     /// Reads the header.
     pub(super) fn open(input: R) -> Result<Self, ImportError> {
         let mut entries = Self { input, line: Vec::new(), number: 0 };

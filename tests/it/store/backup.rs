@@ -117,13 +117,13 @@ fn model(most: usize) -> impl Strategy<Value = Model> {
 
 async fn exported(store: &dyn Store) -> Vec<u8> {
     let mut text = Vec::new();
-    export(store, &mut text, NOW).await.expect("exported");
+    export(store, store, &mut text, NOW).await.expect("exported");
     text
 }
 
 /// Imports into a store at [`NOW`].
 async fn put_back(store: &dyn Store, text: &[u8]) -> Result<Imported, ImportError> {
-    import(store, Cursor::new(text), NOW).await
+    import(store, store, Cursor::new(text), NOW).await
 }
 
 /// What an import of this text into an empty store comes to.
@@ -291,7 +291,7 @@ async fn what_is_over_is_left_out() {
     };
     let text = exported(&model.store().await).await;
     let store = Memory::new(1 << 20);
-    let done = import(&store, Cursor::new(&text), after(10)).await.expect("imported");
+    let done = import(&store, &store, Cursor::new(&text), after(10)).await.expect("imported");
     assert_eq!(done, Imported { entries: 3, expired: 3, ..Imported::default() });
     assert_eq!(Model::of(&store).await, Model::default());
 }
