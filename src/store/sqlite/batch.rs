@@ -44,17 +44,23 @@ const PROBED: u32 = 64 * 1024;
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
 /// Commits all changes, or none if there is an error. Each call of SQLite is a way to its thread and
-/// back, so rows of the same table share statements.
+/// back, so rows of the same table share a statement, and changes of one kind a call.
 pub(super) async fn commit(connection: &mut SqliteConnection, changes: &[Change]) -> Result<Vec<bool>> {
     let mut done = vec![false; changes.len()];
-    query("BEGIN IMMEDIATE").execute(&mut *connection).await?;
     let which = |wanted: fn(&Change) -> bool| -> Vec<usize> {
         (0..changes.len()).filter(|index| wanted(&changes[*index])).collect()
     };
     let puts = which(|change| matches!(change, Change::Put { .. }));
-    insert(connection, &CONTEXTS, changes, &puts, &mut done).await?;
     let uses = which(|change| matches!(change, Change::Use { .. }));
-    insert(connection, &USES, changes, &uses, &mut done).await?;
+    for (inserts, places) in [(&CONTEXTS, &puts), (&USES, &uses)] {
+        if places.len() == changes.len() {
+            insert(connection, &inserts.whole, changes, places, &mut done).await?;
+            return Ok(done);
+        }
+    }
+    query("BEGIN IMMEDIATE").execute(&mut *connection).await?;
+    insert(connection, &CONTEXTS.part, changes, &puts, &mut done).await?;
+    insert(connection, &USES.part, changes, &uses, &mut done).await?;
     for (change, done) in changes.iter().zip(&mut done) {
         if !matches!(change, Change::Put { .. } | Change::Use { .. }) {
             *done = apply(connection, change).await?;
@@ -64,43 +70,61 @@ pub(super) async fn commit(connection: &mut SqliteConnection, changes: &[Change]
     Ok(done)
 }
 
-/// Rows of one statement: few sizes, so that each is prepared once.
-const SIZES: [usize; 3] = [64, 8, 1];
+/// Rows of one statement: few sizes, so that each is prepared once. Rows that are not needed are null.
+const SIZES: [usize; 10] = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512];
 
-type Statements = [String; SIZES.len()];
+/// Statements that tell which rows a table has already, and insert the others; by [`SIZES`]. To ask
+/// for the new ones instead would be to get almost all of them back, each on a way of its own.
+struct Inserts {
+    /// Within a transaction.
+    part: [String; SIZES.len()],
+    /// With all of the transaction around it.
+    whole: [String; SIZES.len()],
+}
 
-static CONTEXTS: LazyLock<Statements> =
-    LazyLock::new(|| statements("insert into contexts (token, app, expires_at, sealed) values ", "(?, ?, ?, ?)"));
-static USES: LazyLock<Statements> =
-    LazyLock::new(|| statements("insert into uses (token, app, until) values ", "(?, ?, ?)"));
+static CONTEXTS: LazyLock<Inserts> =
+    LazyLock::new(|| inserts("contexts", "token, app, expires_at, sealed", "(?, ?, ?, ?)"));
+static USES: LazyLock<Inserts> = LazyLock::new(|| inserts("uses", "token, app, until", "(?, ?, ?)"));
 
-/// They tell which rows are new.
-fn statements(start: &str, row: &str) -> Statements {
-    SIZES.map(|size| format!("{start}{} on conflict do nothing returning token, app", vec![row; size].join(", ")))
+fn inserts(table: &str, columns: &str, row: &str) -> Inserts {
+    let part = SIZES.map(|size| {
+        let (keys, rows) = (vec!["(?, ?)"; size].join(", "), vec![row; size].join(", "));
+        format!(
+            "select token, app from {table} where (token, app) in (values {keys}); \
+             insert into {table} ({columns}) select * from (values {rows}) where column1 is not null \
+             on conflict do nothing"
+        )
+    });
+    let whole = part.each_ref().map(|insert| format!("BEGIN IMMEDIATE; {insert}; COMMIT"));
+    Inserts { part, whole }
 }
 
 async fn insert(
     connection: &mut SqliteConnection,
-    statements: &'static Statements,
+    statements: &'static [String; SIZES.len()],
     changes: &[Change],
-    mut places: &[usize],
+    places: &[usize],
     done: &mut [bool],
 ) -> Result<()> {
-    for (size, statement) in SIZES.iter().zip(statements) {
-        while let Some((chunk, rest)) = places.split_at_checked(*size) {
-            let bound = chunk.iter().fold(query(statement.as_str()), |query, place| bind(query, &changes[*place]));
-            let rows = bound.fetch_all(&mut *connection).await?;
-            if rows.len() == *size {
-                chunk.iter().for_each(|place| done[*place] = true);
-            } else {
-                let mut new = HashSet::new();
-                for row in &rows {
-                    new.insert((row.try_get::<&str, _>(0)?, row.try_get::<&str, _>(1)?));
-                }
-                // Of two changes for one token, the first is the one that took place.
-                chunk.iter().for_each(|place| done[*place] = new.remove(&names(&changes[*place])));
-            }
-            places = rest;
+    for chunk in places.chunks(SIZES[SIZES.len() - 1]) {
+        let fits = SIZES.iter().zip(statements).find(|(size, _)| **size >= chunk.len());
+        let Some((size, statement)) = fits else { continue };
+        let mut bound = query(statement.as_str());
+        for index in 0..*size {
+            let (token, app) = chunk.get(index).map(|place| names(&changes[*place])).unzip();
+            bound = bound.bind(token).bind(app);
+        }
+        let bound = chunk.iter().fold(bound, |query, place| bind(query, &changes[*place]));
+        let mut known = HashSet::new();
+        for row in bound.fetch_all(&mut *connection).await? {
+            known.insert((row.try_get::<String, _>(0)?, row.try_get::<String, _>(1)?));
+        }
+        // Of two changes for one token, the first is the one that took place.
+        let mut taken = HashSet::with_capacity(chunk.len());
+        for place in chunk {
+            let key @ (token, app) = names(&changes[*place]);
+            let is_known = !known.is_empty() && known.contains(&(token.to_owned(), app.to_owned()));
+            done[*place] = !is_known && taken.insert(key);
         }
     }
     Ok(())

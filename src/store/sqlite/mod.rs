@@ -5,6 +5,7 @@
 //! disk ([`writer`]). Reads have connections of their own ([`reads`]), and what can be kept at hand is
 //! answered without them ([`cache`]).
 
+mod answers;
 mod batch;
 mod cache;
 mod entries;

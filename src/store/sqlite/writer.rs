@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{ConnectOptions as _, Connection as _};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
+use super::answers::{self, Answer};
 use super::batch::{self, Change};
 use super::cache::Cache;
 use super::file::DataFile;
@@ -28,8 +29,7 @@ pub(super) struct Writer {
 /// A change, and who waits for it.
 struct Command {
     change: Change,
-    /// Whether the change took place, once it cannot be lost.
-    answer: oneshot::Sender<Result<bool, Unavailable>>,
+    answer: Answer,
 }
 
 impl Writer {
@@ -49,9 +49,9 @@ impl Writer {
 
     /// Makes the change; whether it took place. A caller that goes away does not take it back.
     pub(super) async fn write(&self, change: Change) -> Result<bool, Unavailable> {
-        let (answer, answered) = oneshot::channel();
+        let (answer, answered) = answers::pair();
         self.queue.try_send(Command { change, answer }).map_err(|_| Unavailable)?;
-        answered.await.map_err(|_| Unavailable)?
+        answered.await
     }
 }
 
@@ -79,10 +79,8 @@ impl Task {
                 self.remember(changes.drain(..).zip(outcomes));
             }
             changes.clear();
-            for (index, answer) in answers.drain(..).enumerate() {
-                // Nobody may be waiting any more.
-                let _ = answer.send(outcomes.as_ref().map_or(Err(Unavailable), |outcomes| Ok(outcomes[index])));
-            }
+            let outcome = |index: usize| outcomes.as_ref().map_or(Err(Unavailable), |outcomes| Ok(outcomes[index]));
+            answers::give(answers.drain(..).enumerate().map(|(index, answer)| (answer, outcome(index))));
         }
         if let Some(connection) = self.connection {
             // What was committed is on the disk already.
