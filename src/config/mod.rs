@@ -6,6 +6,7 @@ mod app;
 pub mod layered;
 mod listen;
 mod load;
+mod postgres;
 mod redis;
 mod settings;
 mod store;
@@ -13,7 +14,8 @@ mod upstream;
 
 pub use listen::{ListenSettings, TlsFiles};
 pub use load::{Input, Loaded, is_secret_key, load, print};
+pub use postgres::{PostgresAddress, PostgresSettings};
 pub use redis::{RedisAddress, RedisSettings};
 pub use settings::{LimitSettings, LogFormat, Settings};
-pub use store::{LimitsOnError, StateSettings, StoreSettings};
+pub use store::{LimitsOnError, RegistrySettings, StateSettings, StoreSettings};
 pub use upstream::{Protocol, UpstreamSettings};

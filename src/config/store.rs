@@ -7,14 +7,17 @@ use sidegate_core::secret::SecretDigest;
 
 use super::layered::parsers::{bytes, list, non_empty, one_of, secret_source};
 use super::layered::{Faults, Node, Reader};
+use super::postgres::{PostgresSettings, read_postgres, refuse_environment};
 use super::redis::{RedisSettings, read_redis};
 use super::settings::{KeyUses, Resolve};
 
-/// The state store.
+/// What outlives a request.
 #[derive(Debug)]
 pub struct StoreSettings {
     /// Where the state is kept.
     pub state: StateSettings,
+    /// Where the registry is kept.
+    pub registry: RegistrySettings,
     /// Bytes of it in this process's memory.
     pub memory: usize,
     /// Seals env and secrets; without it they are refused.
@@ -35,6 +38,23 @@ pub enum StateSettings {
     Memory,
     /// In a Redis that all replicas share.
     Redis(RedisSettings),
+}
+
+/// Where the registry is kept: service tokens.
+#[derive(Clone, Debug)]
+pub enum RegistrySettings {
+    /// With the state.
+    State,
+    /// In a PostgreSQL that all replicas share.
+    Postgres(PostgresSettings),
+}
+
+impl RegistrySettings {
+    /// Whether it is kept elsewhere than the state.
+    #[must_use]
+    pub const fn is_apart(&self) -> bool {
+        matches!(self, Self::Postgres(_))
+    }
 }
 
 /// What becomes of a request that has a limit while the store that counts does not answer.
@@ -65,11 +85,18 @@ const LIMITS_ON_ERROR: &[(&str, LimitsOnError)] =
 
 pub(super) fn read_store(table: Reader<'_>, resolve: &Resolve<'_>, keys: &mut KeyUses) -> Option<StoreSettings> {
     let state = read_state(&table, resolve);
+    let registry = read_registry(&table, resolve);
     let limits_on_error = table.required("limits_on_error", one_of(LIMITS_ON_ERROR));
     let memory = table.required("memory", bytes);
     let sealer = read_sealer(&table, resolve, keys);
     table.finish();
-    Some(StoreSettings { state: state?, memory: memory?, sealer, limits_on_error: limits_on_error? })
+    Some(StoreSettings {
+        state: state?,
+        registry: registry?,
+        memory: memory?,
+        sealer,
+        limits_on_error: limits_on_error?,
+    })
 }
 
 /// A table of an engine that is not chosen is checked all the same.
@@ -95,6 +122,24 @@ enum State {
     Embedded,
     Memory,
     Redis,
+}
+
+/// As [`read_state`].
+fn read_registry(table: &Reader<'_>, resolve: &Resolve<'_>) -> Option<RegistrySettings> {
+    let names = [("state", false), ("postgres", true)];
+    let apart = table.required("registry", one_of(&names));
+    let postgres = table.table("postgres").map(|postgres| read_postgres(postgres, resolve));
+    match (apart?, postgres) {
+        (false, _) => Some(RegistrySettings::State),
+        (true, Some(settings)) => {
+            refuse_environment(table, resolve);
+            settings.map(RegistrySettings::Postgres)
+        }
+        (true, None) => {
+            table.problem("registry", "\"postgres\" needs a table `store.postgres` with `url`");
+            None
+        }
+    }
 }
 
 /// The first of the keys seals, all open.

@@ -204,7 +204,7 @@ fn every_commented_example_works_when_it_is_uncommented() {
     let examples: Vec<_> = text.lines().filter(|line| line.starts_with("# ")).collect();
     assert!(examples.is_empty(), "still comments: {examples:?}");
     let run = program(&["check"]).config(&text).env("CHAT_API_KEY", "chat-key");
-    let run = run.env("REDIS_PASSWORD", "redis-password");
+    let run = run.env("REDIS_PASSWORD", "redis-password").env("POSTGRES_PASSWORD", "postgres-password");
     let run = run.env("SIDEGATE_SIGNING_KEY", "signing-key-0123456789abcdef0123456789");
     let run = run.env("SIDEGATE_BOOTSTRAP_TOKEN", "bootstrap-token-0123456789abcdef0123456789");
     let run = run.env("SEAL", "c2VhbC1rZXktb2YtdGhlLXRlc3RzLTAxMjM0NTY3ODk").run();

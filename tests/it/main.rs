@@ -10,6 +10,7 @@ mod browser;
 mod cli;
 mod config;
 mod config_mistakes;
+mod config_postgres;
 mod config_redis;
 mod cors;
 mod crosscheck;
