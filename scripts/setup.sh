@@ -57,6 +57,9 @@ need_browser() {
 # The tests run Debian's own interpreter, whatever else the PATH has.
 need_jwcrypto() { /usr/bin/python3 -c 'import jwcrypto' 2>/dev/null || packages+=(python3 python3-jwcrypto); }
 
+# Debian keeps its programs off the path, a folder for each version.
+need_postgres() { compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || packages+=(postgresql); }
+
 # The servers of bench-compare's section "exchange": their packages are locked by version and hash, and go
 # where `make clean` removes them. The copy of the lock comes last: half an installation is begun anew.
 sources=benches/compare/exchange
@@ -104,6 +107,7 @@ case $goal in
         need openssl openssl
         need valgrind valgrind
         need redis-server redis-server
+        need_postgres
         need strace strace
         need_jwcrypto
         need_browser
@@ -154,7 +158,7 @@ for server in "${servers[@]}"; do
 done
 
 # Only the programs are wanted; installing them started them as services.
-for service in nginx haproxy redis-server; do
+for service in nginx haproxy redis-server postgresql; do
     if [ -d /run/systemd/system ] && [[ " ${packages[*]} " == *" $service "* ]]; then
         echo "setup: stopping and disabling the new service $service"
         "${as_root[@]}" systemctl disable --now "$service"

@@ -206,6 +206,7 @@ async fn build_gate(settings: Settings, stores: Stores, revoked: Arc<Revoked>) -
         store: stores.state,
         revoked,
         service_tokens: Arc::new(service_tokens.map_err(|fault| fault.to_string())?),
+        registry_is_apart: settings.store.registry.is_apart(),
         limits_on_error: settings.store.limits_on_error,
         sealer: settings.store.sealer,
         limits: settings.limits,

@@ -30,6 +30,8 @@ pub struct Gate {
     pub revoked: Arc<Revoked>,
     /// Who may call the gate's own API.
     pub service_tokens: Arc<ServiceTokens>,
+    /// Whether the registry is kept elsewhere than the state.
+    pub registry_is_apart: bool,
     /// What becomes of limits while a shared store does not count.
     pub limits_on_error: LimitsOnError,
     /// Seals contexts; without it env and secrets are refused.

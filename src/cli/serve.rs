@@ -27,8 +27,10 @@ async fn run(settings: Settings) -> Result<(), Exit> {
     warn_of_gaps(&settings);
     let (mut terminate, mut interrupt) = signals()?;
     tokio::spawn(refuse_reload(register(SignalKind::hangup())?));
+    let registry_is_apart = settings.store.registry.is_apart();
     let gate = Sidegate::start(settings).await.map_err(|fault| Exit::Failure(fault.to_string()))?;
     say_kept(gate.store);
+    say_registry(registry_is_apart);
     say_listening(&gate.addresses);
     wait(&mut terminate, &mut interrupt).await;
     tracing::info!("draining");
@@ -111,5 +113,12 @@ fn say_kept(kind: Kind) {
         Kind::Shared => {
             tracing::info!("contexts, owners, used tokens and the counters of limits are shared with all replicas");
         }
+    }
+}
+
+fn say_registry(is_apart: bool) {
+    match is_apart {
+        true => tracing::info!("service tokens are kept in PostgreSQL, shared with all replicas"),
+        false => tracing::info!("service tokens are kept with them"),
     }
 }

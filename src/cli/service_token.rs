@@ -12,7 +12,7 @@ use sidegate_core::id::{AppId, ServiceTokenId};
 use sidegate_core::service_token::{NewServiceToken, Scope, ServiceToken};
 
 use super::serve::control_runtime;
-use super::store::open;
+use super::store::open_registry;
 use super::{ConfigArgs, Exit};
 use crate::service_tokens::{ServiceTokens, Shown};
 use crate::system::System;
@@ -107,7 +107,7 @@ fn with(config: ConfigArgs, work: impl AsyncFnOnce(ServiceTokens) -> Result<(), 
     let settings = config.load()?.settings;
     let failed = |denial: Denial| Exit::Failure(denial.message.into());
     control_runtime()?.block_on(async {
-        let registry = open(&settings).await?.registry;
+        let registry = open_registry(&settings).await?;
         let tokens = ServiceTokens::open(registry, None, Arc::new(System), Arc::new(System)).await;
         work(tokens.map_err(|fault| failed(fault.into()))?).await.map_err(failed)
     })

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -12,7 +13,7 @@ use super::private_file::{Output, buffered};
 use super::serve::control_runtime;
 use super::{ConfigArgs, Exit};
 use crate::config::{Settings, StateSettings};
-use crate::store::{self, Stores, backup};
+use crate::store::{self, Entries, Stores, backup};
 use crate::system::System;
 
 #[derive(Debug, Subcommand)]
@@ -55,7 +56,7 @@ pub(super) fn run(command: StoreCommand) -> Result<(), Exit> {
     })
 }
 
-/// Refuses a store that no command can reach.
+/// Refuses a state that no command can reach.
 pub(super) fn check_reachable(settings: &Settings) -> Result<(), Exit> {
     if matches!(settings.store.state, StateSettings::Memory) {
         return Err(Exit::Usage(
@@ -70,6 +71,14 @@ pub(super) fn check_reachable(settings: &Settings) -> Result<(), Exit> {
 pub(super) async fn open(settings: &Settings) -> Result<Stores, Exit> {
     check_reachable(settings)?;
     store::open(&settings.store).await.map_err(Exit::Failure)
+}
+
+/// The registry alone of the gates that have these settings.
+pub(super) async fn open_registry(settings: &Settings) -> Result<Arc<dyn Entries>, Exit> {
+    if !settings.store.registry.is_apart() {
+        check_reachable(settings)?;
+    }
+    store::open_registry(&settings.store).await.map_err(Exit::Failure)
 }
 
 async fn rekey(args: ConfigArgs) -> Result<(), Exit> {

@@ -94,6 +94,10 @@ async fn readyz(State(readiness): State<Arc<Readiness>>) -> Response {
         checks["revocations"] = if gate.revoked.is_stale() { "stale" } else { "ok" }.into();
         checks["limits"] = if counters.is_counting() { "shared" } else { gate.limits_on_error.name() }.into();
     }
+    // What the gate knows of the registry goes on without it, so that decides nothing.
+    if gate.registry_is_apart {
+        checks["registry"] = if gate.service_tokens.reach_registry() { "ok" } else { "unavailable" }.into();
+    }
     let goes_on = counters.is_some() && gate.limits_on_error != LimitsOnError::Deny;
     let ready = !draining && !gate.revoked.is_stale() && (store != "unavailable" || goes_on);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

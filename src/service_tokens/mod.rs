@@ -2,6 +2,7 @@
 //! anew when it has changed.
 
 mod shown;
+mod silence;
 
 pub use shown::Shown;
 
@@ -17,7 +18,9 @@ use sidegate_core::entropy::Entropy;
 use sidegate_core::id::ServiceTokenId;
 use sidegate_core::secret::SecretDigest;
 use sidegate_core::service_token::{NewServiceToken, ServiceToken};
+use tokio::time::Instant;
 
+use self::silence::Silence;
 use crate::store::{Entries, Entry, EntryKind, Unavailable};
 
 /// How often the registry is asked whether it has changed.
@@ -32,6 +35,8 @@ pub struct ServiceTokens {
     /// The one of the configuration, which is not kept.
     bootstrap: Option<Arc<ServiceToken>>,
     known: ArcSwap<Known>,
+    /// Of the registry, as the task that follows it finds.
+    silence: Silence,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
 }
@@ -54,8 +59,8 @@ impl ServiceTokens {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, Unavailable> {
-        let known = ArcSwap::default();
-        let tokens = Self { entries, bootstrap: bootstrap.map(Arc::new), known, clock, entropy };
+        let (known, silence) = (ArcSwap::default(), Silence::new());
+        let tokens = Self { entries, bootstrap: bootstrap.map(Arc::new), known, silence, clock, entropy };
         tokens.read().await?;
         Ok(tokens)
     }
@@ -64,14 +69,30 @@ impl ServiceTokens {
     pub async fn follow(self: Arc<Self>) {
         loop {
             tokio::time::sleep(INTERVAL).await;
-            let changed = match self.entries.generation().await {
-                Ok(generation) => generation != self.known.load().generation,
-                Err(_) => false,
-            };
-            if changed && self.read().await.is_err() {
-                tracing::warn!("service tokens could not be read anew");
+            let asked = Instant::now();
+            self.silence.note(asked, self.refresh().await.is_ok());
+            if self.entries.is_shared() {
+                self.silence.tell();
             }
         }
+    }
+
+    async fn refresh(&self) -> Result<(), Unavailable> {
+        if self.entries.generation().await? == self.known.load().generation {
+            return Ok(());
+        }
+        self.read().await.inspect_err(|_| tracing::warn!("service tokens could not be read anew"))
+    }
+
+    /// Whether the registry answered when it was last asked.
+    #[must_use]
+    pub fn reach_registry(&self) -> bool {
+        self.silence.is_over()
+    }
+
+    /// Whether others may have revoked some without our knowing.
+    fn are_stale(&self) -> bool {
+        self.entries.is_shared() && self.silence.is_too_long()
     }
 
     async fn read(&self) -> Result<(), Unavailable> {
@@ -95,11 +116,16 @@ impl ServiceTokens {
     /// that takes says nothing of the secret.
     ///
     /// # Errors
-    /// [`Code::InvalidServiceToken`].
+    /// [`Code::InvalidServiceToken`]; [`Code::StoreUnavailable`] if a shared registry has been silent for
+    /// too long. The token of the configuration is revoked nowhere else, so it is good all the same.
     pub fn authenticate(&self, shown: &SecretString) -> Result<Arc<ServiceToken>, Denial> {
         let digest = SecretDigest::of(shown);
         let token = self.known.load().by_digest.get(&digest).cloned();
         let token = token.filter(|token| token.digests(self.now()).any(|good| *good == digest));
+        let is_bootstrap = |token: &Arc<_>| self.bootstrap.as_ref().is_some_and(|own| Arc::ptr_eq(own, token));
+        if self.are_stale() && !token.as_ref().is_some_and(is_bootstrap) {
+            return Err(Code::StoreUnavailable.into());
+        }
         token.ok_or_else(|| Code::InvalidServiceToken.into())
     }
 

@@ -19,6 +19,10 @@ pub trait Entries: Send + Sync {
 
     /// A number that grows with each change of any entry.
     fn generation(&self) -> Answer<'_, u64>;
+
+    /// Whether they are in a server that all replicas share: while it is silent, others may have
+    /// changed them.
+    fn is_shared(&self) -> bool;
 }
 
 /// What an entry is.

@@ -6,15 +6,18 @@
 
 pub mod backup;
 mod entries;
+mod health;
 mod memory;
 mod open;
+mod postgres;
 mod redis;
 mod rekey;
 mod sqlite;
 
 pub use entries::{Entries, Entry, EntryKind};
 pub use memory::Memory;
-pub use open::{Stores, open};
+pub use open::{Stores, open, open_registry};
+pub use postgres::Postgres;
 pub use redis::Redis;
 pub use rekey::{Interrupted, Rekeyed, rekey};
 pub use sqlite::Sqlite;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Entries, Memory, Redis, Sqlite, Store};
-use crate::config::{StateSettings, StoreSettings};
+use super::{Entries, Memory, Postgres, Redis, Sqlite, Store};
+use crate::config::{RegistrySettings, StateSettings, StoreSettings};
 
 /// Everything that outlives a request.
 #[derive(Clone)]
@@ -31,5 +31,19 @@ pub async fn open(settings: &StoreSettings) -> Result<Stores, String> {
         StateSettings::Memory => Arc::new(Memory::new(settings.memory)),
         StateSettings::Redis(redis) => Arc::new(Redis::open(redis).await?),
     };
-    Ok(state.into())
+    Ok(match &settings.registry {
+        RegistrySettings::State => state.into(),
+        RegistrySettings::Postgres(postgres) => Stores { state, registry: Arc::new(Postgres::open(postgres).await?) },
+    })
+}
+
+/// Opens the registry alone: where it is not kept with the state, that need not be within reach.
+///
+/// # Errors
+/// As [`open`].
+pub async fn open_registry(settings: &StoreSettings) -> Result<Arc<dyn Entries>, String> {
+    match &settings.registry {
+        RegistrySettings::State => Ok(open(settings).await?.registry),
+        RegistrySettings::Postgres(postgres) => Ok(Arc::new(Postgres::open(postgres).await?)),
+    }
 }

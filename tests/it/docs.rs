@@ -111,6 +111,7 @@ fn check(files: &[&Path]) -> Output {
     command.env("SIDEGATE_SIGNING_KEY", "signing-key-0123456789abcdef0123456789abcdef");
     command.env("SIDEGATE_OTHER_KEY", "another-key-0123456789abcdef0123456789abcdef");
     command.env("SIDEGATE_REDIS_PASSWORD", "redis-password");
+    command.env("SIDEGATE_POSTGRES_PASSWORD", "postgres-password");
     command.env("SIDEGATE_PRIVATE_KEY", KeyPair::new(options("EdDSA")).private);
     command.env("SIDEGATE_FORMER_PUBLIC_KEY", KeyPair::new(options("EdDSA")).public);
     command.output().expect("it runs")

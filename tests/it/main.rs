@@ -37,6 +37,7 @@ mod secrets;
 mod secrets_in_config;
 mod shared_limits;
 mod shared_outage;
+mod shared_registry;
 mod shared_state;
 mod signing_keys;
 mod single_use;

@@ -54,4 +54,8 @@ impl Entries for Memory {
     fn generation(&self) -> Answer<'_, u64> {
         Box::pin(async move { Ok(self.kept().generation) })
     }
+
+    fn is_shared(&self) -> bool {
+        false
+    }
 }

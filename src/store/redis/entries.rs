@@ -53,6 +53,10 @@ impl Entries for Redis {
             Ok(generation.unwrap_or_default())
         })
     }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
 }
 
 /// The revision, a space, and the document.

@@ -43,6 +43,10 @@ impl Entries for Sqlite {
             u64::try_from(changes).map_err(|_| Unavailable)
         })
     }
+
+    fn is_shared(&self) -> bool {
+        false
+    }
 }
 
 /// `None` if it is not as we write it.

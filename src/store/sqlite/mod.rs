@@ -19,7 +19,6 @@ mod writer;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use sidegate_core::clock::Timestamp;
 
@@ -87,29 +86,5 @@ impl Store for Sqlite {
             let pool = self.reads.pool();
             self.reads.ask(async move { sqlx::query("select 1").execute(&pool).await.map(drop) }).await
         })
-    }
-}
-
-/// Whether something works, as last seen; a change is logged once.
-#[derive(Debug, Default)]
-struct Health {
-    failing: AtomicBool,
-}
-
-impl Health {
-    fn is_failing(&self) -> bool {
-        self.failing.load(Ordering::Relaxed)
-    }
-
-    fn failed(&self, what: &str, fault: &dyn std::fmt::Display) {
-        if !self.failing.swap(true, Ordering::Relaxed) {
-            tracing::error!(error = %fault, "the store cannot be {what}; what needs it is refused");
-        }
-    }
-
-    fn worked(&self, what: &str) {
-        if self.is_failing() && self.failing.swap(false, Ordering::Relaxed) {
-            tracing::info!("the store can be {what} again");
-        }
     }
 }

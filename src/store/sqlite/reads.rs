@@ -7,8 +7,9 @@ use sqlx::sqlite::{SqlitePool, SqlitePoolOptions};
 use tokio::runtime::Handle;
 
 use super::file::DataFile;
-use super::{Health, schema};
+use super::schema;
 use crate::store::Unavailable;
+use crate::store::health::Health;
 
 /// Reads are short, and SQLite runs each connection on a thread of its own.
 const CONNECTIONS: u32 = 2;
@@ -37,7 +38,7 @@ impl Reads {
             .connect_with(options)
             .await
             .map_err(|fault| schema::explain(&fault))?;
-        Ok(Self { pool, runtime: Handle::current(), health: Health::default() })
+        Ok(Self { pool, runtime: Handle::current(), health: Health::new("store", "read") })
     }
 
     pub(super) fn pool(&self) -> SqlitePool {
@@ -52,11 +53,11 @@ impl Reads {
         // The only other fault is a runtime that ends, and with it the program.
         match self.runtime.spawn(question).await.map_err(|_| Unavailable)? {
             Ok(answer) => {
-                self.health.worked("read");
+                self.health.worked();
                 Ok(answer)
             }
             Err(fault) => {
-                self.health.failed("read", &schema::explain(&fault));
+                self.health.failed(&schema::explain(&fault));
                 Err(Unavailable)
             }
         }

@@ -11,7 +11,8 @@ use super::answers::{self, Answer};
 use super::batch::{self, Change};
 use super::cache::Cache;
 use super::file::DataFile;
-use super::{Health, schema};
+use super::schema;
+use crate::store::health::Health;
 use crate::store::{Record, Unavailable};
 
 /// Changes that may wait; beyond that they are refused at once. More than a worker's connections can
@@ -36,7 +37,7 @@ impl Writer {
     pub(super) async fn start(file: Arc<DataFile>, cache: Arc<Cache>) -> Result<Self, String> {
         let connection = schema::options(&file).connect().await.map_err(|fault| schema::explain(&fault))?;
         let (queue, commands) = mpsc::channel(QUEUE);
-        let health = Arc::new(Health::default());
+        let health = Arc::new(Health::new("store", "written"));
         let task = Task { file, cache, health: Arc::clone(&health), connection: Some(connection) };
         tokio::spawn(task.run(commands));
         Ok(Self { queue, health })
@@ -73,9 +74,9 @@ impl Task {
                 answers.push(command.answer);
             }
             let outcomes = self.commit(&changes).await;
-            let outcomes = outcomes.map_err(|reason| self.health.failed("written", &reason));
+            let outcomes = outcomes.map_err(|reason| self.health.failed(&reason));
             if let Ok(outcomes) = &outcomes {
-                self.health.worked("written");
+                self.health.worked();
                 self.remember(changes.drain(..).zip(outcomes));
             }
             changes.clear();

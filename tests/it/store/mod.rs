@@ -7,6 +7,8 @@ mod full;
 mod memory;
 mod model;
 mod paging;
+mod postgres;
+mod postgres_open;
 mod redis;
 mod redis_server;
 mod registry;

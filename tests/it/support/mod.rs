@@ -8,6 +8,7 @@ pub mod gate;
 pub mod jwcrypto;
 pub mod jwt;
 pub mod openssl;
+pub mod postgres;
 pub mod program;
 pub mod raw;
 pub mod redis;

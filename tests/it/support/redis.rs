@@ -72,7 +72,7 @@ impl Builder {
 
 /// A port below those that the system gives to outgoing connections: it is still free when a server
 /// that was killed is started anew.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     loop {
         let random = RandomState::new().hash_one(());
         let port = 20_000 + u16::try_from(random % 12_000).expect("a port");
