@@ -14,14 +14,16 @@ use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
+use crate::apps::{Apps, Configured};
 use crate::config::{ListenSettings, Settings};
+use crate::follow;
 use crate::gate::Gate;
 use crate::http::{Acceptor, Readiness, ops_router, serve_ops, server_config};
 use crate::metrics::Listener;
 use crate::registry::Registry;
 use crate::revocations::{Follower, Revoked};
 use crate::service_tokens::ServiceTokens;
-use crate::store::{Kind, Stores};
+use crate::store::{Kind, Stores, Unavailable};
 use crate::system::System;
 use crate::worker::{Parts, Worker};
 
@@ -91,7 +93,9 @@ impl Sidegate {
         let stores = crate::store::open(&settings.store).await?;
         let kind = stores.state.kind();
         let revocations = Follower::start(Arc::clone(&stores.state)).await.map_err(|fault| fault.to_string())?;
+        let registry = Arc::clone(&stores.registry);
         let gate = Arc::new(build_gate(settings, stores, revocations.revoked()).await?);
+        let registry = follow::Follower::new(registry, Arc::clone(&gate.service_tokens), Arc::clone(&gate.apps));
         let (draining, drained) = watch::channel(false);
         let mut workers = Vec::new();
         for index in 0..worker_count(&listen) {
@@ -111,7 +115,7 @@ impl Sidegate {
         let background = vec![
             acceptors.1,
             tokio::spawn(revocations.run(|| System.now())),
-            tokio::spawn(Arc::clone(&gate.service_tokens).follow()),
+            tokio::spawn(registry.run()),
             tokio::spawn(sweep(gate)),
         ];
         let drain_timeout = listen.drain_timeout;
@@ -197,18 +201,26 @@ impl Sockets {
 }
 
 async fn build_gate(settings: Settings, stores: Stores, revoked: Arc<Revoked>) -> Result<Gate, StartError> {
-    let registry = Registry::new(&settings.upstreams, settings.apps).map_err(StartError)?;
+    let unavailable = |fault: Unavailable| fault.to_string();
+    let (system, configured) = (Arc::new(System), Configured::of(&settings));
+    let apps = settings.apps.into_iter().map(|configured| (configured.app, configured.upstream)).collect();
+    let registry = Registry::new(&settings.upstreams, apps).map_err(StartError)?;
+    let registry = Arc::new(ArcSwap::from_pointee(registry));
+    let sealer = settings.store.sealer.map(Arc::new);
+    let (entries, served) = (Arc::clone(&stores.registry), Some(Arc::clone(&registry)));
+    let apps = Apps::open(entries, sealer.clone(), configured, served, Arc::clone(&system) as _, system).await;
     let bootstrap = settings.bootstrap_token.and_then(|secret| ServiceToken::bootstrap(&secret, System.now()));
     let service_tokens = ServiceTokens::open(stores.registry, bootstrap, Arc::new(System), Arc::new(System)).await;
     Ok(Gate {
-        registry: ArcSwap::from_pointee(registry),
+        registry,
+        apps: Arc::new(apps.map_err(unavailable)?),
         vault: Arc::clone(&stores.state) as _,
         store: stores.state,
         revoked,
-        service_tokens: Arc::new(service_tokens.map_err(|fault| fault.to_string())?),
+        service_tokens: Arc::new(service_tokens.map_err(unavailable)?),
         registry_is_apart: settings.store.registry.is_apart(),
         limits_on_error: settings.store.limits_on_error,
-        sealer: settings.store.sealer,
+        sealer,
         limits: settings.limits,
         listen: settings.listen,
         cors_max_age: settings.cors_max_age,

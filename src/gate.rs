@@ -11,6 +11,7 @@ use sidegate_core::denial::Denial;
 use sidegate_core::entropy::Entropy;
 use sidegate_core::origin::Origin;
 
+use crate::apps::Apps;
 use crate::config::{LimitSettings, LimitsOnError, ListenSettings};
 use crate::limits::{Counted, Limit};
 use crate::registry::Registry;
@@ -21,13 +22,15 @@ use crate::store::{Store, Vault};
 /// The shared state of the program; workers hold it in an `Arc`.
 pub struct Gate {
     /// Apps and upstreams.
-    pub registry: ArcSwap<Registry>,
+    pub registry: Arc<ArcSwap<Registry>>,
     /// What outlives a request.
     pub store: Arc<dyn Store>,
     /// The contexts in it.
     pub vault: Arc<dyn Vault>,
     /// What of it is revoked, as last read.
     pub revoked: Arc<Revoked>,
+    /// Apps that the configuration does not have.
+    pub apps: Arc<Apps>,
     /// Who may call the gate's own API.
     pub service_tokens: Arc<ServiceTokens>,
     /// Whether the registry is kept elsewhere than the state.
@@ -35,7 +38,7 @@ pub struct Gate {
     /// What becomes of limits while a shared store does not count.
     pub limits_on_error: LimitsOnError,
     /// Seals contexts; without it env and secrets are refused.
-    pub sealer: Option<Sealer>,
+    pub sealer: Option<Arc<Sealer>>,
     /// Sizes.
     pub limits: LimitSettings,
     /// Listeners.

@@ -5,10 +5,12 @@
 
 pub mod admit;
 pub mod app;
+pub mod apps;
 pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod exchange;
+pub mod follow;
 pub mod forward;
 pub mod gate;
 pub mod http;

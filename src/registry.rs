@@ -1,12 +1,13 @@
-//! Apps and upstreams as looked up at run time. Immutable: a change of the config makes a new one.
+//! Apps and upstreams as looked up at run time. Immutable: a change of an app makes a new one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use http::HeaderName;
 use sidegate_core::app::App;
 use sidegate_core::dialect::Dialect;
 use sidegate_core::id::AppId;
-use sidegate_core::origin::OriginSet;
+use sidegate_core::origin::OriginUnion;
 
 use crate::config::UpstreamSettings;
 use crate::forward::Upstream;
@@ -26,9 +27,14 @@ pub struct Registered {
 /// All apps and upstreams.
 #[derive(Debug)]
 pub struct Registry {
+    /// Apps of the configuration; the others come and go.
+    configured: Arc<[Arc<Registered>]>,
     apps: HashMap<AppId, Arc<Registered>>,
-    upstreams: Vec<Arc<Upstream>>,
+    disabled: Vec<Arc<App>>,
+    upstreams: Arc<[Arc<Upstream>]>,
     unions: HashMap<Dialect, PageOrigins>,
+    /// Names of the header fields that any app injects.
+    injected: HashSet<HeaderName>,
 }
 
 /// The origins that any app of a dialect names: what decides about CORS until the app is proven.
@@ -36,11 +42,11 @@ pub struct Registry {
 struct PageOrigins {
     /// An app that does not check origins is among them.
     any: bool,
-    listed: OriginSet,
+    listed: OriginUnion,
 }
 
 impl Registry {
-    /// Prepares all upstreams and apps.
+    /// Prepares all upstreams, and the apps of the configuration with the names of theirs.
     ///
     /// # Errors
     /// Every message, not only the first.
@@ -53,23 +59,54 @@ impl Registry {
                 Err(fault) => faults.push(fault),
             }
         }
-        let mut registry = Self { apps: HashMap::new(), upstreams: ready, unions: HashMap::new() };
-        for (app, upstream) in apps {
-            let found = registry.upstreams.iter().find(|known| known.settings.name == upstream).cloned();
-            match found {
-                Some(upstream) => registry.add(app, upstream),
-                None => faults.push(format!("app {}: upstream {upstream} is not ready", app.id.as_str())),
+        let mut configured = Vec::with_capacity(apps.len());
+        for (app, name) in apps {
+            match named(&ready, &name) {
+                Some(upstream) => {
+                    configured.push(Arc::new(Registered { limits: Limits::new(&app, None), app: Arc::new(app), upstream }));
+                }
+                None => faults.push(format!("app {}: upstream {name} is not ready", app.id.as_str())),
             }
         }
-        if faults.is_empty() { Ok(registry) } else { Err(faults) }
+        if faults.is_empty() { Ok(Self::of(configured.into(), ready.into(), &[], Vec::new())) } else { Err(faults) }
     }
 
-    fn add(&mut self, app: App, upstream: Arc<Upstream>) {
-        let union = self.unions.entry(app.dialect).or_default();
-        union.any |= app.origins.is_empty();
-        union.listed.extend(&app.origins);
-        let registered = Registered { limits: Limits::new(&app), app: Arc::new(app), upstream };
-        self.apps.insert(registered.app.id.clone(), Arc::new(registered));
+    /// The same upstreams and apps of the configuration, and beside them `kept` apps with the names of
+    /// their upstreams, and `disabled` ones. Whatever has not changed stays the same in memory, and a
+    /// limit whose rate has not changed goes on counting.
+    #[must_use]
+    pub fn with<'a>(&self, kept: impl Iterator<Item = (&'a Arc<App>, &'a str)>, disabled: Vec<Arc<App>>) -> Self {
+        let register = |(app, upstream): (&'a Arc<App>, &str)| {
+            let before = self.apps.get(&app.id);
+            if let Some(before) = before.filter(|before| Arc::ptr_eq(&before.app, app)) {
+                return Some(Arc::clone(before));
+            }
+            let limits = Limits::new(app, before.map(|before| &before.limits));
+            let upstream = named(&self.upstreams, upstream)?;
+            Some(Arc::new(Registered { app: Arc::clone(app), upstream, limits }))
+        };
+        let kept: Vec<_> = kept.filter_map(register).collect();
+        Self::of(Arc::clone(&self.configured), Arc::clone(&self.upstreams), &kept, disabled)
+    }
+
+    fn of(
+        configured: Arc<[Arc<Registered>]>,
+        upstreams: Arc<[Arc<Upstream>]>,
+        kept: &[Arc<Registered>],
+        disabled: Vec<Arc<App>>,
+    ) -> Self {
+        let mut apps = HashMap::with_capacity(configured.len() + kept.len());
+        let mut unions: HashMap<Dialect, PageOrigins> = HashMap::new();
+        let mut injected = HashSet::new();
+        for registered in kept.iter().chain(&*configured) {
+            let app = &registered.app;
+            let union = unions.entry(app.dialect).or_default();
+            union.any |= app.origins.is_empty();
+            union.listed.extend(&app.origins);
+            injected.extend(app.injection.header_names().cloned());
+            apps.insert(app.id.clone(), Arc::clone(registered));
+        }
+        Self { configured, apps, disabled, upstreams, unions, injected }
     }
 
     /// The app of an id.
@@ -78,9 +115,15 @@ impl Registry {
         self.apps.get(id)
     }
 
-    /// All apps.
+    /// All apps that are served.
     pub fn apps(&self) -> impl Iterator<Item = &Arc<Registered>> {
         self.apps.values()
+    }
+
+    /// All apps whose tokens can be about: also the disabled ones.
+    pub fn known(&self) -> impl Iterator<Item = &App> {
+        let served = self.apps.values().map(|registered| &*registered.app);
+        served.chain(self.disabled.iter().map(AsRef::as_ref))
     }
 
     /// All upstreams.
@@ -99,6 +142,10 @@ impl Registry {
     /// Whether an app injects this header, so that pages may not ask to send it.
     #[must_use]
     pub fn injects_header(&self, name: &str) -> bool {
-        self.apps.values().any(|registered| registered.app.injection.header_names().any(|ours| ours == name))
+        HeaderName::try_from(name).is_ok_and(|name| self.injected.contains(&name))
     }
+}
+
+fn named(upstreams: &[Arc<Upstream>], name: &str) -> Option<Arc<Upstream>> {
+    upstreams.iter().find(|known| known.settings.name == name).cloned()
 }

@@ -100,6 +100,8 @@ codes! {
     MissingScope = "MISSING_SCOPE", FORBIDDEN, "The service token lacks a scope";
     /// Something of this name exists already, or has changed since it was read.
     Conflict = "CONFLICT", CONFLICT, "It exists already, or has changed meanwhile";
+    /// What an `If-Match` names is not what is there.
+    PreconditionFailed = "PRECONDITION_FAILED", PRECONDITION_FAILED, "It has changed since it was read";
     /// A `Host` that is not this server's.
     MisdirectedRequest = "MISDIRECTED_REQUEST", MISDIRECTED_REQUEST, "This host name is not served here";
     /// The upstream could not be reached, or broke off before it answered.

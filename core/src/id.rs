@@ -76,6 +76,16 @@ id! {
     }
 }
 
+impl AppId {
+    /// A random id: `wapp_` and 48 random bits in hexadecimal.
+    ///
+    /// # Errors
+    /// [`EntropyUnavailable`].
+    pub fn new(entropy: &dyn Entropy) -> Result<Self, EntropyUnavailable> {
+        Ok(Self(format!("wapp_{}", entropy::hex(&entropy::bytes::<6>(entropy)?)).into()))
+    }
+}
+
 id! {
     /// The customer's own identifier of an end user (`sub`, the vendor's `endUserId`).
     EndUserId, "must be 1 to 256 bytes without control characters", |text| {

@@ -4,6 +4,7 @@
 //! load, and a request's `Origin` is then compared byte for byte. No normalising of what a client
 //! sent means no trick with case, ports or dots.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -65,7 +66,7 @@ impl FromStr for Origin {
 }
 
 /// An entry of an allow-list.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Pattern {
     /// `*`: every tuple origin. Not `null`, which must be listed by name.
     Any,
@@ -162,10 +163,31 @@ impl OriginSet {
         self.patterns.iter().any(|pattern| pattern.allows(sent))
     }
 
-    /// Adds the entries of `other`: the union that answers preflights before the app is known.
-    pub fn extend(&mut self, other: &Self) {
-        self.written.extend_from_slice(&other.written);
-        self.patterns.extend_from_slice(&other.patterns);
+}
+
+/// What any of many lists names: it answers preflights before the app is known. However many lists
+/// there are, an exact origin is one look-up, and each wildcard is tried once.
+#[derive(Clone, Debug, Default)]
+pub struct OriginUnion {
+    exact: HashSet<Box<str>>,
+    others: HashSet<Pattern>,
+}
+
+impl OriginUnion {
+    /// Adds the entries of a list.
+    pub fn extend(&mut self, list: &OriginSet) {
+        for pattern in &list.patterns {
+            match pattern {
+                Pattern::Exact(origin) => drop(self.exact.insert(origin.as_str().into())),
+                other => drop(self.others.insert(other.clone())),
+            }
+        }
+    }
+
+    /// Whether any of the lists names this origin.
+    #[must_use]
+    pub fn contains(&self, sent: &str) -> bool {
+        self.exact.contains(sent) || self.others.iter().any(|pattern| pattern.allows(sent))
     }
 }
 
@@ -176,6 +198,17 @@ mod tests {
 
     fn set(entries: &[&str]) -> OriginSet {
         OriginSet::parse(entries).expect("a list")
+    }
+
+    #[test]
+    fn a_union_names_what_any_of_its_lists_names() {
+        let lists = [set(&["https://a.example"]), set(&["https://*.b.example", "null"]), set(&["https://a.example"])];
+        let mut union = OriginUnion::default();
+        lists.iter().for_each(|list| union.extend(list));
+        for sent in ["https://a.example", "https://x.b.example", "null", "https://b.example", "https://c.example", ""] {
+            assert_eq!(union.contains(sent), lists.iter().any(|list| list.contains(sent)), "{sent}");
+        }
+        assert_eq!((union.exact.len(), union.others.len()), (1, 2), "each is there once");
     }
 
     #[test]

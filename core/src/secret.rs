@@ -82,6 +82,12 @@ impl SecretDigests {
         Self([current, previous])
     }
 
+    /// Without the previous secret: a rotation has ended.
+    #[must_use]
+    pub fn without_previous(&self) -> Self {
+        Self::new(self.0[0].clone(), None)
+    }
+
     /// Whether `presented` is one of the secrets. `None` stands for an app that does not exist or
     /// takes no secret, and costs the same work: one SHA-256 and two comparisons in constant time.
     #[must_use]
@@ -119,6 +125,9 @@ mod tests {
         assert!(SecretDigests::verify(Some(&known), &"wsec_old".into()));
         assert!(!SecretDigests::verify(Some(&known), &"wsec_ne".into()));
         assert!(!SecretDigests::verify(None, &"wsec_new".into()));
+        let ended = known.without_previous();
+        assert!(SecretDigests::verify(Some(&ended), &"wsec_new".into()));
+        assert!(!SecretDigests::verify(Some(&ended), &"wsec_old".into()));
     }
 
     #[test]

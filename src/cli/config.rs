@@ -10,7 +10,8 @@ pub(super) fn check(args: ConfigArgs) -> Result<(), Exit> {
     for tls in [&settings.listen.tls, &settings.listen.private_tls].into_iter().flatten() {
         crate::http::server_config(tls).map_err(Exit::Usage)?;
     }
-    Registry::new(&settings.upstreams, settings.apps).map_err(|faults| Exit::Usage(faults.join("\n")))?;
+    let configured = settings.apps.into_iter().map(|configured| (configured.app, configured.upstream)).collect();
+    Registry::new(&settings.upstreams, configured).map_err(|faults| Exit::Usage(faults.join("\n")))?;
     println!("The configuration is good: {apps} apps, {upstreams} upstreams.");
     Ok(())
 }

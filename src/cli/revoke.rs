@@ -36,7 +36,7 @@ pub(super) struct RevokeArgs {
 pub(super) fn revoke(args: RevokeArgs) -> Result<(), Exit> {
     let settings = args.config.clone().load()?.settings;
     check_reachable(&settings)?;
-    let apps = settings.apps.iter().map(|(app, _)| app);
+    let apps = settings.apps.iter().map(|configured| &configured.app);
     let resolved = resolve(target(args)?, apps, System.now()).map_err(|denial| Exit::Failure(denial.message.into()))?;
     let Resolved { revocation, until, .. } = resolved;
     control_runtime()?.block_on(async {

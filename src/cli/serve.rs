@@ -89,7 +89,7 @@ fn warn_of_gaps(settings: &Settings) {
     if settings.apps.is_empty() {
         tracing::warn!("no [[apps]] are configured: every token will be refused");
     }
-    for (app, _) in settings.apps.iter().filter(|(app, _)| app.origins.is_empty()) {
+    for app in settings.apps.iter().map(|configured| &configured.app).filter(|app| app.origins.is_empty()) {
         tracing::warn!(app = app.id.as_str(), "origins is empty: pages of any origin may use this app's tokens");
     }
     warn_of_store(settings);

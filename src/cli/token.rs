@@ -63,7 +63,7 @@ fn verdict(loaded: &Loaded, text: &str) -> Value {
     let check = || {
         let token = UnverifiedToken::<sigmic::WireClaims<'_>>::parse(text)?;
         let id = &*token.unverified_claims.app_id;
-        let app = loaded.settings.apps.iter().map(|(app, _)| app).find(|app| app.id.as_str() == id);
+        let app = loaded.settings.apps.iter().map(|configured| &configured.app).find(|app| app.id.as_str() == id);
         let policy = app.and_then(|app| app.token.as_ref()).ok_or(sidegate_core::denial::Code::InvalidToken)?;
         Claims::try_from(token.verify(&policy.keys)?)?.check_times(System.now())
     };

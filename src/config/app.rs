@@ -1,4 +1,4 @@
-//! `[[apps]]`: the registered integrations.
+//! `[[apps]]`: the registered integrations. Those of the registry have the same shape, as JSON.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use sidegate_core::secret::{SecretDigest, SecretDigests};
 use sidegate_core::token::{Algorithm, KeyRing};
 
 use super::layered::parsers::{boolean, list, non_empty, one_of, parsed, secret_source, string, string_list};
-use super::layered::{Faults, Node, Reader, Value};
+use super::layered::{Faults, Node, Reader, to_json};
 use super::settings::{KeyUses, Resolve};
 use super::upstream::UpstreamSettings;
 
@@ -182,19 +182,4 @@ fn read_injection(
     });
     inject.finish();
     injection
-}
-
-/// A TOML value as JSON. TOML has no null; a template that may be left out stands in its place.
-fn to_json(node: &Node) -> Result<serde_json::Value, Faults> {
-    Ok(match &node.value {
-        Value::String(text) => serde_json::Value::from(text.as_str()),
-        Value::Integer(number) => serde_json::Value::from(*number),
-        Value::Boolean(truth) => serde_json::Value::from(*truth),
-        Value::Float(number) => serde_json::Number::from_f64(*number).ok_or("must be a finite number")?.into(),
-        Value::Array(items) => items.iter().map(to_json).collect::<Result<Vec<_>, _>>()?.into(),
-        Value::Table(table) => {
-            let members = table.iter().map(|(name, node)| Ok((name.clone(), to_json(node)?)));
-            serde_json::Value::Object(members.collect::<Result<_, Faults>>()?)
-        }
-    })
 }

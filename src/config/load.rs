@@ -3,6 +3,9 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use serde_json::{Map, Value};
+
+use super::kept::read_table;
 use super::layered::{self, Collector, Layers, Node, Problem, Problems, Reader};
 use super::settings::{Settings, read_settings};
 
@@ -69,6 +72,17 @@ pub fn load(input: &Input) -> Result<Loaded, Problems> {
     Ok(Loaded { settings, tree: tree.unwrap_or_else(|| unreachable!("settings come from a tree")) })
 }
 
+/// Reads a file with the keys of one `[[apps]]` table into JSON for the registry, secrets fetched as
+/// those of the configuration and written out.
+///
+/// # Errors
+/// All problems of its syntax and its secrets; what the table says is not checked.
+pub fn read_file(path: &Path, input: &Input) -> Result<Map<String, Value>, Problems> {
+    let problems = Collector::default();
+    let Some(text) = read_reported(path, &problems) else { return problems.into_result(None) };
+    read_table(path, &text, &|source| source.resolve(&|name| input.variable(name), &|path| read_text(path)))
+}
+
 /// The merged settings as text, each with the place it comes from, secrets redacted.
 #[must_use]
 pub fn print(loaded: &Loaded) -> String {
@@ -88,17 +102,24 @@ fn merge(input: &Input, problems: &Collector) -> Option<Node> {
         layers = layers.file(name, text);
     }
     for path in &input.files {
-        match read_text(path) {
-            Ok(text) => layers = layers.file(path, &text),
-            Err(fault) => problems.push(Problem {
-                place: None,
-                key: path.display().to_string(),
-                message: format!("cannot be read: {fault}"),
-                suggestion: None,
-            }),
+        if let Some(text) = read_reported(path, problems) {
+            layers = layers.file(path, &text);
         }
     }
     layers.environment("SIDEGATE", input.environment.iter().cloned()).flags(&input.flags).merged()
+}
+
+/// A file's text; a problem if it cannot be read.
+fn read_reported(path: &Path, problems: &Collector) -> Option<String> {
+    let report = |fault| {
+        problems.push(Problem {
+            place: None,
+            key: path.display().to_string(),
+            message: format!("cannot be read: {fault}"),
+            suggestion: None,
+        });
+    };
+    read_text(path).map_err(report).ok()
 }
 
 fn read_text(path: &Path) -> std::io::Result<String> {

@@ -3,6 +3,7 @@
 //! Defaults are the commented file `config/default.toml`, which is compiled in.
 
 mod app;
+mod kept;
 pub mod layered;
 mod listen;
 mod load;
@@ -12,10 +13,11 @@ mod settings;
 mod store;
 mod upstream;
 
+pub use kept::{Written, read_kept};
 pub use listen::{ListenSettings, TlsFiles};
-pub use load::{Input, Loaded, is_secret_key, load, print};
+pub use load::{Input, Loaded, is_secret_key, load, print, read_file};
 pub use postgres::{PostgresAddress, PostgresSettings};
 pub use redis::{RedisAddress, RedisSettings};
-pub use settings::{LimitSettings, LogFormat, Settings};
+pub use settings::{ConfiguredApp, KeyUses, LimitSettings, LogFormat, Settings};
 pub use store::{LimitsOnError, RegistrySettings, StateSettings, StoreSettings};
 pub use upstream::{Protocol, UpstreamSettings};

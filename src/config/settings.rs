@@ -1,6 +1,7 @@
 //! The settings as the program means them, and the reading of their sections.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
@@ -11,7 +12,8 @@ use tracing::Level;
 
 use super::app::read_app;
 use super::layered::parsers::{boolean, bytes, duration, integer, one_of, secret_source};
-use super::layered::{Reader, SecretSource};
+use super::kept::Written;
+use super::layered::{Node, Reader, SecretSource, to_json};
 use super::listen::{ListenSettings, read_listen};
 use super::store::{StoreSettings, read_store};
 use super::upstream::{UpstreamSettings, read_upstream};
@@ -37,8 +39,21 @@ pub struct Settings {
     pub access_log: bool,
     /// Chat services.
     pub upstreams: Vec<UpstreamSettings>,
-    /// Apps, with the name of their upstream.
-    pub apps: Vec<(App, String)>,
+    /// Apps of the configuration.
+    pub apps: Vec<ConfiguredApp>,
+    /// What each key in it is for.
+    pub keys: KeyUses,
+}
+
+/// An app of the configuration.
+#[derive(Debug)]
+pub struct ConfiguredApp {
+    /// The app.
+    pub app: App,
+    /// The name of its upstream.
+    pub upstream: String,
+    /// Its table, as far as it may be shown.
+    pub written: Written,
 }
 
 /// Limits on what comes from outside, in bytes.
@@ -69,16 +84,28 @@ pub enum LogFormat {
 pub(super) type Resolve<'a> = dyn Fn(&SecretSource) -> Result<SecretString, String> + 'a;
 
 /// Which purpose a key already serves, by its digest: no key serves two.
-#[derive(Default)]
-pub(super) struct KeyUses(BTreeMap<String, String>);
+#[derive(Clone, Default)]
+pub struct KeyUses(HashMap<SecretDigest, String>);
 
 impl KeyUses {
-    /// Notes that `digest` serves `purpose`; the earlier purpose if it serves another one already.
-    pub(super) fn claim(&mut self, digest: &SecretDigest, purpose: &str) -> Result<(), String> {
-        match self.0.insert(digest.to_string(), purpose.to_owned()) {
-            Some(earlier) => Err(format!("the same key also serves {earlier}; give each its own")),
-            None => Ok(()),
+    /// Notes that the key of `digest` serves `purpose`.
+    ///
+    /// # Errors
+    /// A message that names the purpose which it serves already.
+    pub fn claim(&mut self, digest: &SecretDigest, purpose: &str) -> Result<(), String> {
+        match self.0.entry(digest.clone()) {
+            Entry::Occupied(earlier) => Err(format!("the same key also serves {}; give each its own", earlier.get())),
+            Entry::Vacant(free) => {
+                free.insert(purpose.to_owned());
+                Ok(())
+            }
         }
+    }
+}
+
+impl std::fmt::Debug for KeyUses {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "KeyUses({} keys)", self.0.len())
     }
 }
 
@@ -95,9 +122,13 @@ pub(super) fn read_settings(root: &Reader<'_>, resolve: &Resolve<'_>) -> Option<
     let upstreams: Vec<_> = root.tables("upstreams").into_iter().map(|table| read_upstream(table, resolve)).collect();
     let known: Vec<_> = upstreams.iter().flatten().collect();
     let tables = root.tables("apps");
-    let apps: Vec<_> = tables.into_iter().map(|table| read_app(table, resolve, &known, &mut keys)).collect();
-    let apps: Vec<_> = apps.into_iter().collect::<Option<_>>()?;
-    unique(root, "apps", apps.iter().map(|(app, _)| app.id.as_str()));
+    let written = root.node("apps").and_then(Node::as_array).unwrap_or_default();
+    let apps = tables.into_iter().zip(written).map(|(table, written)| {
+        let (app, upstream) = read_app(table, resolve, &known, &mut keys)?;
+        Some(ConfiguredApp { app, upstream, written: Written::of(&to_json(written).unwrap_or_default()) })
+    });
+    let apps: Vec<_> = apps.collect::<Vec<_>>().into_iter().collect::<Option<_>>()?;
+    unique(root, "apps", apps.iter().map(|configured| configured.app.id.as_str()));
     unique(root, "upstreams", known.iter().map(|upstream| upstream.name.as_str()));
     Some(Settings {
         listen: listen?,
@@ -110,6 +141,7 @@ pub(super) fn read_settings(root: &Reader<'_>, resolve: &Resolve<'_>) -> Option<
         access_log: access_log?,
         upstreams: upstreams.into_iter().collect::<Option<_>>()?,
         apps,
+        keys,
     })
 }
 

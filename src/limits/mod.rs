@@ -5,6 +5,7 @@ mod local;
 mod shared;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use sidegate_core::app::{App, AppLimits};
 use sidegate_core::denial::Denial;
@@ -30,7 +31,7 @@ pub struct Limit {
     app: AppId,
     name: &'static str,
     rate: Rate,
-    local: Local,
+    local: Arc<Local>,
 }
 
 /// Who is counted.
@@ -43,12 +44,20 @@ pub struct Counted<'a> {
 }
 
 impl Limits {
-    /// An app's limits, with fresh counters in this process.
+    /// An app's limits. One whose rate is that of `before` goes on counting where that one is; others
+    /// have fresh counters in this process.
     #[must_use]
-    pub fn new(app: &App) -> Self {
-        let limit = |name, rate: Rate| Limit { app: app.id.clone(), name, rate, local: Local::new(rate) };
+    pub fn new(app: &App, before: Option<&Self>) -> Self {
+        let limit = |name, rate: Rate, before: Option<&Limit>| {
+            let same = before.filter(|before| before.rate == rate);
+            let local = same.map_or_else(|| Arc::new(Local::new(rate)), |before| Arc::clone(&before.local));
+            Limit { app: app.id.clone(), name, rate, local }
+        };
         let AppLimits { exchange, chat } = app.limits;
-        Self { exchange: exchange.map(|rate| limit("exchange", rate)), chat: chat.map(|rate| limit("chat", rate)) }
+        Self {
+            exchange: exchange.map(|rate| limit("exchange", rate, before.and_then(|before| before.exchange.as_ref()))),
+            chat: chat.map(|rate| limit("chat", rate, before.and_then(|before| before.chat.as_ref()))),
+        }
     }
 
     /// Forgets keys that are at rest.

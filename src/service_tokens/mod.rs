@@ -18,13 +18,11 @@ use sidegate_core::entropy::Entropy;
 use sidegate_core::id::ServiceTokenId;
 use sidegate_core::secret::SecretDigest;
 use sidegate_core::service_token::{NewServiceToken, ServiceToken};
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use self::silence::Silence;
 use crate::store::{Entries, Entry, EntryKind, Unavailable};
-
-/// How often the registry is asked whether it has changed.
-const INTERVAL: Duration = Duration::from_millis(300);
 
 /// How often a change is tried anew that another one has overtaken.
 const TRIES: usize = 8;
@@ -37,6 +35,8 @@ pub struct ServiceTokens {
     known: ArcSwap<Known>,
     /// Of the registry, as the task that follows it finds.
     silence: Silence,
+    /// Held while the registry is read: what was read later is never replaced by what was read before.
+    reading: Mutex<()>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
 }
@@ -59,29 +59,24 @@ impl ServiceTokens {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, Unavailable> {
-        let (known, silence) = (ArcSwap::default(), Silence::new());
-        let tokens = Self { entries, bootstrap: bootstrap.map(Arc::new), known, silence, clock, entropy };
-        tokens.read().await?;
+        let (known, silence, reading) = (ArcSwap::default(), Silence::new(), Mutex::default());
+        let tokens = Self { entries, bootstrap: bootstrap.map(Arc::new), known, silence, reading, clock, entropy };
+        tokens.refresh().await?;
         Ok(tokens)
     }
 
-    /// Reads anew what has changed, until the task is aborted.
-    pub async fn follow(self: Arc<Self>) {
-        loop {
-            tokio::time::sleep(INTERVAL).await;
-            let asked = Instant::now();
-            self.silence.note(asked, self.refresh().await.is_ok());
-            if self.entries.is_shared() {
-                self.silence.tell();
-            }
-        }
+    /// The registry's generation when it was last read.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.known.load().generation
     }
 
-    async fn refresh(&self) -> Result<(), Unavailable> {
-        if self.entries.generation().await? == self.known.load().generation {
-            return Ok(());
+    /// Notes whether the registry has answered a question of this time.
+    pub fn heard(&self, asked: Instant, answered: bool) {
+        self.silence.note(asked, answered);
+        if self.entries.is_shared() {
+            self.silence.tell();
         }
-        self.read().await.inspect_err(|_| tracing::warn!("service tokens could not be read anew"))
     }
 
     /// Whether the registry answered when it was last asked.
@@ -95,7 +90,12 @@ impl ServiceTokens {
         self.entries.is_shared() && self.silence.is_too_long()
     }
 
-    async fn read(&self) -> Result<(), Unavailable> {
+    /// Reads all anew.
+    ///
+    /// # Errors
+    /// [`Unavailable`] if the store does not answer; then all stays as it is.
+    pub async fn refresh(&self) -> Result<(), Unavailable> {
+        let _alone = self.reading.lock().await;
         let generation = self.entries.generation().await?;
         let mut by_digest = HashMap::new();
         let kept = self.entries.entries(EntryKind::ServiceToken).await?;
@@ -161,7 +161,7 @@ impl ServiceTokens {
         if !self.entries.add(&entry_of(&token, 1)?).await? {
             return Err(Denial::because(Code::Conflict, "A service token of this name exists already"));
         }
-        self.read().await?;
+        self.refresh().await?;
         Ok((token, secret))
     }
 
@@ -208,7 +208,7 @@ impl ServiceTokens {
             let mut token = parse(&entry)?;
             let outcome = change(&mut token)?;
             if self.entries.change(&entry_of(&token, entry.revision)?).await? {
-                self.read().await?;
+                self.refresh().await?;
                 return Ok((token, outcome));
             }
         }

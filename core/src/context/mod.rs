@@ -30,13 +30,6 @@ pub struct ContextKey<'a> {
     pub token: &'a TokenId,
 }
 
-impl ContextKey<'_> {
-    /// What a record is sealed for. Neither identifier can hold a NUL, so the pair reads in one way only.
-    pub(crate) fn associated_data(self) -> Vec<u8> {
-        [self.app.as_str().as_bytes(), b"\0", self.token.as_str().as_bytes()].concat()
-    }
-}
-
 /// How much context one token may carry.
 #[derive(Clone, Copy, Debug)]
 pub struct ContextLimits {

@@ -1,7 +1,7 @@
 //! Sealing: AES-256-GCM (NIST SP 800-38D) around what a store keeps.
 //!
-//! Record: one version byte, 4 bytes of key id, 12 bytes of nonce, ciphertext and tag. The app and
-//! the `jti` are associated data, so a record cannot be moved to another token.
+//! Record: one version byte, 4 bytes of key id, 12 bytes of nonce, ciphertext and tag. What it is
+//! sealed for is associated data, so a record cannot be moved to another token or app.
 //!
 //! Keys change while records live: the first key of a [`Sealer`] seals, all of them open, and a
 //! record says by its key id which one it needs.
@@ -15,10 +15,37 @@ use zeroize::Zeroizing;
 
 use super::ContextKey;
 use crate::entropy::{self, Entropy, EntropyUnavailable};
+use crate::id::AppId;
 
 const VERSION: u8 = 1;
 const KEY_ID_LEN: usize = 4;
 const HEADER_LEN: usize = 1 + KEY_ID_LEN + NONCE_LEN;
+
+/// What a record is sealed for: it opens for nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SealedFor<'a> {
+    /// The env and secrets of a token.
+    Context(ContextKey<'a>),
+    /// What a registry keeps of an app.
+    App(&'a AppId),
+}
+
+impl<'a> From<ContextKey<'a>> for SealedFor<'a> {
+    fn from(key: ContextKey<'a>) -> Self {
+        Self::Context(key)
+    }
+}
+
+impl SealedFor<'_> {
+    /// No id is empty or can hold a NUL. So a context's pair reads in one way only, and what begins
+    /// with a NUL is of another kind.
+    fn associated_data(self) -> Vec<u8> {
+        match self {
+            Self::Context(key) => [key.app.as_str().as_bytes(), b"\0", key.token.as_str().as_bytes()].concat(),
+            Self::App(app) => [b"\0app\0", app.as_str().as_bytes()].concat(),
+        }
+    }
+}
 
 /// The seal keys: the first seals, all open.
 pub struct Sealer {
@@ -98,13 +125,13 @@ impl Sealer {
         split(record).is_some_and(|(id, ..)| id == self.first.id)
     }
 
-    /// Seals `plaintext` for the token of `key`, with the first key.
+    /// Seals `plaintext` for `owner`, with the first key.
     ///
     /// # Errors
     /// [`EntropyUnavailable`] when there is no nonce to be had.
-    pub fn seal(
+    pub fn seal<'a>(
         &self,
-        key: ContextKey<'_>,
+        owner: impl Into<SealedFor<'a>>,
         plaintext: &[u8],
         entropy: &dyn Entropy,
     ) -> Result<Vec<u8>, EntropyUnavailable> {
@@ -114,7 +141,7 @@ impl Sealer {
         record.extend_from_slice(&self.first.id);
         record.extend_from_slice(&nonce);
         record.extend_from_slice(plaintext);
-        let aad = Aad::from(key.associated_data());
+        let aad = Aad::from(owner.into().associated_data());
         let tag = self
             .first
             .key
@@ -124,15 +151,16 @@ impl Sealer {
         Ok(record)
     }
 
-    /// Opens a record of the token of `key`; `None` if it is another's, damaged, or sealed with a key
-    /// that is not here.
+    /// Opens a record of `owner`; `None` if it is another's, damaged, or sealed with a key that is not
+    /// here.
     #[must_use]
-    pub fn open(&self, key: ContextKey<'_>, record: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    pub fn open<'a>(&self, owner: impl Into<SealedFor<'a>>, record: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         let (id, nonce, sealed) = split(record)?;
         let opener = self.keys().find(|known| known.id == id)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
         let mut buffer = Zeroizing::new(sealed.to_vec());
-        let length = opener.key.open_in_place(nonce, Aad::from(key.associated_data()), &mut buffer).ok()?.len();
+        let aad = Aad::from(owner.into().associated_data());
+        let length = opener.key.open_in_place(nonce, aad, &mut buffer).ok()?.len();
         buffer.truncate(length);
         Some(buffer)
     }
@@ -184,6 +212,26 @@ mod tests {
         }
         for length in 0..record.len() {
             assert!(sealer("A").open(key, &record[..length]).is_none(), "cut at {length}");
+        }
+    }
+
+    /// What is sealed already must open for ever.
+    #[test]
+    fn what_records_are_sealed_for_is_written_as_ever_and_in_one_way_only() {
+        let (app, token) = (AppId::parse("app").expect("id"), TokenId::parse("t1").expect("id"));
+        assert_eq!(SealedFor::from(ContextKey { app: &app, token: &token }).associated_data(), b"app\0t1");
+        assert_eq!(SealedFor::App(&app).associated_data(), b"\0app\0app");
+    }
+
+    #[test]
+    fn an_apps_record_opens_for_that_app_only() {
+        let (app, other) = (AppId::parse("app").expect("id"), AppId::parse("other").expect("id"));
+        let record = sealer("A").seal(SealedFor::App(&app), b"plain", &Counting).expect("sealed");
+        let open = |owner: SealedFor<'_>| sealer("A").open(owner, &record).is_some();
+        assert!(open(SealedFor::App(&app)) && !open(SealedFor::App(&other)));
+        for token in ["app", "other"] {
+            let token = TokenId::parse(token).expect("id");
+            assert!(!open(ContextKey { app: &app, token: &token }.into()));
         }
     }
 

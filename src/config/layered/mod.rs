@@ -1,5 +1,5 @@
 //! Configuration machinery: layers of TOML text, environment variables and flags become one
-//! tree, and typed readers take it apart. It knows no concrete setting. What it promises is that
+//! tree (JSON another), and typed readers take it apart. It knows no concrete setting. What it promises is that
 //! one run reports *all* mistakes, each with its file and line and, where there is one, a suggestion.
 //!
 //! The way through: [`Layers`] merges the sources into a [`Node`]; a [`Reader`] per table turns keys
@@ -9,6 +9,7 @@
 //! Messages name keys and places, never values, because any value may be a secret in the wrong place.
 
 mod fault;
+mod json;
 mod layers;
 mod overrides;
 pub mod parsers;
@@ -27,6 +28,7 @@ pub mod units;
 mod tests;
 
 pub use fault::{Fault, Faults};
+pub use json::{from_json, to_json};
 pub use layers::Layers;
 pub use place::{Place, Source};
 pub use print::print;

@@ -17,6 +17,8 @@ pub enum Source {
     Environment(Arc<str>),
     /// A `--set key=value` flag, by its key. Empty if the flag was too malformed to have one.
     Flag(Arc<str>),
+    /// A JSON document: a request's body, or what a registry keeps.
+    Document,
 }
 
 /// A source and, for text with lines, the line.
@@ -44,6 +46,7 @@ impl fmt::Display for Source {
             Self::Environment(name) => write!(f, "environment {}", printable(name)),
             Self::Flag(key) if key.is_empty() => f.write_str("--set …"),
             Self::Flag(key) => write!(f, "--set {}=…", printable(key)),
+            Self::Document => f.write_str("document"),
         }
     }
 }
@@ -73,6 +76,7 @@ mod tests {
         assert_eq!(Place::whole(Source::Environment("SIDEGATE__A".into())).to_string(), "environment SIDEGATE__A");
         assert_eq!(Place::whole(Source::Flag("a.b".into())).to_string(), "--set a.b=…");
         assert_eq!(Place::whole(Source::Default).to_string(), "default");
+        assert_eq!(Place::whole(Source::Document).to_string(), "document");
     }
 
     #[test]

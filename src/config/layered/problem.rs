@@ -46,6 +46,12 @@ impl Problems {
     pub fn as_slice(&self) -> &[Problem] {
         &self.0
     }
+
+    /// Each as `key: message`, for a document that has no lines.
+    #[must_use]
+    pub fn by_key(&self) -> Vec<String> {
+        self.0.iter().map(|problem| Problem { place: None, ..problem.clone() }.to_string()).collect()
+    }
 }
 
 impl fmt::Display for Problems {

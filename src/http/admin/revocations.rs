@@ -31,7 +31,7 @@ struct Revoked<'a> {
 
 pub(super) async fn revoke(caller: Caller, State(gate): TheGate, Strict(asked): Strict<Revoke>) -> Answered {
     let registry = gate.registry.load();
-    let apps = registry.apps().map(|registered| &*registered.app);
+    let apps = registry.known();
     // First the right, then what is there: a caller without it learns nothing.
     let target = target(asked)?;
     caller.may(Scope::REVOKE, target.app().or(caller.token.apps.first()))?;

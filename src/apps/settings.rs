@@ -1,0 +1,177 @@
+//! What is filled in where settings leave something open, and what stays when they are replaced.
+
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::{Map, Value, json};
+use sidegate_core::id::AppId;
+use sidegate_core::secret::SecretDigest;
+use sidegate_core::token::Algorithm;
+
+use super::AppSettings;
+
+/// How many retired keys an app may have: a token that none of them signed is held against each.
+const MAX_RETIRED: usize = 8;
+
+/// The tables of `inject` whose values are templates.
+const TEMPLATES: [&str; 3] = ["headers", "query", "body"];
+
+impl AppSettings {
+    /// The id, if one is given that is one.
+    #[must_use]
+    pub fn id(&self) -> Option<AppId> {
+        AppId::parse(self.get("id")?.as_str()?).ok()
+    }
+
+    /// The algorithm of its keys; that of the default if none is given, or none that is known.
+    pub(super) fn algorithm(&self) -> Algorithm {
+        let named = self.get("token").and_then(|token| token.get("algorithm")).and_then(Value::as_str);
+        let known = Algorithm::ALL.into_iter().find(|algorithm| Some(algorithm.name()) == named);
+        known.unwrap_or(Algorithm::Hs256)
+    }
+
+    /// Whether there is no key, and something else than a token table in which to put one.
+    pub(super) fn lacks_key(&self) -> bool {
+        match self.get("token") {
+            None => true,
+            Some(Value::Object(token)) => !token.contains_key("key"),
+            // A problem when the app is read.
+            Some(_) => false,
+        }
+    }
+
+    /// Puts a member into the token table; makes the table if there is none.
+    pub(super) fn set_token(&mut self, name: &str, value: Value) {
+        if self.get("token").is_none() {
+            self.set("token", Map::new());
+        }
+        if let Some(Value::Object(token)) = self.get_mut("token") {
+            token.insert(name.to_owned(), value);
+        }
+    }
+
+    /// Makes `key` the one that signs.
+    pub(super) fn set_key(&mut self, key: &SecretString) {
+        self.set_token("key", json!({ "value": key.expose_secret() }));
+    }
+
+    /// Puts a new secret before those that are there, of which at most one stays.
+    pub(super) fn add_secret(&mut self, secret: &SecretString, keep_previous: bool) {
+        let new = SecretDigest::of(secret).to_string();
+        let before = self.get("secret_digests").and_then(Value::as_array).and_then(|digests| digests.first().cloned());
+        let digests: Vec<Value> = std::iter::once(new.into()).chain(before.filter(|_| keep_previous)).collect();
+        self.set("secret_digests", digests);
+    }
+
+    /// Makes `key` the one that signs, and retires the one that did. Those retired before stay,
+    /// unless they are dropped.
+    pub(super) fn rotate_key(&mut self, key: &SecretString, drop_retired: bool) {
+        let token = self.get("token");
+        let before = token.and_then(|token| token.get("key")).cloned();
+        let older = token.and_then(|token| token.get("retired_keys")).and_then(Value::as_array).cloned();
+        let retired: Vec<Value> =
+            before.into_iter().chain(older.filter(|_| !drop_retired).into_iter().flatten()).collect();
+        self.set_token("retired_keys", retired.into());
+        self.set_key(key);
+    }
+
+    /// Whether there are more retired keys than may be.
+    pub(super) fn has_too_many_keys(&self) -> bool {
+        let retired = self.get("token").and_then(|token| token.get("retired_keys")).and_then(Value::as_array);
+        retired.is_some_and(|retired| retired.len() > MAX_RETIRED)
+    }
+
+    /// Takes over from `before` what these settings leave out because it is never shown: digests of
+    /// secrets, keys with their algorithm, and each template in whose place null stands.
+    pub(super) fn keep_hidden(&mut self, before: &Self) {
+        if let (None, Some(digests)) = (self.get("secret_digests"), before.get("secret_digests")) {
+            self.set("secret_digests", digests.clone());
+        }
+        for name in ["algorithm", "key", "retired_keys"] {
+            let given = self.get("token").is_some_and(|token| token.get(name).is_some());
+            if let (false, Some(kept)) = (given, before.get("token").and_then(|token| token.get(name))) {
+                self.set_token(name, kept.clone());
+            }
+        }
+        for table in TEMPLATES {
+            let kept = before.get("inject").and_then(|inject| inject.get(table));
+            let given = self.get_mut("inject").and_then(|inject| inject.get_mut(table)).and_then(Value::as_object_mut);
+            for (name, template) in given.into_iter().flatten().filter(|(_, template)| template.is_null()) {
+                if let Some(kept) = kept.and_then(|kept| kept.get(name)) {
+                    *template = kept.clone();
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(value: Value) -> AppSettings {
+        let Value::Object(members) = value else { unreachable!("an object") };
+        members.into()
+    }
+
+    fn value(mut settings: AppSettings) -> Value {
+        settings.as_value(Clone::clone)
+    }
+
+    #[test]
+    fn what_is_never_shown_stays_unless_it_is_given() {
+        let before = || {
+            settings(json!({
+                "secret_digests": ["d"], "origins": ["o"],
+                "token": { "algorithm": "ES256", "key": "k", "retired_keys": ["r"], "ttl": "1h" },
+                "inject": { "headers": { "A": "a", "B": "b" }, "body": { "/c": true } },
+            }))
+        };
+        let mut bare = settings(json!({ "id": "x" }));
+        bare.keep_hidden(&before());
+        let keys = json!({ "algorithm": "ES256", "key": "k", "retired_keys": ["r"] });
+        assert_eq!(value(bare), json!({ "id": "x", "secret_digests": ["d"], "token": keys }));
+        let given = json!({
+            "secret_digests": ["e"], "token": { "algorithm": "EdDSA", "key": "l", "retired_keys": [] },
+            "inject": { "headers": { "A": null, "B": "z", "C": null }, "body": { "/c": null } },
+        });
+        let mut full = settings(given);
+        full.keep_hidden(&before());
+        let expected = json!({
+            "secret_digests": ["e"], "token": { "algorithm": "EdDSA", "key": "l", "retired_keys": [] },
+            "inject": { "headers": { "A": "a", "B": "z", "C": null }, "body": { "/c": true } },
+        });
+        assert_eq!(value(full), expected);
+    }
+
+    #[test]
+    fn settings_of_any_shape_are_taken_without_panic() {
+        for odd in [json!(null), json!(1), json!("x"), json!([null]), json!({ "headers": 1, "key": 1, "retired_keys": 1 })] {
+            for name in ["id", "token", "inject", "secret_digests"] {
+                let mut settings = settings(json!({ name: odd.clone() }));
+                settings.keep_hidden(&self::settings(json!({ name: odd.clone(), "token": odd.clone() })));
+                settings.rotate_key(&"k".into(), false);
+                settings.add_secret(&"s".into(), true);
+                let _ = (settings.id(), settings.algorithm(), settings.lacks_key(), settings.has_too_many_keys());
+            }
+        }
+    }
+
+    #[test]
+    fn a_rotation_retires_the_key_that_signed() {
+        let mut settings = settings(json!({ "token": { "key": { "value": "1" }, "retired_keys": [{ "value": "0" }] } }));
+        settings.rotate_key(&"2".into(), false);
+        settings.rotate_key(&"3".into(), true);
+        settings.rotate_key(&"4".into(), false);
+        let retired = json!([{ "value": "3" }, { "value": "2" }]);
+        assert_eq!(value(settings), json!({ "token": { "key": { "value": "4" }, "retired_keys": retired } }));
+    }
+
+    #[test]
+    fn a_new_secret_leaves_one_before_it_at_most() {
+        let mut settings = settings(json!({}));
+        for (secret, keep, left) in [("a", true, 1), ("b", true, 2), ("c", true, 2), ("d", false, 1)] {
+            settings.add_secret(&secret.into(), keep);
+            let digests = settings.get("secret_digests").and_then(Value::as_array).expect("a list");
+            assert_eq!((digests.len(), digests[0].as_str()), (left, Some(&*SecretDigest::of(&secret.into()).to_string())));
+        }
+    }
+}

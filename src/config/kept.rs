@@ -1,0 +1,178 @@
+//! Apps of the registry: JSON of the shape of one `[[apps]]` table, read as the file is.
+
+use std::path::Path;
+
+use serde_json::{Map, Value};
+use sidegate_core::app::App;
+
+use super::app::read_app;
+use super::layered::{Collector, Layers, Node, Problems, Reader, SecretSource, from_json, secret_source, to_json};
+use super::settings::{KeyUses, Resolve};
+use super::upstream::UpstreamSettings;
+
+/// Reads an app of the registry; the app and the name of its upstream. Whether another app has one
+/// of its keys is the caller's to find out.
+///
+/// # Errors
+/// All problems, at paths such as `token.ttl`.
+pub fn read_kept(settings: &Value, upstreams: &[UpstreamSettings]) -> Result<(App, String), Problems> {
+    let problems = Collector::default();
+    let tree = from_json(settings, &problems);
+    let known: Vec<_> = upstreams.iter().collect();
+    let app = read_app(Reader::new(&tree, &problems), &written_out, &known, &mut KeyUses::default());
+    problems.into_result(app)
+}
+
+/// The gate's environment and files are not for those who write into its registry.
+fn written_out(source: &SecretSource) -> Result<secrecy::SecretString, String> {
+    match source {
+        SecretSource::Value(_) => source.resolve(&|_| None, &|_| Err(std::io::ErrorKind::Unsupported.into())),
+        SecretSource::Env(_) | SecretSource::File(_) => Err("must be given as { value = … } here".to_owned()),
+    }
+}
+
+/// Reads a file with the keys of one `[[apps]]` table into JSON for the registry: its secrets are
+/// fetched by `resolve` and written out.
+///
+/// # Errors
+/// All problems of its syntax and its secrets; what the table says is not checked.
+pub(super) fn read_table(path: &Path, text: &str, resolve: &Resolve<'_>) -> Result<Map<String, Value>, Problems> {
+    let problems = Collector::default();
+    let tree = Layers::new(&problems).file(path, text).merged();
+    let settings = tree.as_ref().and_then(|tree| {
+        let root = Reader::new(tree, &problems);
+        let mut settings = to_json(tree).map_err(|_| root.problem("", "has a number that is not finite")).ok()?;
+        if let Some(token) = tree.as_table().and_then(|table| table.get("token")) {
+            write_out(token, &mut settings["token"], &root, resolve);
+        }
+        match settings {
+            Value::Object(settings) => Some(settings),
+            _ => None,
+        }
+    });
+    problems.into_result(settings)
+}
+
+/// Puts the secrets of a token table into the place of their sources.
+fn write_out(token: &Node, settings: &mut Value, root: &Reader<'_>, resolve: &Resolve<'_>) {
+    let fetch = |node: &Node, place: &mut Value| {
+        // What is no source of a secret is a problem when the app is read.
+        let Ok(source) = secret_source(node) else { return };
+        match resolve(&source) {
+            Ok(secret) => *place = serde_json::json!({ "value": secrecy::ExposeSecret::expose_secret(&secret) }),
+            Err(fault) => root.problem("token", &fault),
+        }
+    };
+    let Some(table) = token.as_table() else { return };
+    if let Some(key) = table.get("key") {
+        fetch(key, &mut settings["key"]);
+    }
+    let retired = table.get("retired_keys").and_then(Node::as_array).unwrap_or_default();
+    for (index, key) in retired.iter().enumerate() {
+        fetch(key, &mut settings["retired_keys"][index]);
+    }
+}
+
+/// An app's settings as they may be shown.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Written {
+    /// Without digests and keys, and with null for each template: it may have a secret written out.
+    pub settings: Value,
+    /// Digests of secrets.
+    pub secrets: usize,
+    /// Keys that verify: the active one and the retired ones.
+    pub keys: usize,
+}
+
+impl Written {
+    /// What may be shown of settings, be they right or not.
+    #[must_use]
+    pub fn of(settings: &Value) -> Self {
+        let count = |list: Option<&Value>| list.and_then(Value::as_array).map_or(0, Vec::len);
+        let token = settings.get("token");
+        let active = usize::from(token.is_some_and(|token| token.get("key").is_some()));
+        Self {
+            settings: without_secrets(settings),
+            secrets: count(settings.get("secret_digests")),
+            keys: active + count(token.and_then(|token| token.get("retired_keys"))),
+        }
+    }
+}
+
+fn without_secrets(settings: &Value) -> Value {
+    const PLAIN: [&str; 9] =
+        ["id", "dialect", "upstream", "origins", "allow_missing_origin", "scoping", "pass", "limits", "token"];
+    const OF_TOKEN: [&str; 4] = ["algorithm", "ttl", "max_ttl", "single_use"];
+    let mut shown = picked(settings, &PLAIN);
+    if let Some(token) = shown.get_mut("token") {
+        *token = picked(token, &OF_TOKEN).into();
+    }
+    if let Some(Value::Object(inject)) = settings.get("inject") {
+        let hidden = inject.iter().filter_map(|(table, entries)| match entries {
+            Value::Object(templates) => {
+                let names: Map<_, _> = templates.keys().map(|name| (name.clone(), Value::Null)).collect();
+                Some((table.clone(), names.into()))
+            }
+            hosts if table == "allowed_hosts" => Some((table.clone(), hosts.clone())),
+            _ => None,
+        });
+        shown.insert("inject".to_owned(), hidden.collect::<Map<_, _>>().into());
+    }
+    shown.into()
+}
+
+fn picked(settings: &Value, names: &[&str]) -> Map<String, Value> {
+    let pick = |name: &&str| Some(((*name).to_owned(), settings.get(*name)?.clone()));
+    names.iter().filter_map(pick).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn problems(settings: &Value) -> Vec<String> {
+        let Err(problems) = read_kept(settings, &[]) else { return Vec::new() };
+        problems.as_slice().iter().map(|problem| format!("{}: {}", problem.key, problem.message)).collect()
+    }
+
+    #[test]
+    fn all_problems_are_named_and_no_value() {
+        let found = problems(&json!({
+            "id": "no spaces", "dialect": "sigmic", "upstream": "canary", "orgins": [], "scoping": null,
+            "token": { "key": { "env": "HOME" }, "ttl": "canary", "retired_keys": [{ "file": "/etc/passwd" }] },
+            "inject": { "headers": { "Host": "canary" } },
+        }));
+        for expected in [
+            "id: must be 1 to 64 letters, digits, '_' or '-'",
+            "orgins: unknown key",
+            "scoping: must not be null; leave it out",
+            "token.key: must be given as { value = … } here",
+            "token.retired_keys[0]: must be given as { value = … } here",
+            "upstream: is not the name of one of the [[upstreams]]",
+        ] {
+            assert!(found.iter().any(|problem| problem == expected), "{expected} is not in {found:#?}");
+        }
+        assert!(!found.concat().contains("canary"), "{found:#?}");
+        assert!(problems(&json!([])).iter().any(|problem| problem.ends_with("must be a table")));
+    }
+
+    #[test]
+    fn what_is_shown_has_no_secret_and_may_be_given_back() {
+        let settings = json!({
+            "id": "a", "upstream": "chat", "secret_digests": ["sha256:canary"], "limits": { "chat": "1/s" },
+            "token": { "algorithm": "HS256", "key": { "value": "canary" }, "retired_keys": [], "ttl": "1h" },
+            "inject": { "headers": { "X-Key": "canary" }, "body": { "/a": { "b": "canary" } }, "allowed_hosts": ["h"] },
+        });
+        let expected = json!({
+            "id": "a", "upstream": "chat", "limits": { "chat": "1/s" },
+            "token": { "algorithm": "HS256", "ttl": "1h" },
+            "inject": { "headers": { "X-Key": null }, "body": { "/a": null }, "allowed_hosts": ["h"] },
+        });
+        assert_eq!(Written::of(&settings), Written { settings: expected, secrets: 1, keys: 1 });
+        let nothing = Written { settings: json!({}), secrets: 0, keys: 0 };
+        assert_eq!(Written::of(&json!({ "inject": { "headers": "canary" }, "token": "canary" })).settings["token"], json!({}));
+        assert_eq!(Written::of(&json!("canary")), nothing);
+    }
+}
