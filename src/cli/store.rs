@@ -18,9 +18,9 @@ use crate::system::System;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum StoreCommand {
-    /// Seal every context anew that is not sealed with the first of store.seal_keys, while gates go on
+    /// Seal contexts and apps anew that the first of store.seal_keys did not seal, while gates go on
     Rekey(ConfigArgs),
-    /// Write what the store keeps as JSON lines; contexts stay sealed
+    /// Write what the store keeps as JSON lines; contexts and apps stay sealed
     Export(ExportArgs),
     /// Put what an export wrote into the store, and replace nothing there
     Import(ImportArgs),
@@ -85,12 +85,12 @@ async fn rekey(args: ConfigArgs) -> Result<(), Exit> {
     let settings = args.load()?.settings;
     let stores = open(&settings).await?;
     let sealer = settings.store.sealer.ok_or_else(|| Exit::Usage("store.seal_keys: is required".into()))?;
-    let done = store::rekey(&*stores.state, &sealer, &System, System.now()).await;
+    let done = store::rekey(&*stores.state, &*stores.registry, &sealer, &System, System.now()).await;
     let done = done.map_err(|fault| Exit::Failure(format!("{fault}; what was sealed anew is good: run it again")))?;
     report(&done)?;
     match done.unreadable {
         0 => Ok(()),
-        count => Err(Exit::Failure(format!("no key opens {count} of the contexts; they were left as they are"))),
+        count => Err(Exit::Failure(format!("no key opens {count} of the records; they were left as they are"))),
     }
 }
 

@@ -1,17 +1,20 @@
-//! Seals every context anew that is not sealed with the first key, while gates go on.
+//! Seals every context, and every app of the registry, anew that is not sealed with the first key,
+//! while gates go on.
 //!
 //! A record is replaced only if it is still the one that was read, and a gate opens it before as
 //! after. So this can end anywhere, and run again, or twice at once.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::future::join_all;
 use serde::Serialize;
 use sidegate_core::clock::Timestamp;
 use sidegate_core::context::ContextKey;
-use sidegate_core::context::seal::Sealer;
+use sidegate_core::context::seal::{SealedFor, Sealer};
 use sidegate_core::entropy::{Entropy, EntropyUnavailable};
 use sidegate_core::id::{AppId, TokenId};
 
-use super::{Record, Store, Unavailable};
+use super::{Entries, Entry, EntryKind, Record, Store, Unavailable};
 
 /// Records that are worked on at once.
 const AT_ONCE: usize = 32;
@@ -83,18 +86,22 @@ impl Rekeyed {
     }
 }
 
-/// Opens each record of `store` with any key of `sealer` and seals it with the first. What is over
-/// by `now` is left to the sweep.
+/// Opens each record of `store` and each app of `registry` with any key of `sealer` and seals it with
+/// the first. What is over by `now` is left to the sweep.
 ///
 /// # Errors
 /// [`Interrupted`].
 pub async fn rekey(
     store: &dyn Store,
+    registry: &dyn Entries,
     sealer: &Sealer,
     entropy: &dyn Entropy,
     now: Timestamp,
 ) -> Result<Rekeyed, Interrupted> {
     let (mut done, mut from) = (Rekeyed::default(), None);
+    for entry in registry.entries(EntryKind::App).await? {
+        done.count(&reseal_app(registry, sealer, entropy, entry).await?);
+    }
     loop {
         let mut page = store.page(from).await?;
         page.records.retain(|(_, _, record)| record.expires_at > now);
@@ -124,4 +131,22 @@ async fn reseal(
     let sealed = sealer.seal(key, &plaintext, entropy)?;
     let replaced = store.replace(key, &record.sealed, sealed.into()).await?;
     Ok(if replaced { Fate::Resealed } else { Fate::Changed })
+}
+
+async fn reseal_app(
+    registry: &dyn Entries,
+    sealer: &Sealer,
+    entropy: &dyn Entropy,
+    mut entry: Entry,
+) -> Result<Fate, Interrupted> {
+    let (Ok(id), Ok(sealed)) = (AppId::parse(&entry.id), URL_SAFE_NO_PAD.decode(&entry.document)) else {
+        return Ok(Fate::Unreadable);
+    };
+    if sealer.is_sealed_with_first(&sealed) {
+        return Ok(Fate::Current);
+    }
+    let owner = SealedFor::App(&id);
+    let Some(plaintext) = sealer.open(owner, &sealed) else { return Ok(Fate::Unreadable) };
+    entry.document = URL_SAFE_NO_PAD.encode(sealer.seal(owner, &plaintext, entropy)?);
+    Ok(if registry.change(&entry).await? { Fate::Resealed } else { Fate::Changed })
 }

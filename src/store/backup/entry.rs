@@ -34,6 +34,8 @@ pub(super) enum Line {
     Revocation(Revoked),
     /// One of the registry, its secret as a digest.
     ServiceToken(Box<ServiceToken>),
+    /// One of the registry.
+    App(App),
     /// The last one.
     End(End),
 }
@@ -45,6 +47,13 @@ pub(super) struct Context {
     pub(super) token: TokenId,
     pub(super) sealed: Sealed,
     pub(super) expires_at: Timestamp,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct App {
+    pub(super) id: AppId,
+    pub(super) sealed: Sealed,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -77,19 +86,29 @@ pub(super) struct End {
     pub(super) entries: u64,
 }
 
-/// A sealed context in unpadded base64url.
+/// A sealed context or app in unpadded base64url.
 #[derive(Debug)]
 pub(super) struct Sealed(pub(super) Bytes);
 
+impl Sealed {
+    pub(super) fn from_text(text: &str) -> Option<Self> {
+        URL_SAFE_NO_PAD.decode(text).ok().map(|bytes| Self(bytes.into()))
+    }
+
+    pub(super) fn to_text(&self) -> String {
+        URL_SAFE_NO_PAD.encode(&self.0)
+    }
+}
+
 impl Serialize for Sealed {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&URL_SAFE_NO_PAD.encode(&self.0))
+        serializer.serialize_str(&self.to_text())
     }
 }
 
 impl<'de> Deserialize<'de> for Sealed {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        URL_SAFE_NO_PAD.decode(&*text).map(|bytes| Self(bytes.into())).map_err(|_| de::Error::custom("no base64url"))
+        Self::from_text(&text).ok_or_else(|| de::Error::custom("no base64url"))
     }
 }

@@ -4,8 +4,9 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 use sidegate_core::clock::Timestamp;
+use sidegate_core::id::AppId;
 
-use super::entry::{Context, End, FORMAT, Header, Line, MAX_LINE, Owner, Revoked, Sealed, Use, VERSION};
+use super::entry::{App, Context, End, FORMAT, Header, Line, MAX_LINE, Owner, Revoked, Sealed, Use, VERSION};
 use crate::store::{Cursor, Entries, EntryKind, Mark, Page, Store, Unavailable};
 
 /// How much was written.
@@ -21,6 +22,8 @@ pub struct Exported {
     pub revocations: u64,
     /// Service tokens, their secrets as digests.
     pub service_tokens: u64,
+    /// Apps of the registry, sealed.
+    pub apps: u64,
 }
 
 /// Why there is no whole backup.
@@ -32,7 +35,7 @@ pub enum ExportError {
     Output(io::Error),
     /// An entry is longer than an import reads.
     TooLong,
-    /// This service token is not as we write it.
+    /// This service token or app is not as we write it.
     Unreadable(String),
 }
 
@@ -41,7 +44,7 @@ impl std::fmt::Display for ExportError {
         match self {
             Self::Store => Unavailable.fmt(f),
             Self::Output(fault) => write!(f, "the backup cannot be written: {fault}"),
-            Self::Unreadable(id) => write!(f, "the service token {id} in the store cannot be read"),
+            Self::Unreadable(id) => write!(f, "the service token or app {id} in the store cannot be read"),
             Self::TooLong => f.write_str("an entry is longer than 64 MiB as a line"),
         }
     }
@@ -95,9 +98,16 @@ pub async fn export(
         lines.write(&Line::ServiceToken(token))?;
         service_tokens += 1;
     }
-    lines.write(&Line::End(End { entries: contexts + owners + uses + revocations + service_tokens }))?;
+    let mut apps = 0;
+    for entry in registry.entries(EntryKind::App).await? {
+        let app = AppId::parse(&entry.id).ok().zip(Sealed::from_text(&entry.document));
+        let (id, sealed) = app.ok_or(ExportError::Unreadable(entry.id))?;
+        lines.write(&Line::App(App { id, sealed }))?;
+        apps += 1;
+    }
+    lines.write(&Line::End(End { entries: contexts + owners + uses + revocations + service_tokens + apps }))?;
     lines.0.flush().map_err(ExportError::Output)?;
-    Ok(Exported { contexts, owners, uses, revocations, service_tokens })
+    Ok(Exported { contexts, owners, uses, revocations, service_tokens, apps })
 }
 
 struct Lines<W>(W);

@@ -10,7 +10,7 @@ use sidegate_core::context::ContextKey;
 use sidegate_core::revocation::Revocation;
 use sidegate_core::service_token::ServiceToken;
 
-use super::entry::{Context, Line, Owner, Revoked, Use};
+use super::entry::{App, Context, Line, Owner, Revoked, Use};
 use super::lines::Lines;
 use crate::store::{self, Entries, Entry, EntryKind, Mark, Record, Store, Unavailable};
 
@@ -29,7 +29,7 @@ pub struct Imported {
     /// Left out, because their time is over.
     pub expired: u64,
     /// Left out, because the store says otherwise: another record of that token, another owner of
-    /// that conversation, another service token of that name.
+    /// that conversation, another service token of that name, another app of that id.
     pub conflicts: u64,
 }
 
@@ -124,6 +124,7 @@ struct Batch {
     uses: Vec<Use>,
     revocations: Vec<Revoked>,
     service_tokens: Vec<ServiceToken>,
+    apps: Vec<App>,
 }
 
 impl Batch {
@@ -135,6 +136,7 @@ impl Batch {
             Line::Use(used) => self.uses.push(used),
             Line::Revocation(revoked) => self.revocations.push(revoked),
             Line::ServiceToken(token) => self.service_tokens.push(*token),
+            Line::App(app) => self.apps.push(app),
             // The end is no entry, and none is handed out.
             Line::End(_) => {}
         }
@@ -156,6 +158,7 @@ impl Target<'_> {
         fates.extend(join_all(batch.owners.iter().map(|owner| self.owner(owner))).await);
         fates.extend(join_all(batch.uses.iter().map(|used| self.first_use(used))).await);
         fates.extend(join_all(batch.service_tokens.iter().map(|token| self.service_token(token))).await);
+        fates.extend(join_all(batch.apps.iter().map(|app| self.app(app))).await);
         for fate in fates {
             self.done.count(&fate?);
         }
@@ -186,8 +189,15 @@ impl Target<'_> {
 
     async fn service_token(&self, token: &ServiceToken) -> Result<Fate, Unavailable> {
         let document = serde_json::to_string(token).map_err(|_| Unavailable)?;
-        let id = token.id.as_str().to_owned();
-        let entry = Entry { kind: EntryKind::ServiceToken, id, revision: 1, document };
+        self.entry(EntryKind::ServiceToken, token.id.as_str(), document).await
+    }
+
+    async fn app(&self, app: &App) -> Result<Fate, Unavailable> {
+        self.entry(EntryKind::App, app.id.as_str(), app.sealed.to_text()).await
+    }
+
+    async fn entry(&self, kind: EntryKind, id: &str, document: String) -> Result<Fate, Unavailable> {
+        let entry = Entry { kind, id: id.to_owned(), revision: 1, document };
         if self.registry.add(&entry).await? {
             return Ok(Fate::Imported);
         }

@@ -1,7 +1,7 @@
 //! Backups: a store as JSON lines, from any engine and into any.
 //!
-//! A header, a line for each entry, and a last line that says how many there were. Contexts stay
-//! sealed: a backup is worth nothing without the seal keys, but it names end users.
+//! A header, a line for each entry, and a last line that says how many there were. Contexts and apps
+//! stay sealed: a backup is worth nothing without the seal keys, but it names end users.
 
 mod entry;
 mod export;

@@ -7,7 +7,10 @@ use bytes::Bytes;
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use sidegate::store::backup::{ImportError, Imported, export, import};
-use sidegate::store::{Mark, Memory, Owner, Owners as _, Record, Replay as _, Revocations as _, Store, Vault as _};
+use sidegate::store::{
+    Entries as _, Entry, EntryKind, Mark, Memory, Owner, Owners as _, Record, Replay as _, Revocations as _, Store,
+    Vault as _,
+};
 use sidegate_core::clock::Timestamp;
 use sidegate_core::context::ContextKey;
 use sidegate_core::id::{AppId, ConversationId, EndUserId, TokenId};
@@ -157,12 +160,15 @@ async fn a_backup_has_this_form() {
     let revocation = Revocation::Id { app: ids.app.clone(), jti: ids.tokens["e"].clone() };
     store.revoke(&revocation, after(30)).await.expect("kept");
     store.revoke(&revocation, NOW).await.expect("kept");
+    let app = Entry { kind: EntryKind::App, id: "app".into(), revision: 1, document: "AHNlYWxlZP8".into() };
+    assert_eq!(store.add(&app).await, Ok(true));
     let expected = r#"{"format":"sidegate-store","version":1,"exported_at":1769857200000}
 {"context":{"app":"app","token":"a","sealed":"AHNlYWxlZP8","expires_at":1769857210000}}
 {"owner":{"app":"app","end_user":"ada","conversation":"task_1"}}
 {"use":{"app":"app","token":"c","until":1769857220000}}
 {"revocation":{"revocation":{"kind":"id","app":"app","jti":"e"},"until":1769857230000}}
-{"end":{"entries":4}}
+{"app":{"id":"app","sealed":"AHNlYWxlZP8"}}
+{"end":{"entries":5}}
 "#;
     assert_eq!(String::from_utf8(exported(&store).await).expect("UTF-8"), expected);
 }
@@ -314,6 +320,34 @@ async fn what_the_store_says_otherwise_is_a_conflict_and_stays() {
     let kept = store.get(ids.key("a"), NOW).await.expect("an answer").expect("a record");
     assert_eq!(kept.sealed, "store");
     assert_eq!(store.owns(ids.owner(), &task("task_1")).await, Ok(true));
+}
+
+#[tokio::test]
+async fn apps_of_the_registry_are_carried_as_they_are() {
+    let app = |id: &str, document: &str| Entry {
+        kind: EntryKind::App,
+        id: id.to_owned(),
+        revision: 1,
+        document: document.to_owned(),
+    };
+    let backup = Memory::new(1 << 20);
+    for (id, document) in [("a", "AAAA"), ("b", "BBBB"), ("c", "CCCC")] {
+        assert_eq!(backup.add(&app(id, document)).await, Ok(true));
+    }
+    let text = exported(&backup).await;
+    let store = Memory::new(1 << 20);
+    assert_eq!(store.add(&app("b", "BBBB")).await, Ok(true));
+    assert_eq!(store.add(&app("c", "other")).await, Ok(true));
+    let done = put_back(&store, &text).await.expect("imported");
+    assert_eq!(done, Imported { entries: 3, imported: 1, present: 1, expired: 0, conflicts: 1 });
+    let kept = store.entries(EntryKind::App).await.expect("an answer");
+    assert_eq!(kept, [app("a", "AAAA"), app("b", "BBBB"), app("c", "other")]);
+    for bad in [r#"{"app":{"id":"no spaces","sealed":"AAAA"}}"#, r#"{"app":{"id":"a","sealed":"!"}}"#] {
+        let text = format!("{HEADER}\n{bad}\n{{\"end\":{{\"entries\":1}}}}\n");
+        assert_refused(text.as_bytes(), 2, "not an entry of a backup").await;
+    }
+    let unknown = format!("{HEADER}\n{{\"kind_of_later\":{{}}}}\n{{\"end\":{{\"entries\":1}}}}\n");
+    assert_refused(unknown.as_bytes(), 2, "not an entry of a backup").await;
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ pub async fn all(open: impl AsyncFn() -> Arc<dyn Entries>) {
     a_change_needs_the_current_revision(&*open().await).await;
     entries_come_in_order(&*open().await).await;
     of_many_changes_one_wins(&*open().await).await;
+    kinds_have_ids_of_their_own(&*open().await).await;
 }
 
 async fn an_id_is_taken_once(store: &dyn Entries) {
@@ -57,6 +58,18 @@ async fn of_many_changes_one_wins(store: &dyn Entries) {
     let changed = join_all(documents.iter().map(|entry| store.change(entry))).await;
     assert_eq!(changed.iter().filter(|outcome| **outcome == Ok(true)).count(), 1);
     assert_eq!(store.entry(KIND, "a").await.expect("an answer").map(|entry| entry.revision), Some(2));
+}
+
+async fn kinds_have_ids_of_their_own(store: &dyn Entries) {
+    for kind in EntryKind::ALL {
+        assert_eq!(store.add(&Entry { kind, ..entry("a", 1, kind.name()) }).await, Ok(true));
+    }
+    let app = Entry { kind: EntryKind::App, ..entry("a", 1, "changed") };
+    assert_eq!(store.change(&app).await, Ok(true));
+    let kept =
+        async |kind| store.entries(kind).await.expect("an answer").pop().map(|entry| (entry.revision, entry.document));
+    assert_eq!(kept(EntryKind::App).await, Some((2, "changed".to_owned())));
+    assert_eq!(kept(EntryKind::ServiceToken).await, Some((1, "service_token".to_owned())));
 }
 
 #[tokio::test]

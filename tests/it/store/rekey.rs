@@ -7,9 +7,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use sidegate::store::{Interrupted, Memory, Rekeyed, Store as _, Vault as _, rekey};
+use sidegate::store::{Entries as _, Entry, EntryKind, Interrupted, Memory, Rekeyed, Store as _, Vault as _, rekey};
 use sidegate::system::System;
-use sidegate_core::context::seal::Sealer;
+use sidegate_core::context::seal::{SealedFor, Sealer};
 use sidegate_core::entropy::{Entropy, EntropyUnavailable};
 
 use super::conformance::{Ids, after};
@@ -58,12 +58,12 @@ async fn every_record_is_sealed_with_the_first_key_and_a_second_run_does_nothing
     let store = filled(&ids, 600).await;
     put(&store, &ids, "z", NEW).await;
     let keys = ring(&[NEW, OLD, OLDER]);
-    let first = rekey(&store, &keys, &System, after(1)).await;
+    let first = rekey(&store, &store, &keys, &System, after(1)).await;
     assert_eq!(first, Ok(Rekeyed { seen: 601, resealed: 600, current: 1, ..Rekeyed::default() }));
     for index in 0..600 {
         assert_opens(&store, &ids, &format!("{index:04}"), &[NEW]).await;
     }
-    let second = rekey(&store, &keys, &System, after(1)).await;
+    let second = rekey(&store, &store, &keys, &System, after(1)).await;
     assert_eq!(second, Ok(Rekeyed { seen: 601, current: 601, ..Rekeyed::default() }));
 }
 
@@ -77,7 +77,7 @@ async fn what_no_key_opens_is_counted_and_left_alone() {
     store.put(ids.key("c"), sealed(&ids, "b", OLD), after(100)).await.expect("kept");
     store.put(ids.key("d"), Bytes::from_static(b"none"), after(100)).await.expect("kept");
     let before = store.page(None).await.expect("a page");
-    let done = rekey(&store, &ring(&[NEW, OLD]), &System, after(1)).await;
+    let done = rekey(&store, &store, &ring(&[NEW, OLD]), &System, after(1)).await;
     assert_eq!(done, Ok(Rekeyed { seen: 4, resealed: 1, unreadable: 3, ..Rekeyed::default() }));
     let after = store.page(None).await.expect("a page");
     for index in [0, 2, 3] {
@@ -90,7 +90,7 @@ async fn what_no_key_opens_is_counted_and_left_alone() {
 async fn what_is_over_is_not_looked_at() {
     let ids = Ids::new();
     let store = filled(&ids, 3).await;
-    assert_eq!(rekey(&store, &ring(&[NEW]), &System, after(100)).await, Ok(Rekeyed::default()));
+    assert_eq!(rekey(&store, &store, &ring(&[NEW]), &System, after(100)).await, Ok(Rekeyed::default()));
 }
 
 /// Randomness that lets something happen to the store between a record's opening and its
@@ -112,7 +112,7 @@ impl Entropy for Meddling<'_> {
 /// The outcome for one record, to which this happens between its opening and its replacement.
 async fn meddled(store: &Memory, meddle: &(dyn Fn() + Sync)) -> Result<Rekeyed, Interrupted> {
     let entropy = Meddling { meddle, left: 1.into() };
-    rekey(store, &ring(&[NEW, OLD]), &entropy, after(1)).await
+    rekey(store, store, &ring(&[NEW, OLD]), &entropy, after(1)).await
 }
 
 #[tokio::test]
@@ -142,11 +142,11 @@ async fn a_run_that_ends_half_way_leaves_all_readable_and_the_next_one_goes_on()
     let store = filled(&ids, 500).await;
     let keys = ring(&[NEW, OLD, OLDER]);
     let entropy = Meddling { meddle: &|| {}, left: 300.into() };
-    assert_eq!(rekey(&store, &keys, &entropy, after(1)).await, Err(Interrupted::Entropy));
+    assert_eq!(rekey(&store, &store, &keys, &entropy, after(1)).await, Err(Interrupted::Entropy));
     for index in 0..500 {
         assert_opens(&store, &ids, &format!("{index:04}"), &[NEW, OLD, OLDER]).await;
     }
-    let done = rekey(&store, &keys, &System, after(1)).await.expect("done");
+    let done = rekey(&store, &store, &keys, &System, after(1)).await.expect("done");
     assert_eq!((done.seen, done.resealed + done.current, done.current >= 256), (500, 500, true), "{done:?}");
 }
 
@@ -170,11 +170,55 @@ async fn gates_read_and_add_contexts_meanwhile() {
             added
         }
     });
-    let done = rekey(&*store, &ring(&[NEW, OLD, OLDER]), &System, after(1)).await.expect("done");
+    let done = rekey(&*store, &*store, &ring(&[NEW, OLD, OLDER]), &System, after(1)).await.expect("done");
     running.store(false, Ordering::Relaxed);
     let added = gate.await.expect("all opened");
     assert_eq!((done.resealed, done.changed, done.unreadable), (1_000, 0, 0));
     for index in 0..1_000 + added {
         assert_opens(&store, &ids, &format!("{index:04}"), &[NEW]).await;
     }
+}
+
+fn app_entry(ids: &Ids, key: u8, revision: u64) -> Entry {
+    let sealed = ring(&[key]).seal(SealedFor::App(&ids.app), b"settings", &System).expect("sealed");
+    let document = URL_SAFE_NO_PAD.encode(sealed);
+    Entry { kind: EntryKind::App, id: ids.app.as_str().to_owned(), revision, document }
+}
+
+async fn kept_app(store: &Memory, ids: &Ids) -> Entry {
+    store.entry(EntryKind::App, ids.app.as_str()).await.expect("an answer").expect("an app")
+}
+
+#[tokio::test]
+async fn apps_of_the_registry_are_sealed_anew_too() {
+    let ids = Ids::new();
+    let store = filled(&ids, 1).await;
+    assert_eq!(store.add(&app_entry(&ids, OLDER, 1)).await, Ok(true));
+    let other = Entry { id: "other".into(), ..app_entry(&ids, OLD, 1) };
+    assert_eq!(store.add(&other).await, Ok(true), "of another app, so no key opens it");
+    let garbage = Entry { id: "garbage".into(), document: "{}".into(), ..app_entry(&ids, OLD, 1) };
+    assert_eq!(store.add(&garbage).await, Ok(true));
+    let token = Entry { kind: EntryKind::ServiceToken, ..garbage.clone() };
+    assert_eq!(store.add(&token).await, Ok(true));
+    let keys = ring(&[NEW, OLD, OLDER]);
+    let done = rekey(&store, &store, &keys, &System, after(1)).await;
+    assert_eq!(done, Ok(Rekeyed { seen: 4, resealed: 2, unreadable: 2, ..Rekeyed::default() }));
+    let kept = kept_app(&store, &ids).await;
+    let sealed = URL_SAFE_NO_PAD.decode(&kept.document).expect("base64url");
+    let opened = ring(&[NEW]).open(SealedFor::App(&ids.app), &sealed).expect("it opens");
+    assert_eq!((opened.as_slice(), kept.revision), (&b"settings"[..], 2));
+    assert_eq!(store.entry(EntryKind::App, "garbage").await, Ok(Some(garbage)));
+    let again = rekey(&store, &store, &keys, &System, after(1)).await;
+    assert_eq!(again, Ok(Rekeyed { seen: 4, current: 2, unreadable: 2, ..Rekeyed::default() }));
+}
+
+#[tokio::test]
+async fn an_app_that_changed_meanwhile_stays_as_it_was_changed() {
+    let ids = Ids::new();
+    let store = Memory::new(1 << 20);
+    assert_eq!(store.add(&app_entry(&ids, OLD, 1)).await, Ok(true));
+    let by_a_gate = app_entry(&ids, NEW, 1);
+    let change = || assert_eq!(store.change(&by_a_gate).now_or_never(), Some(Ok(true)));
+    assert_eq!(meddled(&store, &change).await, Ok(Rekeyed { seen: 1, changed: 1, ..Rekeyed::default() }));
+    assert_eq!(kept_app(&store, &ids).await, Entry { revision: 2, ..by_a_gate });
 }
