@@ -131,6 +131,12 @@ impl Sidegate {
         })
     }
 
+    /// Whether there is any app, of the configuration or of the registry.
+    #[must_use]
+    pub fn serves_apps(&self) -> bool {
+        self.readiness.gate.registry.load().apps().next().is_some()
+    }
+
     /// Stops: readiness fails, nothing more is accepted, requests under way may finish for
     /// `drain_timeout`. Returns whether all did.
     pub async fn stop(self) -> bool {

@@ -62,6 +62,8 @@ pub struct Metrics {
     pub client_aborts: IntCounter,
     /// Set at a scrape, in the metrics of one worker: it is true of all.
     pub limits_degraded: IntGauge,
+    /// Set likewise.
+    pub apps_unusable: IntGauge,
 }
 
 /// A metric's name and help.
@@ -81,6 +83,7 @@ const REPEATS: Named = ("sidegate_upstream_repeats_total", "Requests repeated on
 const SENT_BYTES: Named = ("sidegate_sent_bytes_total", "Bytes of answer bodies sent on the public listener.");
 const LIMITS_DEGRADED: Named =
     ("sidegate_limits_degraded", "1 while the store that counts limits for all replicas does not, else 0.");
+const APPS_UNUSABLE: Named = ("sidegate_apps_unusable", "Apps of the registry that are to be served and cannot be.");
 const CLIENT_ABORTS: Named = ("sidegate_client_aborts_total", "Requests whose client left before the answer's end.");
 
 impl Metrics {
@@ -114,6 +117,7 @@ impl Metrics {
             repeats: counter(&registry, REPEATS)?,
             sent_bytes: counter(&registry, SENT_BYTES)?,
             client_aborts: counter(&registry, CLIENT_ABORTS)?,
+            apps_unusable: register(&registry, IntGauge::new(APPS_UNUSABLE.0, APPS_UNUSABLE.1)?)?,
             limits_degraded: register(&registry, IntGauge::new(LIMITS_DEGRADED.0, LIMITS_DEGRADED.1)?)?,
             registry,
         })

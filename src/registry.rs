@@ -63,7 +63,11 @@ impl Registry {
         for (app, name) in apps {
             match named(&ready, &name) {
                 Some(upstream) => {
-                    configured.push(Arc::new(Registered { limits: Limits::new(&app, None), app: Arc::new(app), upstream }));
+                    configured.push(Arc::new(Registered {
+                        limits: Limits::new(&app, None),
+                        app: Arc::new(app),
+                        upstream,
+                    }));
                 }
                 None => faults.push(format!("app {}: upstream {name} is not ready", app.id.as_str())),
             }

@@ -162,7 +162,6 @@ impl OriginSet {
     pub fn contains(&self, sent: &str) -> bool {
         self.patterns.iter().any(|pattern| pattern.allows(sent))
     }
-
 }
 
 /// What any of many lists names: it answers preflights before the app is known. However many lists

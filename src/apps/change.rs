@@ -11,7 +11,7 @@ use sidegate_core::secret::new_app_secret;
 use sidegate_core::token::Algorithm;
 
 use super::document::Document;
-use super::known::claim;
+use super::known::{KnownApp, claim};
 use super::{AppSettings, Apps, Shown};
 use crate::config::read_kept;
 use crate::store::{Entry, EntryKind};
@@ -46,9 +46,11 @@ impl Apps {
         if let Some(secret) = &secret {
             settings.add_secret(secret, false);
         }
-        if settings.lacks_key() {
-            let algorithm = settings.algorithm();
-            settings.set_token("algorithm", token_algorithm(&settings, algorithm));
+        let algorithm = settings.algorithm();
+        if settings.lacks_token("algorithm") {
+            settings.set_token("algorithm", algorithm.name().into());
+        }
+        if settings.lacks_token("key") {
             settings.set_key(&new_key(algorithm).await?);
         }
         let id = self.check(&mut settings).await?;
@@ -59,10 +61,11 @@ impl Apps {
         let now = self.now();
         let (disabled_at, previous_secret_until) = (None, None);
         let document = Document { settings, created_at: now, changed_at: now, disabled_at, previous_secret_until };
-        if !self.entries.add(&document.seal(&id, 1, sealer, &*self.entropy)?).await? {
+        let entry = document.seal(&id, 1, sealer, &*self.entropy)?;
+        if !self.entries.add(&entry).await? {
             return Err(Denial::because(Code::Conflict, "An app of this id exists already"));
         }
-        Ok((self.get(&id).await?, secret))
+        Ok((self.written(&entry).await, secret))
     }
 
     /// Replaces an app's settings, if its revision is still `expected`, where that is given. What is
@@ -70,12 +73,7 @@ impl Apps {
     ///
     /// # Errors
     /// As [`Self::create`], and [`Code::NotFound`], [`Code::PreconditionFailed`].
-    pub async fn update(
-        &self,
-        id: &AppId,
-        settings: &AppSettings,
-        expected: Option<u64>,
-    ) -> Result<Shown, Denial> {
+    pub async fn update(&self, id: &AppId, settings: &AppSettings, expected: Option<u64>) -> Result<Shown, Denial> {
         if settings.get("id").is_some_and(|given| given.as_str() != Some(id.as_str())) {
             return Err(Denial::because(Code::InvalidRequest, "id: cannot be changed"));
         }
@@ -175,11 +173,23 @@ impl Apps {
             if matches!(checked, Checked::Yes) {
                 self.check(&mut document.settings).await?;
             }
-            if self.entries.change(&document.seal(id, entry.revision, sealer, &*self.entropy)?).await? {
-                return Ok((self.get(id).await?, outcome));
+            let mut entry = document.seal(id, entry.revision, sealer, &*self.entropy)?;
+            if self.entries.change(&entry).await? {
+                entry.revision += 1;
+                return Ok((self.written(&entry).await, outcome));
             }
         }
         Err(Code::Conflict.into())
+    }
+
+    /// What was just written, served from now on. It is done, so it is told, too (a new secret would
+    /// be lost), even if the registry cannot be read now: it is followed anyway.
+    async fn written(&self, entry: &Entry) -> Shown {
+        if self.refresh().await.is_err() {
+            tracing::warn!(app = entry.id, "an app was changed, and the registry cannot be read");
+        }
+        let known = KnownApp::read(entry, &self.configured, self.sealer.as_deref(), self.now());
+        Shown::kept(&entry.id, &known)
     }
 
     /// Refuses settings that could not be served; the id in them.
@@ -236,12 +246,6 @@ enum Checked {
 async fn new_key(algorithm: Algorithm) -> Result<SecretString, Denial> {
     let made = tokio::task::spawn_blocking(move || new_signing_key(algorithm)).await;
     made.ok().and_then(Result::ok).ok_or_else(|| Code::Internal.into())
-}
-
-/// What is given as the algorithm, be it right or not, else the name of the default.
-fn token_algorithm(settings: &AppSettings, default: Algorithm) -> serde_json::Value {
-    let given = settings.get("token").and_then(|token| token.get("algorithm"));
-    given.cloned().unwrap_or_else(|| default.name().into())
 }
 
 fn refused(problems: &[String]) -> Denial {

@@ -109,8 +109,7 @@ impl Document {
         let sealer = sealer.ok_or("it is sealed, and no store.seal_keys are configured")?;
         let sealed = URL_SAFE_NO_PAD.decode(&entry.document).map_err(|_| "it is not a sealed document")?;
         let plaintext = sealer.open(SealedFor::App(&id), &sealed).ok_or("none of store.seal_keys opens it")?;
-        let document: Self =
-            serde_json::from_slice(&plaintext).map_err(|_| "it is not as this version writes apps")?;
+        let document: Self = serde_json::from_slice(&plaintext).map_err(|_| "it is not as this version writes apps")?;
         let same = document.settings.get("id").and_then(Value::as_str) == Some(id.as_str());
         if same { Ok(document) } else { Err("it is another app's") }
     }

@@ -25,6 +25,8 @@ pub(super) struct Known {
 #[derive(Clone, Debug)]
 pub(super) struct KnownApp {
     pub(super) revision: u64,
+    /// The end of its sealed document, which no other sealing has.
+    seal: String,
     /// `None` if its document cannot be opened.
     pub(super) view: Option<View>,
     /// The app with the name of its upstream, or all reasons why it cannot be served.
@@ -53,8 +55,10 @@ impl KnownApp {
         self.view.as_ref().map(|view| view.created_at)
     }
 
-    fn read(entry: &Entry, configured: &Configured, sealer: Option<&Sealer>, now: Timestamp) -> Self {
-        let unusable = |view, reasons| Self { revision: entry.revision, view, app: Err(reasons), previous_until: None };
+    pub(super) fn read(entry: &Entry, configured: &Configured, sealer: Option<&Sealer>, now: Timestamp) -> Self {
+        let (revision, seal) = (entry.revision, seal_of(entry).to_owned());
+        let unusable =
+            |view, reasons| Self { revision, seal: seal.clone(), view, app: Err(reasons), previous_until: None };
         let mut document = match Document::open(entry, sealer) {
             Ok(document) => document,
             Err(reason) => return unusable(None, vec![reason.to_owned()]),
@@ -74,7 +78,8 @@ impl KnownApp {
         }
         match app {
             Ok((app, upstream)) => Self {
-                revision: entry.revision,
+                revision,
+                seal,
                 view: Some(view),
                 app: Ok((Arc::new(app), upstream)),
                 previous_until: document.previous_secret_until,
@@ -96,7 +101,9 @@ impl Known {
         now: Timestamp,
     ) -> Self {
         let read = |entry: &Entry| {
-            let same = before.apps.get(&entry.id).filter(|app| app.revision == entry.revision && app.app.is_ok());
+            // A store that lost its data begins anew with revisions: the seal tells.
+            let same = |known: &&Arc<KnownApp>| known.revision == entry.revision && known.seal == seal_of(entry);
+            let same = before.apps.get(&entry.id).filter(same).filter(|known| known.app.is_ok());
             let read = || Arc::new(KnownApp::read(entry, configured, sealer, now));
             (entry.id.clone(), same.map_or_else(read, Arc::clone))
         };
@@ -125,7 +132,12 @@ impl Known {
             let told = |before: &Arc<KnownApp>| before.revision == known.revision && before.app.is_err();
             if !before.apps.get(id).is_some_and(told) {
                 let reasons = reasons.join("; ");
-                tracing::error!(app = id, revision = known.revision, reasons, "an app of the registry cannot be served");
+                tracing::error!(
+                    app = id,
+                    revision = known.revision,
+                    reasons,
+                    "an app of the registry cannot be served"
+                );
             }
         }
     }
@@ -189,8 +201,16 @@ impl KnownApp {
             view.previous_secret_until = None;
             view.written.secrets = view.written.secrets.min(1);
         }
-        Self { revision: self.revision, view, app, previous_until: None }
+        Self { revision: self.revision, seal: self.seal.clone(), view, app, previous_until: None }
     }
+}
+
+/// Of AES-GCM's tag, in base64url.
+const SEAL: usize = 22;
+
+fn seal_of(entry: &Entry) -> &str {
+    let document = entry.document.as_str();
+    document.get(document.len().saturating_sub(SEAL)..).unwrap_or_default()
 }
 
 /// Notes what an app's keys are for; a message for each that serves another purpose already.

@@ -9,6 +9,8 @@ mod document;
 mod known;
 mod settings;
 mod shown;
+#[cfg(test)]
+mod tests;
 
 pub use document::AppSettings;
 pub use shown::{Shown, WithSecret};
@@ -57,7 +59,8 @@ impl Configured {
     /// That of these settings.
     #[must_use]
     pub fn of(settings: &Settings) -> Self {
-        let apps = settings.apps.iter().map(|configured| (configured.app.id.as_str().to_owned(), configured.written.clone()));
+        let apps =
+            settings.apps.iter().map(|configured| (configured.app.id.as_str().to_owned(), configured.written.clone()));
         Self { upstreams: settings.upstreams.clone(), keys: settings.keys.clone(), apps: apps.collect() }
     }
 }
@@ -120,6 +123,7 @@ impl Apps {
         self.known.store(Arc::clone(&known));
         if let Some(served) = &self.served {
             let before = served.load_full();
+            warn_of_any_origin(&before, &known);
             served.store(Arc::new(before.with(known.enabled(), known.disabled())));
         }
         known
@@ -139,6 +143,12 @@ impl Apps {
     #[must_use]
     pub fn unusable(&self) -> usize {
         self.known.load().unusable()
+    }
+
+    /// Those of the registry that are to be served, as last read.
+    #[must_use]
+    pub fn enabled(&self) -> Vec<Arc<App>> {
+        self.known.load().enabled().map(|(app, _)| Arc::clone(app)).collect()
     }
 
     /// Those of the registry that can be read, disabled ones included, as last read.
@@ -173,5 +183,15 @@ impl Apps {
         let known = self.read().await?;
         let app = known.apps.get(id.as_str()).ok_or(Code::NotFound)?;
         Ok(Shown::kept(id.as_str(), app))
+    }
+}
+
+/// Says which apps any page may use, when they come to be served.
+fn warn_of_any_origin(before: &Registry, known: &Known) {
+    for (app, _) in known.enabled().filter(|(app, _)| app.origins.is_empty()) {
+        let told = before.app(app.id.as_str()).is_some_and(|registered| registered.app.origins.is_empty());
+        if !told {
+            tracing::warn!(app = app.id.as_str(), "origins is empty: pages of any origin may use this app's tokens");
+        }
     }
 }

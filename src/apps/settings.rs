@@ -28,18 +28,18 @@ impl AppSettings {
         known.unwrap_or(Algorithm::Hs256)
     }
 
-    /// Whether there is no key, and something else than a token table in which to put one.
-    pub(super) fn lacks_key(&self) -> bool {
+    /// Whether the token table lacks a member, and one could be put there.
+    pub(super) fn lacks_token(&self, name: &str) -> bool {
         match self.get("token") {
             None => true,
-            Some(Value::Object(token)) => !token.contains_key("key"),
+            Some(Value::Object(token)) => !token.contains_key(name),
             // A problem when the app is read.
             Some(_) => false,
         }
     }
 
     /// Puts a member into the token table; makes the table if there is none.
-    pub(super) fn set_token(&mut self, name: &str, value: Value) {
+    pub fn set_token(&mut self, name: &str, value: Value) {
         if self.get("token").is_none() {
             self.set("token", Map::new());
         }
@@ -144,20 +144,24 @@ mod tests {
 
     #[test]
     fn settings_of_any_shape_are_taken_without_panic() {
-        for odd in [json!(null), json!(1), json!("x"), json!([null]), json!({ "headers": 1, "key": 1, "retired_keys": 1 })] {
+        for odd in
+            [json!(null), json!(1), json!("x"), json!([null]), json!({ "headers": 1, "key": 1, "retired_keys": 1 })]
+        {
             for name in ["id", "token", "inject", "secret_digests"] {
                 let mut settings = settings(json!({ name: odd.clone() }));
                 settings.keep_hidden(&self::settings(json!({ name: odd.clone(), "token": odd.clone() })));
                 settings.rotate_key(&"k".into(), false);
                 settings.add_secret(&"s".into(), true);
-                let _ = (settings.id(), settings.algorithm(), settings.lacks_key(), settings.has_too_many_keys());
+                let _ =
+                    (settings.id(), settings.algorithm(), settings.lacks_token("key"), settings.has_too_many_keys());
             }
         }
     }
 
     #[test]
     fn a_rotation_retires_the_key_that_signed() {
-        let mut settings = settings(json!({ "token": { "key": { "value": "1" }, "retired_keys": [{ "value": "0" }] } }));
+        let mut settings =
+            settings(json!({ "token": { "key": { "value": "1" }, "retired_keys": [{ "value": "0" }] } }));
         settings.rotate_key(&"2".into(), false);
         settings.rotate_key(&"3".into(), true);
         settings.rotate_key(&"4".into(), false);
@@ -171,7 +175,10 @@ mod tests {
         for (secret, keep, left) in [("a", true, 1), ("b", true, 2), ("c", true, 2), ("d", false, 1)] {
             settings.add_secret(&secret.into(), keep);
             let digests = settings.get("secret_digests").and_then(Value::as_array).expect("a list");
-            assert_eq!((digests.len(), digests[0].as_str()), (left, Some(&*SecretDigest::of(&secret.into()).to_string())));
+            assert_eq!(
+                (digests.len(), digests[0].as_str()),
+                (left, Some(&*SecretDigest::of(&secret.into()).to_string()))
+            );
         }
     }
 }

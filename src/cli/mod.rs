@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "talking to the terminal is this module's work")]
 
+mod app;
 mod config;
 mod demo;
 mod health;
@@ -46,9 +47,9 @@ enum Command {
     Config(ConfigCommand),
     /// Run a gate, a customer's server, a chat service and two pages on loopback, to try it all
     Demo(demo::DemoArgs),
-    /// Work on apps
+    /// Work on apps: those of the registry, and new secrets for those of the configuration
     #[command(subcommand)]
-    App(AppCommand),
+    App(app::AppCommand),
     /// Work on keys
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -73,12 +74,6 @@ enum Command {
 enum ConfigCommand {
     /// Print the merged settings, secrets redacted, each with the place it comes from
     Print(ConfigArgs),
-}
-
-#[derive(Debug, Subcommand)]
-enum AppCommand {
-    /// Print a new app secret and its digest; the secret is shown only here
-    NewSecret,
 }
 
 #[derive(Debug, Subcommand)]
@@ -148,7 +143,7 @@ fn run(command: Command) -> Result<(), Exit> {
         Command::Check(args) => config::check(args),
         Command::Config(ConfigCommand::Print(args)) => config::print(args),
         Command::Demo(args) => demo::demo(&args),
-        Command::App(AppCommand::NewSecret) => secrets::new_app_secret(),
+        Command::App(command) => app::run(command),
         Command::Keys(KeysCommand::Generate { kind, algorithm }) => secrets::generate_key(kind, algorithm),
         Command::Token(TokenCommand::Inspect(args)) => token::inspect(args),
         Command::ServiceToken(command) => service_token::run(command),

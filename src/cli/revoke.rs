@@ -5,6 +5,7 @@ use serde_json::json;
 use sidegate_core::clock::Clock as _;
 use sidegate_core::id::{AppId, EndUserId, TokenId};
 
+use super::app::apps_of;
 use super::serve::control_runtime;
 use super::store::{check_reachable, open};
 use super::token::read_stdin;
@@ -34,14 +35,16 @@ pub(super) struct RevokeArgs {
 }
 
 pub(super) fn revoke(args: RevokeArgs) -> Result<(), Exit> {
-    let settings = args.config.clone().load()?.settings;
+    let mut settings = args.config.clone().load()?.settings;
     check_reachable(&settings)?;
-    let apps = settings.apps.iter().map(|configured| &configured.app);
-    let resolved = resolve(target(args)?, apps, System.now()).map_err(|denial| Exit::Failure(denial.message.into()))?;
-    let Resolved { revocation, until, .. } = resolved;
-    control_runtime()?.block_on(async {
-        let store = open(&settings).await?.state;
-        store.revoke(&revocation, until).await.map_err(|fault| Exit::Failure(fault.to_string()))
+    let target = target(args)?;
+    let Resolved { revocation, until, .. } = control_runtime()?.block_on(async {
+        let stores = open(&settings).await?;
+        let kept = apps_of(&mut settings, &stores).await?.readable();
+        let apps = settings.apps.iter().map(|configured| &configured.app).chain(kept.iter().map(AsRef::as_ref));
+        let resolved = resolve(target, apps, System.now()).map_err(|denial| Exit::Failure(denial.message.into()))?;
+        let kept = stores.state.revoke(&resolved.revocation, resolved.until).await;
+        kept.map(|()| resolved).map_err(|fault| Exit::Failure(fault.to_string()))
     })?;
     println!("{:#}", json!({ "revoked": revocation, "kept_until": until.rfc3339_millis() }));
     Ok(())

@@ -29,6 +29,9 @@ async fn run(settings: Settings) -> Result<(), Exit> {
     tokio::spawn(refuse_reload(register(SignalKind::hangup())?));
     let registry_is_apart = settings.store.registry.is_apart();
     let gate = Sidegate::start(settings).await.map_err(|fault| Exit::Failure(fault.to_string()))?;
+    if !gate.serves_apps() {
+        tracing::warn!("no [[apps]] are configured, and none are in the registry: every token will be refused");
+    }
     say_kept(gate.store);
     say_registry(registry_is_apart);
     say_listening(&gate.addresses);
@@ -86,9 +89,6 @@ async fn refuse_reload(mut hangup: Signal) {
 }
 
 fn warn_of_gaps(settings: &Settings) {
-    if settings.apps.is_empty() {
-        tracing::warn!("no [[apps]] are configured: every token will be refused");
-    }
     for app in settings.apps.iter().map(|configured| &configured.app).filter(|app| app.origins.is_empty()) {
         tracing::warn!(app = app.id.as_str(), "origins is empty: pages of any origin may use this app's tokens");
     }

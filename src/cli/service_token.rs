@@ -69,7 +69,7 @@ pub(super) struct Named {
     config: ConfigArgs,
 }
 
-fn overlap(text: &str) -> Result<Duration, InvalidLifetime> {
+pub(super) fn overlap(text: &str) -> Result<Duration, InvalidLifetime> {
     if text == "0s" { Ok(Duration::ZERO) } else { parse_lifetime(text) }
 }
 

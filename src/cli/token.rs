@@ -1,15 +1,21 @@
 //! `sidegate token inspect`: what a token says, and whether its app would take it.
 
 use std::io::Read;
+use std::sync::Arc;
 
 use clap::Args;
 use serde_json::{Value, json};
+use sidegate_core::app::App;
 use sidegate_core::clock::{Clock, Timestamp};
+use sidegate_core::denial::Code;
 use sidegate_core::dialect::sigmic;
 use sidegate_core::token::{Claims, UnverifiedToken};
 
+use super::app::apps_of;
+use super::serve::control_runtime;
+use super::store::open;
 use super::{ConfigArgs, Exit};
-use crate::config::Loaded;
+use crate::config::{Settings, StateSettings};
 use crate::system::System;
 
 #[derive(Debug, Args)]
@@ -32,10 +38,10 @@ pub(super) fn inspect(args: InspectArgs) -> Result<(), Exit> {
         )
     })?;
     let loaded = if args.config.config.is_empty() { None } else { Some(args.config.load()?) };
-    let verified = loaded.map_or_else(
-        || json!("not checked: give --config to check it with its app's keys"),
-        |loaded| verdict(&loaded, text),
-    );
+    let verified = match loaded {
+        None => json!("not checked: give --config to check it with its app's keys"),
+        Some(loaded) => verdict(loaded.settings, text)?,
+    };
     let claims = &unverified.unverified_claims;
     let report = json!({
         "claims": claims,
@@ -59,16 +65,32 @@ fn time(claims: &Value, name: &str) -> Option<String> {
 }
 
 /// What the gate would say of the token itself; origin and limits depend on the request.
-fn verdict(loaded: &Loaded, text: &str) -> Value {
+fn verdict(mut settings: Settings, text: &str) -> Result<Value, Exit> {
+    let parsed = UnverifiedToken::<sigmic::WireClaims<'_>>::parse(text);
+    let id = parsed.as_ref().ok().map(|token| token.unverified_claims.app_id.clone());
+    let named = |app: &&App| Some(app.id.as_str()) == id.as_deref();
+    let configured = settings.apps.iter().map(|configured| &configured.app).find(named).cloned();
+    let kept = if configured.is_some() || id.is_none() { Vec::new() } else { kept_apps(&mut settings)? };
+    let app = configured.as_ref().or_else(|| kept.iter().map(AsRef::as_ref).find(named));
     let check = || {
-        let token = UnverifiedToken::<sigmic::WireClaims<'_>>::parse(text)?;
-        let id = &*token.unverified_claims.app_id;
-        let app = loaded.settings.apps.iter().map(|configured| &configured.app).find(|app| app.id.as_str() == id);
-        let policy = app.and_then(|app| app.token.as_ref()).ok_or(sidegate_core::denial::Code::InvalidToken)?;
-        Claims::try_from(token.verify(&policy.keys)?)?.check_times(System.now())
+        let policy = app.and_then(|app| app.token.as_ref()).ok_or(Code::InvalidToken)?;
+        Claims::try_from(parsed?.verify(&policy.keys)?)?.check_times(System.now())
     };
-    match check() {
+    Ok(match check() {
         Ok(()) => json!(true),
         Err(denial) => json!(format!("no: {}", denial.message)),
+    })
+}
+
+/// Apps of the registry that are served; none if there is no store yet, and none is made.
+fn kept_apps(settings: &mut Settings) -> Result<Vec<Arc<App>>, Exit> {
+    match &settings.store.state {
+        StateSettings::Memory => return Ok(Vec::new()),
+        StateSettings::Embedded { path } if !path.exists() => return Ok(Vec::new()),
+        StateSettings::Embedded { .. } | StateSettings::Redis(_) => {}
     }
+    control_runtime()?.block_on(async {
+        let stores = open(settings).await?;
+        Ok(apps_of(settings, &stores).await?.enabled())
+    })
 }

@@ -6,7 +6,9 @@ use serde_json::{Map, Value};
 use sidegate_core::app::App;
 
 use super::app::read_app;
-use super::layered::{Collector, Layers, Node, Problems, Reader, SecretSource, from_json, secret_source, to_json};
+use super::layered::{
+    Collector, Layers, Node, Problem, Problems, Reader, SecretSource, from_json, secret_source, to_json,
+};
 use super::settings::{KeyUses, Resolve};
 use super::upstream::UpstreamSettings;
 
@@ -40,10 +42,10 @@ pub(super) fn read_table(path: &Path, text: &str, resolve: &Resolve<'_>) -> Resu
     let problems = Collector::default();
     let tree = Layers::new(&problems).file(path, text).merged();
     let settings = tree.as_ref().and_then(|tree| {
-        let root = Reader::new(tree, &problems);
-        let mut settings = to_json(tree).map_err(|_| root.problem("", "has a number that is not finite")).ok()?;
+        let infinite = |_| problems.push(problem(tree, "", "has a number that is not finite"));
+        let mut settings = to_json(tree).map_err(infinite).ok()?;
         if let Some(token) = tree.as_table().and_then(|table| table.get("token")) {
-            write_out(token, &mut settings["token"], &root, resolve);
+            write_out(token, &mut settings["token"], &problems, resolve);
         }
         match settings {
             Value::Object(settings) => Some(settings),
@@ -54,23 +56,27 @@ pub(super) fn read_table(path: &Path, text: &str, resolve: &Resolve<'_>) -> Resu
 }
 
 /// Puts the secrets of a token table into the place of their sources.
-fn write_out(token: &Node, settings: &mut Value, root: &Reader<'_>, resolve: &Resolve<'_>) {
-    let fetch = |node: &Node, place: &mut Value| {
+fn write_out(token: &Node, settings: &mut Value, problems: &Collector, resolve: &Resolve<'_>) {
+    let fetch = |key: &str, node: &Node, place: &mut Value| {
         // What is no source of a secret is a problem when the app is read.
         let Ok(source) = secret_source(node) else { return };
         match resolve(&source) {
             Ok(secret) => *place = serde_json::json!({ "value": secrecy::ExposeSecret::expose_secret(&secret) }),
-            Err(fault) => root.problem("token", &fault),
+            Err(fault) => problems.push(problem(node, key, &fault)),
         }
     };
     let Some(table) = token.as_table() else { return };
     if let Some(key) = table.get("key") {
-        fetch(key, &mut settings["key"]);
+        fetch("token.key", key, &mut settings["key"]);
     }
     let retired = table.get("retired_keys").and_then(Node::as_array).unwrap_or_default();
     for (index, key) in retired.iter().enumerate() {
-        fetch(key, &mut settings["retired_keys"][index]);
+        fetch(&format!("token.retired_keys[{index}]"), key, &mut settings["retired_keys"][index]);
     }
+}
+
+fn problem(node: &Node, key: &str, message: &str) -> Problem {
+    Problem { place: Some(node.place.clone()), key: key.to_owned(), message: message.to_owned(), suggestion: None }
 }
 
 /// An app's settings as they may be shown.
@@ -172,7 +178,10 @@ mod tests {
         });
         assert_eq!(Written::of(&settings), Written { settings: expected, secrets: 1, keys: 1 });
         let nothing = Written { settings: json!({}), secrets: 0, keys: 0 };
-        assert_eq!(Written::of(&json!({ "inject": { "headers": "canary" }, "token": "canary" })).settings["token"], json!({}));
+        assert_eq!(
+            Written::of(&json!({ "inject": { "headers": "canary" }, "token": "canary" })).settings["token"],
+            json!({})
+        );
         assert_eq!(Written::of(&json!("canary")), nothing);
     }
 }

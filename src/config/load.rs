@@ -3,10 +3,11 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use secrecy::SecretString;
 use serde_json::{Map, Value};
 
 use super::kept::read_table;
-use super::layered::{self, Collector, Layers, Node, Problem, Problems, Reader};
+use super::layered::{self, Collector, Layers, Node, Problem, Problems, Reader, SecretSource};
 use super::settings::{Settings, read_settings};
 
 /// The defaults, with every key; also what `docs/configuration.md` points to.
@@ -81,6 +82,14 @@ pub fn read_file(path: &Path, input: &Input) -> Result<Map<String, Value>, Probl
     let problems = Collector::default();
     let Some(text) = read_reported(path, &problems) else { return problems.into_result(None) };
     read_table(path, &text, &|source| source.resolve(&|name| input.variable(name), &|path| read_text(path)))
+}
+
+/// Reads a file that holds one secret, as `{ file = "path" }` does.
+///
+/// # Errors
+/// A message, without the secret.
+pub fn read_secret(path: &Path) -> Result<SecretString, String> {
+    SecretSource::File(path.to_owned()).resolve(&|_| None, &|path| read_text(path))
 }
 
 /// The merged settings as text, each with the place it comes from, secrets redacted.

@@ -15,7 +15,7 @@ mod upstream;
 
 pub use kept::{Written, read_kept};
 pub use listen::{ListenSettings, TlsFiles};
-pub use load::{Input, Loaded, is_secret_key, load, print, read_file};
+pub use load::{Input, Loaded, is_secret_key, load, print, read_file, read_secret};
 pub use postgres::{PostgresAddress, PostgresSettings};
 pub use redis::{RedisAddress, RedisSettings};
 pub use settings::{ConfiguredApp, KeyUses, LimitSettings, LogFormat, Settings};

@@ -11,8 +11,8 @@ use sidegate_core::secret::SecretDigest;
 use tracing::Level;
 
 use super::app::read_app;
-use super::layered::parsers::{boolean, bytes, duration, integer, one_of, secret_source};
 use super::kept::Written;
+use super::layered::parsers::{boolean, bytes, duration, integer, one_of, secret_source};
 use super::layered::{Node, Reader, SecretSource, to_json};
 use super::listen::{ListenSettings, read_listen};
 use super::store::{StoreSettings, read_store};

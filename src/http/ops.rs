@@ -89,6 +89,10 @@ async fn readyz(State(readiness): State<Arc<Readiness>>) -> Response {
         "store": store,
         "apps": gate.registry.load().apps().count(),
     });
+    let unusable = gate.apps.unusable();
+    if unusable > 0 {
+        checks["apps_unusable"] = unusable.into();
+    }
     let counters = gate.store.counters();
     if let Some(counters) = counters {
         checks["revocations"] = if gate.revoked.is_stale() { "stale" } else { "ok" }.into();
@@ -109,6 +113,7 @@ async fn metrics(State(readiness): State<Arc<Readiness>>) -> Response {
     let degraded = readiness.gate.store.counters().is_some_and(|counters| !counters.is_counting());
     if let Some(first) = readiness.metrics.first() {
         first.limits_degraded.set(degraded.into());
+        first.apps_unusable.set(i64::try_from(readiness.gate.apps.unusable()).unwrap_or(i64::MAX));
     }
     let text = scrape(readiness.metrics.iter().map(AsRef::as_ref));
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()

@@ -1,37 +1,19 @@
 //! The gate's own API: service tokens, and the revocation of widget tokens.
 
-use reqwest::{Method, Response};
+use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::gate::{APP, Builder, Gate, json_of};
+use crate::support::admin::{BOOTSTRAP, TOKENS, assert_problem as assert_refused, builder, call};
+use crate::support::gate::{APP, Gate, json_of};
 use crate::support::upstream::Upstream;
 use crate::support::wire::within;
 
-const TOKENS: &str = "/admin/v1/service-tokens";
 const REVOCATIONS: &str = "/admin/v1/revocations";
-const BOOTSTRAP: &str = "bootstrap-0123456789abcdef0123456789abcdef";
-
-fn builder(upstream: &Upstream) -> Builder {
-    Gate::builder(upstream).toml(&format!("[admin]\nbootstrap_token = {{ value = \"{BOOTSTRAP}\" }}"))
-}
 
 async fn started() -> (Upstream, Gate) {
     let upstream = Upstream::start().await;
     let gate = builder(&upstream).start().await;
     (upstream, gate)
-}
-
-async fn call(gate: &Gate, secret: &str, method: Method, path: &str, body: Value) -> Response {
-    let request = gate.private(method, path).bearer_auth(secret);
-    let request = if body.is_null() { request } else { request.json(&body) };
-    request.send().await.expect("an answer")
-}
-
-async fn assert_refused(answer: Response, status: u16, code: &str) -> String {
-    assert_eq!(answer.headers()["content-type"], "application/problem+json");
-    let (got, problem) = (answer.status().as_u16(), json_of(answer).await);
-    assert_eq!((got, problem["code"].as_str()), (status, Some(code)), "{problem}");
-    problem["detail"].as_str().expect("a detail").to_owned()
 }
 
 async fn created(gate: &Gate, body: Value) -> (String, String) {

@@ -14,12 +14,13 @@ use crate::support::gate::{Gate, sidegate};
 use crate::support::openssl::{KeyPair, options};
 use crate::support::upstream::Upstream;
 
-const DOCUMENTS: [&str; 9] = [
+const DOCUMENTS: [&str; 10] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
     "CHANGELOG.md",
+    "docs/admin.md",
     "docs/configuration.md",
     "docs/dialects.md",
     "docs/operations.md",

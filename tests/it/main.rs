@@ -6,6 +6,8 @@
 mod admin;
 mod admission;
 mod algorithms;
+mod app_commands;
+mod apps;
 mod browser;
 mod cli;
 mod config;

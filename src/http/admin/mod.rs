@@ -1,10 +1,12 @@
-//! The gate's own API, on the private listener: service tokens and revocations. Callers show a
+//! The gate's own API, on the private listener: apps, service tokens and revocations. Callers show a
 //! service token; answers are JSON, refusals are problems (RFC 9457).
 
+mod apps;
 mod revocations;
 mod service_tokens;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -16,10 +18,11 @@ use http::StatusCode;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE};
 use http::request::Parts;
 use secrecy::SecretString;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use sidegate_core::cors::Cors;
 use sidegate_core::denial::{Code, Denial};
+use sidegate_core::duration::parse_lifetime;
 use sidegate_core::id::AppId;
 use sidegate_core::json;
 use sidegate_core::service_token::{Scope, ServiceToken};
@@ -43,8 +46,14 @@ const MAX_SECRET: usize = 512;
 /// All routes.
 pub(super) fn router(gate: Arc<Gate>) -> Router {
     let wrong = |allow| move || async move { Refused(Denial::method_not_allowed(allow)) };
-    let tokens = "/admin/v1/service-tokens";
+    let (apps, tokens) = ("/admin/v1/apps", "/admin/v1/service-tokens");
     Router::new()
+        .route(apps, get(apps::list).post(apps::create).fallback(wrong("GET, POST")))
+        .route(&format!("{apps}/{{id}}"), get(apps::show).put(apps::update).fallback(wrong("GET, PUT")))
+        .route(&format!("{apps}/{{id}}/disable"), post(apps::disable).fallback(wrong("POST")))
+        .route(&format!("{apps}/{{id}}/enable"), post(apps::enable).fallback(wrong("POST")))
+        .route(&format!("{apps}/{{id}}/rotate-secret"), post(apps::rotate_secret).fallback(wrong("POST")))
+        .route(&format!("{apps}/{{id}}/rotate-key"), post(apps::rotate_key).fallback(wrong("POST")))
         .route(tokens, get(service_tokens::list).post(service_tokens::create).fallback(wrong("GET, POST")))
         .route(
             &format!("{tokens}/{{id}}"),
@@ -161,6 +170,26 @@ fn rule(fault: &serde_json::Error) -> String {
 fn answered(status: StatusCode, body: &impl Serialize) -> Result<Response, Refused> {
     let body = serde_json::to_vec(body).map_err(|_| Code::Internal)?;
     Ok((status, [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")], body).into_response())
+}
+
+/// A body that says nothing.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+/// For how long an old secret is good beside its new one, when nothing else is asked for.
+const OVERLAP: Duration = Duration::from_secs(300);
+
+fn overlap(text: Option<String>) -> Result<Duration, Denial> {
+    match text.as_deref() {
+        Some("0s") => Ok(Duration::ZERO),
+        _ => Ok(lifetime("overlap", text)?.unwrap_or(OVERLAP)),
+    }
+}
+
+fn lifetime(member: &str, text: Option<String>) -> Result<Option<Duration>, Denial> {
+    let parsed = text.map(|text| parse_lifetime(&text)).transpose();
+    parsed.map_err(|rule| Denial::because(Code::InvalidRequest, format!("{member} {rule}")))
 }
 
 type Answered = Result<Response, Refused>;

@@ -1,20 +1,14 @@
 //! `/admin/v1/service-tokens`.
 
-use std::time::Duration;
-
 use axum::extract::{Path, State};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use sidegate_core::denial::{Code, Denial};
-use sidegate_core::duration::parse_lifetime;
 use sidegate_core::id::{AppId, ServiceTokenId};
 use sidegate_core::service_token::{NewServiceToken, Scope};
 
-use super::{Answered, Caller, Strict, TheGate, answered};
+use super::{Answered, Caller, Strict, TheGate, answered, lifetime, overlap};
 use crate::service_tokens::Shown;
-
-/// For how long an old secret is good beside its new one, when nothing else is asked for.
-const OVERLAP: Duration = Duration::from_secs(300);
 
 /// Characters of the reason of a revocation.
 const MAX_REASON: usize = 256;
@@ -77,10 +71,7 @@ pub(super) async fn rotate(
     Strict(asked): Strict<Rotate>,
 ) -> Answered {
     let id = name(&id)?;
-    let overlap = match asked.overlap.as_deref() {
-        Some("0s") => Duration::ZERO,
-        _ => lifetime("overlap", asked.overlap)?.unwrap_or(OVERLAP),
-    };
+    let overlap = overlap(asked.overlap)?;
     let lifetime = lifetime("expires_in", asked.expires_in)?;
     govern(&caller, &id).await?;
     let (token, secret) = gate.service_tokens.rotate(&id, overlap, lifetime).await?;
@@ -111,9 +102,4 @@ async fn govern(caller: &Caller, id: &ServiceTokenId) -> Result<(), Denial> {
 /// What is no name names nothing.
 fn name(text: &str) -> Result<ServiceTokenId, Code> {
     text.parse().map_err(|_| Code::NotFound)
-}
-
-fn lifetime(member: &str, text: Option<String>) -> Result<Option<Duration>, Denial> {
-    let parsed = text.map(|text| parse_lifetime(&text)).transpose();
-    parsed.map_err(|rule| Denial::because(Code::InvalidRequest, format!("{member} {rule}")))
 }

@@ -1,5 +1,6 @@
 //! What the integration tests share: a fake upstream, and the program itself as a child process.
 
+pub mod admin;
 pub mod callgrind;
 pub mod cases;
 pub mod demo;
