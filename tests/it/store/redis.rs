@@ -101,6 +101,10 @@ async fn a_limit_gives_back_evenly() {
     let strict = "1/s".parse().expect("a rate");
     let wait = store.count(counter, strict).await.expect("counted").expect("over the limit");
     assert!(wait <= Duration::from_secs(1), "{wait:?}");
+    // Nor does one that was loosened.
+    let hourly = Counter { limit: "exchange", ..counter };
+    store.count(hourly, "1/h".parse().expect("a rate")).await.expect("counted");
+    until("another is allowed", async || store.count(hourly, rate).await == Ok(None)).await;
     until("the key is gone at rest", async || {
         server.command::<u64>(&["EXISTS", "sidegate:limit:app:chat:app"]).await == 0
     })

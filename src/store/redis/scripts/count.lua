@@ -5,11 +5,18 @@
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local cost, most = tonumber(ARGV[1]), tonumber(ARGV[1]) * tonumber(ARGV[2])
-local rest = (tonumber(redis.call('GET', KEYS[1])) or now) - now
--- More than the whole is left after a change of the limit, or of the clock.
-rest = math.min(math.max(rest, 0), most)
+local rest = math.max((tonumber(redis.call('GET', KEYS[1])) or now) - now, 0)
+local function keep(rest)
+    redis.call('SET', KEYS[1], string.format('%.0f', now + rest), 'PX', math.ceil(rest / 1000))
+end
+-- More than the whole is left after a change of the limit, or of the clock. It is kept as the whole, which
+-- is then given back; else nobody would be let through until the time in the key is near.
+if rest > most then
+    rest = most
+    keep(rest)
+end
 if rest + cost > most then
     return rest + cost - most
 end
-redis.call('SET', KEYS[1], string.format('%.0f', now + rest + cost), 'PX', math.ceil((rest + cost) / 1000))
+keep(rest + cost)
 return 0
