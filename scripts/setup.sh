@@ -109,6 +109,7 @@ case $goal in
         need redis-server redis-server
         need_postgres
         need strace strace
+        need faketime faketime
         need_jwcrypto
         need_browser
         ;;
@@ -117,6 +118,7 @@ case $goal in
         need nginx nginx
         need haproxy haproxy
         need wrk wrk
+        need redis-server redis-server
         need_express
         need_fastapi
         ;;

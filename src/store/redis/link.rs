@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use super::fault::Fault;
+use super::time::{Time, difference};
 use crate::config::RedisSettings;
 
 /// How often the connection is tried when nobody complains.
@@ -46,6 +47,8 @@ pub(super) struct Link {
     silent: AtomicBool,
     /// The server refused something that it should do.
     refusing: AtomicBool,
+    /// Its clock and ours differ by too much.
+    astray: AtomicBool,
 }
 
 impl Link {
@@ -77,6 +80,7 @@ impl Link {
             heard: AtomicBool::new(false),
             silent: AtomicBool::new(false),
             refusing: AtomicBool::new(false),
+            astray: AtomicBool::new(false),
         })
     }
 
@@ -151,8 +155,25 @@ impl Link {
         }
     }
 
+    /// Asks for the time: it may be another server by now, or its clock may have been set.
     async fn answers(&self) -> bool {
-        self.call::<()>(&cmd("PING")).await.is_ok()
+        let time = self.call(&cmd("TIME")).await;
+        time.map(|time| self.compare(time)).is_ok()
+    }
+
+    /// One line when the clocks begin to differ, and one when they agree.
+    fn compare(&self, time: Time) {
+        let difference = difference(time);
+        if self.astray.swap(difference.is_some(), Ordering::Relaxed) == difference.is_some() {
+            return;
+        }
+        match difference {
+            Some(off_s) => tracing::error!(
+                off_s,
+                "the clocks of Redis and of this machine differ: used tokens may be forgotten too early"
+            ),
+            None => tracing::info!("the clocks of Redis and of this machine agree again"),
+        }
     }
 
     async fn connect(&self) {

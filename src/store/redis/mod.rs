@@ -10,6 +10,7 @@ mod open;
 mod owners;
 mod pages;
 mod scripts;
+mod time;
 mod tokens;
 
 use std::sync::Arc;

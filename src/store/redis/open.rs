@@ -12,15 +12,14 @@ use redis::{
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use secrecy::ExposeSecret as _;
-use sidegate_core::clock::Clock as _;
 
+use super::Redis;
 use super::fault::Fault;
 use super::keys::Keys;
 use super::link::Link;
 use super::scripts::Scripts;
-use super::{MARGIN, Redis};
+use super::time::{Time, difference};
 use crate::config::{RedisAddress, RedisSettings};
-use crate::system::System;
 
 /// The oldest version that has all that is needed.
 const OLDEST: (u32, u32) = (6, 2);
@@ -69,14 +68,12 @@ impl Redis {
         answer.ok()?.remove(NAME)
     }
 
-    /// The margin is for clocks that differ a little, each from each.
     async fn check_clock(&self) -> Result<(), String> {
-        let (seconds, _micros): (u64, u64) = self.link.ask(&cmd("TIME")).await.map_err(|error| unusable(&error))?;
-        let off = System.now().seconds().abs_diff(seconds);
-        if off > MARGIN.as_secs() / 4 {
-            return Err(format!("store.redis.url: the clocks of Redis and of this machine differ by {off} s"));
+        let time: Time = self.link.ask(&cmd("TIME")).await.map_err(|error| unusable(&error))?;
+        match difference(time) {
+            None => Ok(()),
+            Some(off) => Err(format!("store.redis.url: the clocks of Redis and of this machine differ by {off} s")),
         }
-        Ok(())
     }
 
     /// Tries what will be asked, so that a missing permission is found now. What is written is gone in

@@ -10,6 +10,7 @@ mod paging;
 mod postgres;
 mod postgres_open;
 mod redis;
+mod redis_clock;
 mod redis_server;
 mod registry;
 mod rekey;

@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -18,16 +18,20 @@ use super::gate::PATIENCE;
 pub struct Builder {
     arguments: Vec<String>,
     tls: bool,
+    /// Seconds by which its clock is ahead of the machine's.
+    ahead: Option<i64>,
 }
 
 /// The running server.
 pub struct RedisServer {
     port: u16,
-    tls: bool,
-    arguments: Vec<String>,
+    options: Builder,
     folder: tempfile::TempDir,
     child: Child,
 }
+
+/// In the server's folder: what its clock is ahead by.
+const CLOCK: &str = "clock";
 
 impl Builder {
     /// An option of the server, without its dashes, and its values.
@@ -57,17 +61,44 @@ impl Builder {
             .option("tls-auth-clients", &["no"])
     }
 
+    /// A clock that is ahead of the machine's by so many seconds, and can be set.
+    pub fn clock_ahead(mut self, seconds: i64) -> Self {
+        let known = Command::new("faketime").arg("--version").output().is_ok_and(|run| run.status.success());
+        assert!(known, "this test needs faketime: scripts/setup.sh test installs it");
+        self.ahead = Some(seconds);
+        self
+    }
+
     /// Starts the server and waits until it takes connections.
     pub fn start(self) -> RedisServer {
         let folder = tempfile::tempdir().expect("a folder");
+        if let Some(seconds) = self.ahead {
+            set_clock(folder.path(), seconds);
+        }
         for _ in 0..20 {
             let port = free_port();
-            if let Some(child) = spawn(port, self.tls, &self.arguments, folder.path().into()) {
-                return RedisServer { port, tls: self.tls, arguments: self.arguments, folder, child };
+            if let Some(child) = spawn(port, &self, folder.path()) {
+                return RedisServer { port, options: self, folder, child };
             }
         }
         panic!("redis-server found no free port");
     }
+}
+
+fn set_clock(folder: &Path, seconds: i64) {
+    // In one step: it is read at any time.
+    let (new, file) = (folder.join("clock.new"), folder.join(CLOCK));
+    std::fs::write(&new, format!("{seconds:+}s\n")).expect("written");
+    std::fs::rename(new, file).expect("renamed");
+}
+
+/// Lies about the time, as the program `faketime` does, and can change its mind. The wall clock alone is another: how
+/// long things take is not. The C library's `malloc` comes before jemalloc's, which asks for the time before anyone
+/// can lie about it.
+fn fake_time(command: &mut Command, folder: &Path) {
+    command.env("LD_PRELOAD", "/usr/$LIB/faketime/libfaketime.so.1:libc.so.6");
+    command.env("FAKETIME_TIMESTAMP_FILE", folder.join(CLOCK)).env("FAKETIME_NO_CACHE", "1");
+    command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("FAKETIME_DISABLE_SHM", "1");
 }
 
 /// A port below those that the system gives to outgoing connections: it is still free when a server
@@ -83,12 +114,15 @@ pub fn free_port() -> u16 {
 }
 
 /// `None` if the port is taken after all.
-fn spawn(port: u16, tls: bool, arguments: &[String], folder: PathBuf) -> Option<Child> {
+fn spawn(port: u16, options: &Builder, folder: &Path) -> Option<Child> {
     let port = port.to_string();
-    let ports = if tls { ["--tls-port", &port, "--port", "0"] } else { ["--port", &port, "--tls-port", "0"] };
+    let ports = if options.tls { ["--tls-port", &port, "--port", "0"] } else { ["--port", &port, "--tls-port", "0"] };
     let mut command = Command::new("redis-server");
-    command.args(ports).args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]).args(arguments);
+    command.args(ports).args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]).args(&options.arguments);
     command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    if options.ahead.is_some() {
+        fake_time(&mut command, folder);
+    }
     let mut child = command.spawn().unwrap_or_else(|fault| {
         panic!("redis-server cannot be started ({fault}): install Debian's package redis-server, or run `make test`")
     });
@@ -114,7 +148,7 @@ impl RedisServer {
 
     /// As `store.redis.url` has it.
     pub fn url(&self) -> String {
-        format!("redis{}://127.0.0.1:{}", if self.tls { "s" } else { "" }, self.port)
+        format!("redis{}://127.0.0.1:{}", if self.options.tls { "s" } else { "" }, self.port)
     }
 
     /// The gate's state is here.
@@ -125,7 +159,7 @@ impl RedisServer {
     /// For a store in this process; patient, as many tests run at once.
     pub fn settings(&self) -> RedisSettings {
         RedisSettings {
-            address: RedisAddress { host: "127.0.0.1".to_owned(), port: self.port, database: 0, tls: self.tls },
+            address: RedisAddress { host: "127.0.0.1".to_owned(), port: self.port, database: 0, tls: self.options.tls },
             username: None,
             password: None,
             ca: None,
@@ -152,6 +186,11 @@ impl RedisServer {
         redis::cmd(name).arg(arguments).query_async(&mut connection).await.expect("an answer")
     }
 
+    /// Sets the clock of a server that was started with another than the machine's.
+    pub fn set_clock_ahead(&self, seconds: i64) {
+        set_clock(self.folder.path(), seconds);
+    }
+
     /// Stops it in the middle of whatever it does; its port still takes connections.
     pub fn freeze(&self) {
         self.signal("STOP");
@@ -175,7 +214,7 @@ impl RedisServer {
 
     /// Starts it anew, with what it had on disk.
     pub fn revive(&mut self) {
-        let again = spawn(self.port, self.tls, &self.arguments, self.folder.path().into());
+        let again = spawn(self.port, &self.options, self.folder.path());
         self.child = again.expect("its port is still free");
     }
 }
