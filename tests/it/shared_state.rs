@@ -1,15 +1,11 @@
 //! Replicas on one Redis: what one of them knows, all know.
 
 use futures_util::future::join_all;
-use futures_util::{StreamExt as _, stream};
 use reqwest::{Method, Response};
 
 use crate::support::gate::{Gate, assert_refused};
 use crate::support::redis::RedisServer;
 use crate::support::upstream::Upstream;
-
-/// Tokens that are shown to three replicas at once.
-const TOKENS: usize = 2_000;
 
 /// A replica of an app with these lines; patient, as many tests run at once.
 async fn replica(server: &RedisServer, upstream: &Upstream, app: &str) -> Gate {
@@ -22,27 +18,6 @@ async fn replicas(server: &RedisServer, upstream: &Upstream, app: &str) -> Vec<G
 
 async fn ask(gate: &Gate, token: &str) -> Response {
     gate.chat(Method::GET, "/api/v1/tasks", token).send().await.expect("an answer")
-}
-
-#[tokio::test]
-async fn a_token_is_used_once_on_all_replicas_together() {
-    let (server, upstream) = (RedisServer::start(), Upstream::start().await);
-    let gates = replicas(&server, &upstream, "token.single_use = true").await;
-    let tokens: Vec<String> = stream::iter((0..TOKENS).map(|index| {
-        let gate = &gates[index % gates.len()];
-        async move { gate.token(&format!("user-{index}")).mint().await }
-    }))
-    .buffer_unordered(32)
-    .collect()
-    .await;
-    let everywhere = async |token: &String| join_all(gates.iter().map(|gate| ask(gate, token))).await;
-    let answers: Vec<Vec<Response>> = stream::iter(tokens.iter().map(everywhere)).buffer_unordered(32).collect().await;
-    for answers in answers {
-        let mut statuses: Vec<u16> = answers.iter().map(|answer| answer.status().as_u16()).collect();
-        statuses.sort_unstable();
-        assert_eq!(statuses, [200, 401, 401]);
-    }
-    assert_eq!(upstream.count(), TOKENS);
 }
 
 #[tokio::test]

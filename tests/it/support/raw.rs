@@ -27,6 +27,11 @@ impl Raw {
         Self { socket: TcpStream::connect(to).await.expect("a connection"), unread: Vec::new() }
     }
 
+    /// As [`Self::connect`]; `None` if nobody listens.
+    pub async fn try_connect(to: SocketAddr) -> Option<Self> {
+        Some(Self { socket: TcpStream::connect(to).await.ok()?, unread: Vec::new() })
+    }
+
     /// Sends these bytes. A peer that has turned away before it read them all is no failure.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.socket.write_all(bytes.as_ref()).await;
