@@ -19,7 +19,6 @@ pub(crate) struct Proxy {
     pub(crate) process: Process,
     pub(crate) address: SocketAddr,
     /// For a program with more listeners: `@spare1@` and `@spare2@` of its config.
-    #[allow(dead_code, reason = "for sections that ask another listener")]
     pub(crate) spare: [SocketAddr; 2],
 }
 
@@ -113,11 +112,11 @@ fn padded(head: &str, tail: &str) -> String {
 }
 
 /// A loopback port that was free a moment ago.
-fn free_address() -> Result<SocketAddr> {
+pub(crate) fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
-fn wait_for(address: SocketAddr, process: &mut Process) -> Result<()> {
+pub(crate) fn wait_for(address: SocketAddr, process: &mut Process) -> Result<()> {
     let started = Instant::now();
     while TcpStream::connect(address).is_err() {
         process.alive()?;

@@ -24,6 +24,7 @@ mod rows;
 mod sample;
 mod sections;
 mod stats;
+mod stores;
 mod table;
 mod tabulate;
 mod targets;

@@ -2,6 +2,7 @@
 
 use crate::Result;
 use crate::flags::Flags;
+use crate::stores;
 
 /// The proxy that does nothing but forward, fastest of its kind.
 pub(crate) const NGINX: &str = "nginx";
@@ -120,6 +121,8 @@ pub(crate) fn sidegate(flags: &Flags) -> Row {
         values: vec![
             ("workers", "1".to_owned()),
             ("access", "false".to_owned()),
+            ("store", stores::MEMORY.to_owned()),
+            ("app", String::new()),
             ("origins", r#""@origin@""#.to_owned()),
             ("algorithm", "HS256".to_owned()),
             ("checks", include_str!("sidegate_checks.toml").to_owned()),

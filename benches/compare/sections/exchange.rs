@@ -1,9 +1,9 @@
 //! The exchange of an app's secret for a token, next to servers that a customer would write for it: Express with
 //! jsonwebtoken, FastAPI with PyJWT, one process each (`exchange/`). All check the secret by its digest, sign the same
-//! claims with the same key and answer the same JSON; with env and secrets all seal them and keep them in memory. Sidegate
-//! also keeps them in a file, and answers when the disk has them.
+//! claims with the same key and answer the same JSON; with env and secrets all seal them and keep them in memory. What it
+//! costs to keep them elsewhere is the question of the section `durable`.
 
-mod proof;
+pub(super) mod proof;
 
 use super::{Done, Outcome, Section};
 use crate::Result;
@@ -12,6 +12,7 @@ use crate::lab::Lab;
 use crate::load::{self, Plan};
 use crate::rounds::{Entrant, Entrants};
 use crate::rows::{Row, SIDEGATE};
+use crate::stores;
 use crate::targets::{Bound, Target, ratio};
 use crate::token::{APP, END_USER};
 use std::path::Path;
@@ -26,9 +27,6 @@ pub(crate) const SECTION: Section = Section {
 
 const EXPRESS: &str = "express";
 const FASTAPI: &str = "fastapi";
-/// Sidegate with env and secrets in a file, and with `CROWD` requests at a time.
-const CROWDED: &str = "sidegate-durable-1024";
-const CROWD: u32 = 1024;
 
 /// Where `scripts/setup.sh bench` puts what the two servers need.
 const MODULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/bench/express/node_modules");
@@ -38,7 +36,7 @@ const SERVERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/compare/exch
 /// The app's secret, and what a server may know of it.
 const SECRET: &str = "wsec_589f753807f8c83266bfa9c8c63bde54f5c01ce586f294a0fe0b81e53af055c2";
 const DIGEST: &str = "5d0bd157677bfab9a5e307badf3ec7fe291b192ec9fe7fa1a076b3ef4590813b";
-const WITH_CONTEXT: &str =
+pub(super) const WITH_CONTEXT: &str =
     r#","env":{"TENANT":"acme","REGION":"eu-central-1"},"secrets":{"API_TOKEN":"sk-0123456789abcdef"}"#;
 
 fn run(lab: &Lab, flags: &Flags, _: &Done) -> Result<Outcome> {
@@ -46,37 +44,38 @@ fn run(lab: &Lab, flags: &Flags, _: &Done) -> Result<Outcome> {
         return Err(format!("{missing} is missing: scripts/setup.sh bench").into());
     }
     let effort = flags.effort.fewer_rounds();
-    let mut entrants = Entrants::proven(rows(flags), lab, flags, &proof::check)?;
-    for entrant in &entrants.0 {
+    Ok(measure(rows(flags), lab, flags, effort)?.outcome(effort, &[EXPRESS]))
+}
+
+/// Starts the rows, proves that they exchange, and loads them.
+pub(super) fn measure(rows: Vec<Row>, lab: &Lab, flags: &Flags, effort: Effort) -> Result<Entrants> {
+    let mut entrants = Entrants::proven(rows, lab, flags, &proof::check)?;
+    for entrant in &mut entrants.0 {
         // Once is enough: V8's compiler, which it is for, forgets nothing between rounds.
-        load::run(&Plan { seconds: effort.warmup.max(1), ..plan(entrant, lab, effort)? })?;
+        let plan = Plan { seconds: effort.warmup.max(1), ..plan(entrant, lab, effort)? };
+        entrant.answered += load::run(&plan)?.requests;
     }
     entrants.rounds(effort.rounds, |entrant| {
         let plan = plan(entrant, lab, effort)?;
         entrant.sample(|| load::run(&plan))
     })?;
-    Ok(entrants.outcome(effort, &[EXPRESS]))
+    Ok(entrants)
 }
 
 fn plan(entrant: &Entrant, lab: &Lab, effort: Effort) -> Result<Plan> {
+    // A row may have a number of its own.
+    let connections = entrant.row.value("connections").parse().unwrap_or(effort.connections);
     Ok(Plan {
+        connections,
         url: format!("http://{}{}", entrant.proxy.address, proof::PATH),
         script: lab.script(&entrant.row, include_str!("../exchange/load.lua"))?,
-        connections: if entrant.row.name == CROWDED { CROWD } else { effort.connections },
         seconds: effort.seconds,
     })
 }
 
 fn targets(done: &Done) -> Vec<Target> {
     let cost = |row, baseline| ratio(done, "exchange", "cpu_us_per_request", row, baseline);
-    vec![
-        Target::ratio("exchange: Express's CPU to Sidegate's", Bound::AtLeast(15.0), cost(EXPRESS, SIDEGATE)),
-        Target::ratio(
-            "exchange: CPU with env + secrets, durable, 1,024 at a time, to without",
-            Bound::AtMost(2.0),
-            cost(CROWDED, SIDEGATE),
-        ),
-    ]
+    vec![Target::ratio("exchange: Express's CPU to Sidegate's", Bound::AtLeast(15.0), cost(EXPRESS, SIDEGATE))]
 }
 
 fn rows(flags: &Flags) -> Vec<Row> {
@@ -88,18 +87,12 @@ fn rows(flags: &Flags) -> Vec<Row> {
         with(sidegate(flags), "sidegate-context", "with env + secrets (memory store)"),
         with(express(), "express-context", "with env + secrets (sealed, in a Map)"),
         with(fastapi(), "fastapi-context", "with env + secrets (sealed, in a dict)"),
-        with(durable(flags, "64"), "sidegate-durable", "with env + secrets (SQLite, on the disk before the answer)"),
-        with(durable(flags, "1024"), CROWDED, "the same, 1,024 connections"),
     ]
 }
 
-fn durable(flags: &Flags, connections: &str) -> Row {
-    sidegate(flags).with("state", "embedded").with("connections", connections)
-}
-
-fn sidegate(flags: &Flags) -> Row {
+pub(super) fn sidegate(flags: &Flags) -> Row {
     let mut values = server(SIDEGATE, "").values;
-    values.extend([("state", "memory".to_owned()), ("connections", String::new())]);
+    values.push(("store", stores::MEMORY.to_owned()));
     Row {
         values,
         program: flags.sidegate.display().to_string(),
@@ -144,6 +137,6 @@ fn server(name: &str, does: &str) -> Row {
     }
 }
 
-fn body(more: &str) -> String {
+pub(super) fn body(more: &str) -> String {
     format!(r#"{{"appId":"{APP}","appSecret":"{SECRET}","endUserId":"{END_USER}","expiresIn":"1h"{more}}}"#)
 }

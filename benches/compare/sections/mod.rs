@@ -2,12 +2,14 @@
 
 mod algorithms;
 mod curve;
+mod durable;
 mod exchange;
 mod forward;
 mod half_load;
 mod inject;
 mod logged;
 mod streams;
+mod vault;
 mod workers;
 
 use crate::Result;
@@ -16,7 +18,7 @@ use crate::lab::Lab;
 use crate::targets::Target;
 use serde_json::{Map, Value};
 
-const ALL: [&Section; 9] = [
+const ALL: [&Section; 11] = [
     &forward::SECTION,
     &logged::SECTION,
     &inject::SECTION,
@@ -26,6 +28,8 @@ const ALL: [&Section; 9] = [
     &algorithms::SECTION,
     &streams::SECTION,
     &exchange::SECTION,
+    &durable::SECTION,
+    &vault::SECTION,
 ];
 
 /// One question that the bench answers, with its own table.

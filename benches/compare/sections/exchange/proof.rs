@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use sidegate_core::clock::Timestamp;
 use std::net::SocketAddr;
 
-pub(super) const PATH: &str = "/api/v1/auth/token";
+pub(in crate::sections) const PATH: &str = "/api/v1/auth/token";
 const LIFETIME_SECONDS: u64 = 3600;
 
 pub(super) fn check(row: &Row, proxy: &Proxy, _: &Lab) -> Result<()> {
@@ -48,7 +48,7 @@ fn signs(address: SocketAddr, body: &str) -> Result<()> {
 }
 
 /// The JSON of an answer that has the expected status.
-fn ask(address: SocketAddr, body: &str, status: u16) -> Result<Value> {
+pub(in crate::sections) fn ask(address: SocketAddr, body: &str, status: u16) -> Result<Value> {
     let request = format!(
         "POST {PATH} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
          Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
