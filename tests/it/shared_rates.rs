@@ -80,8 +80,9 @@ impl Counted {
         let least = Self::allowance(stopped.saturating_duration_since(spent).as_secs_f64());
         let most = Self::allowance((ended - began).as_secs_f64());
         println!("{} {:?}: {allowed} of {least:.1} to {most:.1}", self.app, self.end_user);
-        assert!(allowed >= 0.99 * least, "{allowed} of {least:.1} at least");
-        assert!(allowed <= 1.01 * most, "{allowed} of {most:.1} at most");
+        // One more or less, as two clocks measure: nearer than a percent, which a wrong rate could hide in.
+        assert!(allowed >= least - 1.0, "{allowed} of {least:.1} at least");
+        assert!(allowed <= most + 1.0, "{allowed} of {most:.1} at most");
     }
 }
 
