@@ -12,11 +12,11 @@ use sidegate_core::id::AppId;
 
 use super::serve::control_runtime;
 use super::service_token::overlap;
-use super::store::open;
+use super::store::open_registry;
 use super::{ConfigArgs, Exit, secrets};
 use crate::apps::{AppSettings, Apps, Configured, Shown, WithSecret};
 use crate::config::{self, Input, Settings};
-use crate::store::Stores;
+use crate::store::Entries;
 use crate::system::System;
 
 #[derive(Debug, Subcommand)]
@@ -192,16 +192,15 @@ impl SettingsArgs {
 fn with(config: ConfigArgs, work: impl AsyncFnOnce(Apps) -> Result<(), Exit>) -> Result<(), Exit> {
     let mut settings = config.load()?.settings;
     control_runtime()?.block_on(async {
-        let stores = open(&settings).await?;
-        work(apps_of(&mut settings, &stores).await?).await
+        let registry = open_registry(&settings).await?;
+        work(apps_of(&mut settings, registry).await?).await
     })
 }
 
-/// The apps of these stores. Takes the seal keys out of the settings.
-pub(super) async fn apps_of(settings: &mut Settings, stores: &Stores) -> Result<Apps, Exit> {
+/// The apps of this registry. Takes the seal keys out of the settings.
+pub(super) async fn apps_of(settings: &mut Settings, entries: Arc<dyn Entries>) -> Result<Apps, Exit> {
     let (configured, sealer) = (Configured::of(settings), settings.store.sealer.take().map(Arc::new));
     let system = Arc::new(System);
-    let entries = Arc::clone(&stores.registry);
     let apps = Apps::open(entries, sealer, configured, None, Arc::clone(&system) as _, system).await;
     apps.map_err(|fault| Exit::Failure(fault.to_string()))
 }

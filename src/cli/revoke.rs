@@ -1,5 +1,7 @@
 //! `sidegate revoke`: tokens are refused from now on, before their time.
 
+use std::sync::Arc;
+
 use clap::Args;
 use serde_json::json;
 use sidegate_core::clock::Clock as _;
@@ -40,7 +42,7 @@ pub(super) fn revoke(args: RevokeArgs) -> Result<(), Exit> {
     let target = target(args)?;
     let Resolved { revocation, until, .. } = control_runtime()?.block_on(async {
         let stores = open(&settings).await?;
-        let kept = apps_of(&mut settings, &stores).await?.readable();
+        let kept = apps_of(&mut settings, Arc::clone(&stores.registry)).await?.readable();
         let apps = settings.apps.iter().map(|configured| &configured.app).chain(kept.iter().map(AsRef::as_ref));
         let resolved = resolve(target, apps, System.now()).map_err(|denial| Exit::Failure(denial.message.into()))?;
         let kept = stores.state.revoke(&resolved.revocation, resolved.until).await;

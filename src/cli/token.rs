@@ -13,7 +13,7 @@ use sidegate_core::token::{Claims, UnverifiedToken};
 
 use super::app::apps_of;
 use super::serve::control_runtime;
-use super::store::open;
+use super::store::open_registry;
 use super::{ConfigArgs, Exit};
 use crate::config::{Settings, StateSettings};
 use crate::system::System;
@@ -84,13 +84,16 @@ fn verdict(mut settings: Settings, text: &str) -> Result<Value, Exit> {
 
 /// Apps of the registry that are served; none if there is no store yet, and none is made.
 fn kept_apps(settings: &mut Settings) -> Result<Vec<Arc<App>>, Exit> {
-    match &settings.store.state {
-        StateSettings::Memory => return Ok(Vec::new()),
-        StateSettings::Embedded { path } if !path.exists() => return Ok(Vec::new()),
-        StateSettings::Embedded { .. } | StateSettings::Redis(_) => {}
+    let none = match &settings.store.state {
+        StateSettings::Memory => true,
+        StateSettings::Embedded { path } => !path.exists(),
+        StateSettings::Redis(_) => false,
+    };
+    if none && !settings.store.registry.is_apart() {
+        return Ok(Vec::new());
     }
     control_runtime()?.block_on(async {
-        let stores = open(settings).await?;
-        Ok(apps_of(settings, &stores).await?.enabled())
+        let registry = open_registry(settings).await?;
+        Ok(apps_of(settings, registry).await?.enabled())
     })
 }
