@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::context::inject::Injection;
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, orcheo};
 use crate::id::AppId;
 use crate::origin::OriginSet;
 use crate::rate::Rate;
@@ -23,6 +23,8 @@ pub struct App {
     pub origins: OriginSet,
     /// Whether a request without `Origin` passes although `origins` is set.
     pub allow_missing_origin: bool,
+    /// The workflows that its tokens may be bound to (Orcheo); empty for other dialects.
+    pub workflows: orcheo::Workflows,
     /// How its tokens are made; `None` if signing is not configured.
     pub token: Option<TokenPolicy>,
     /// What is placed into its forwarded requests.
@@ -46,6 +48,25 @@ pub struct TokenPolicy {
     pub max_ttl: Duration,
     /// Whether a token admits one request.
     pub single_use: bool,
+    /// Who its tokens say issued them, and for whom, where their dialect says so; `None` for the
+    /// dialect's own default.
+    pub issuer: Option<String>,
+    /// See `issuer`.
+    pub audience: Option<String>,
+}
+
+impl TokenPolicy {
+    /// `iss` of tokens that have it.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        self.issuer.as_deref().unwrap_or(orcheo::ISSUER)
+    }
+
+    /// `aud` of tokens that have it.
+    #[must_use]
+    pub fn audience(&self) -> &str {
+        self.audience.as_deref().unwrap_or(orcheo::AUDIENCE)
+    }
 }
 
 /// An app's rates; `None` is unlimited.

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use secrecy::SecretString;
 
 use crate::app::App;
+use crate::clock::Timestamp;
 use crate::denial::{Code, Denial};
 use crate::secret::SecretDigests;
+use crate::service_token::{Scope, ServiceToken};
 
 /// What a customer's server shows for an exchange.
 #[derive(Debug)]
@@ -29,6 +31,15 @@ impl Principal {
     pub const fn app(&self) -> &Arc<App> {
         &self.app
     }
+}
+
+/// Checks that a service token, whose secret was shown, may ask for session tokens of an app.
+///
+/// # Errors
+/// As [`ServiceToken::allows`].
+pub fn authorize(token: &ServiceToken, app: &Arc<App>, now: Timestamp) -> Result<Principal, Denial> {
+    token.allows(Scope::CHATKIT_SESSION, Some(&app.id), now)?;
+    Ok(Principal { app: Arc::clone(app) })
 }
 
 /// Checks an app secret. `app` is what the registry knows under the claimed id: an unknown app, an

@@ -90,6 +90,16 @@ codes! {
     RequestTimeout = "REQUEST_TIMEOUT", REQUEST_TIMEOUT, "The request was not completed in time";
     /// A browser on a listener that browsers have no business with.
     Forbidden = "FORBIDDEN", FORBIDDEN, "Requests from web pages are not taken here";
+    /// Orcheo: no workflow is named, and there is none to fall back on.
+    MissingWorkflow = "MISSING_WORKFLOW_ID", BAD_REQUEST, "workflow_id is required";
+    /// Orcheo: the workflow's id is no UUID.
+    InvalidWorkflow = "INVALID_WORKFLOW_ID", BAD_REQUEST, "workflow_id must be a UUID";
+    /// Orcheo: no app lists the workflow, or none that the caller may use.
+    WorkflowNotFound = "WORKFLOW_NOT_FOUND", NOT_FOUND, "Workflow not found";
+    /// Orcheo: the page names another workflow than its token does.
+    WorkflowMismatch = "WORKFLOW_MISMATCH", FORBIDDEN, "The token is for another workflow";
+    /// Orcheo: no token, and the workflow is not for everybody.
+    NotPublished = "WORKFLOW_NOT_PUBLISHED", FORBIDDEN, "The workflow is not published";
     /// A service token that is unknown or malformed.
     InvalidServiceToken = "INVALID_SERVICE_TOKEN", UNAUTHORIZED, "The service token is invalid";
     /// A service token that was revoked.

@@ -4,11 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::{Map, Value};
+
 use crate::app::{App, TokenPolicy};
 use crate::clock::Timestamp;
 use crate::context::SessionContext;
 use crate::credential::Principal;
 use crate::denial::{Code, Denial};
+use crate::dialect::orcheo::WorkflowId;
 use crate::entropy::Entropy;
 use crate::id::{EndUserId, TokenId};
 use crate::origin::{Origin, OriginSet, RequestOrigin};
@@ -24,6 +27,10 @@ pub struct ExchangeRequest {
     pub lifetime: Option<Duration>,
     /// Its env and secrets.
     pub context: SessionContext,
+    /// The workflow that it is to be bound to, where the dialect has them.
+    pub workflow: Option<WorkflowId>,
+    /// What the token is to say beside, for the upstream.
+    pub details: Map<String, Value>,
 }
 
 /// What is allowed: claims to sign and a context to keep.
@@ -65,7 +72,8 @@ pub fn grant(
             format!("expiresIn may be at most {longest}s for this app"),
         ));
     }
-    let id = match request.context.is_empty() && !policy.single_use {
+    let bare = request.context.is_empty() && !policy.single_use && !app.dialect.always_has_id();
+    let id = match bare {
         true => None,
         false => Some(TokenId::new(entropy, now).map_err(|_| Code::Internal)?),
     };
@@ -75,6 +83,8 @@ pub fn grant(
         subject: request.subject,
         origins: app.origins.written().to_vec(),
         id,
+        workflow: request.workflow,
+        details: request.details,
         issued_at,
         not_before: None,
         expires_at: issued_at.plus(lifetime),
@@ -111,7 +121,7 @@ impl Grant {
     /// [`Code::JwtNotConfigured`], [`Code::Internal`].
     pub fn issue(&self) -> Result<Issued, Denial> {
         let app = self.app();
-        let token = app.dialect.sign(&token_policy(app)?.keys, &self.claims)?;
+        let token = app.dialect.sign(token_policy(app)?, &self.claims)?;
         Ok(Issued { token, expires_at: self.claims.expires_at })
     }
 }

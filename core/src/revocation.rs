@@ -165,6 +165,8 @@ mod tests {
             subject: subject.parse().expect("id"),
             origins: Vec::new(),
             id: id.map(|id| id.parse().expect("id")),
+            workflow: None,
+            details: serde_json::Map::new(),
             issued_at: at(issued_at),
             not_before: None,
             expires_at: at(issued_at + 60),

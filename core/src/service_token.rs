@@ -32,8 +32,12 @@ impl Scope {
     /// Revoke widget tokens.
     pub const REVOKE: &str = "admin:revoke";
 
+    /// Ask for session tokens of end users (Orcheo).
+    pub const CHATKIT_SESSION: &str = "chatkit:session";
+
     /// Every scope that is asked for anywhere.
-    pub const ALL: [&str; 5] = [Self::APPS_READ, Self::APPS_WRITE, Self::TOKENS_READ, Self::TOKENS_WRITE, Self::REVOKE];
+    pub const ALL: [&str; 6] =
+        [Self::APPS_READ, Self::APPS_WRITE, Self::TOKENS_READ, Self::TOKENS_WRITE, Self::REVOKE, Self::CHATKIT_SESSION];
 
     /// The scope as text.
     #[must_use]

@@ -1,21 +1,25 @@
 //! The vendors' wire formats. A dialect is a pure translator: it reads a request's head or body
 //! into core's words and writes core's results in the vendor's. No I/O, no clock, no decision.
 
+pub mod orcheo;
 pub mod sigmic;
 
 use http::Method;
 
+use crate::app::TokenPolicy;
 use crate::denial::Denial;
 use crate::id::ConversationId;
 use crate::message::Reply;
 use crate::policy::Issued;
-use crate::token::{Claims, KeyRing};
+use crate::token::Claims;
 
 /// A vendor's wire format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Dialect {
     /// Sigmic (seeds/003).
     Sigmic,
+    /// Orcheo's ChatKit API (seeds/004).
+    Orcheo,
 }
 
 /// What a call on the public listener is.
@@ -23,6 +27,8 @@ pub enum Dialect {
 pub enum Operation {
     /// One of Sigmic's chat routes.
     Sigmic(sigmic::Operation),
+    /// One of Orcheo's chat routes.
+    Orcheo(orcheo::Operation),
 }
 
 /// What an operation needs from the request's body.
@@ -34,6 +40,8 @@ pub enum BodyUse {
     Json,
     /// JSON as above, or a form with files that passes as it comes.
     JsonOrForm,
+    /// JSON that says what is asked for: read, allowed or refused, and bound to what the token names.
+    Decide,
 }
 
 /// What becomes of the upstream's answer.
@@ -43,8 +51,12 @@ pub enum AnswerUse {
     Pass,
     /// It names a new conversation, whose owner is recorded before it passes.
     RecordOwner,
+    /// Its events begin with a new conversation, whose owner is recorded before they pass.
+    RecordOwnerOfStream,
     /// It lists conversations, and only the caller's pass.
     FilterList,
+    /// What the request's body asks for decides.
+    AsAsked,
 }
 
 /// A recognised call: what it is, and the conversation that its path names.
@@ -75,13 +87,16 @@ pub enum NoCall {
 /// # Errors
 /// [`NoCall`].
 pub fn route(method: &Method, path: &str) -> Result<Call, NoCall> {
-    sigmic::route(method, path)
+    match sigmic::route(method, path) {
+        Err(NoCall::UnknownPath) => orcheo::route(method, path),
+        found => found,
+    }
 }
 
 /// The dialect and methods of a path, whatever the method; for preflights.
 #[must_use]
 pub fn methods(path: &str) -> Option<(Dialect, &'static str)> {
-    match sigmic::route(&Method::OPTIONS, path) {
+    match route(&Method::OPTIONS, path) {
         Err(NoCall::OtherMethod { dialect, allow }) => Some((dialect, allow)),
         _ => None,
     }
@@ -90,7 +105,8 @@ pub fn methods(path: &str) -> Option<(Dialect, &'static str)> {
 impl Operation {
     /// Every operation, for tables of metrics.
     pub fn all() -> impl Iterator<Item = Self> {
-        sigmic::Operation::ALL.iter().copied().map(Self::Sigmic)
+        let sigmic = sigmic::Operation::ALL.iter().copied().map(Self::Sigmic);
+        sigmic.chain(orcheo::Operation::ALL.iter().copied().map(Self::Orcheo))
     }
 
     /// Its place in [`Self::all`].
@@ -98,6 +114,7 @@ impl Operation {
     pub const fn index(self) -> usize {
         match self {
             Self::Sigmic(operation) => operation as usize,
+            Self::Orcheo(operation) => sigmic::Operation::ALL.len() + operation as usize,
         }
     }
 
@@ -106,6 +123,7 @@ impl Operation {
     pub const fn dialect(self) -> Dialect {
         match self {
             Self::Sigmic(_) => Dialect::Sigmic,
+            Self::Orcheo(_) => Dialect::Orcheo,
         }
     }
 
@@ -114,6 +132,7 @@ impl Operation {
     pub const fn template(self) -> &'static str {
         match self {
             Self::Sigmic(operation) => operation.template(),
+            Self::Orcheo(operation) => operation.template(),
         }
     }
 
@@ -122,6 +141,7 @@ impl Operation {
     pub const fn body_use(self) -> BodyUse {
         match self {
             Self::Sigmic(operation) => operation.body_use(),
+            Self::Orcheo(operation) => operation.body_use(),
         }
     }
 
@@ -130,6 +150,7 @@ impl Operation {
     pub const fn owned_fields(self) -> &'static [&'static str] {
         match self {
             Self::Sigmic(operation) => operation.owned_fields(),
+            Self::Orcheo(_) => &[],
         }
     }
 
@@ -138,6 +159,7 @@ impl Operation {
     pub const fn answer_use(self) -> AnswerUse {
         match self {
             Self::Sigmic(operation) => operation.answer_use(),
+            Self::Orcheo(operation) => operation.answer_use(),
         }
     }
 }
@@ -148,6 +170,16 @@ impl Dialect {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Sigmic => "sigmic",
+            Self::Orcheo => "orcheo",
+        }
+    }
+
+    /// Whether each of its tokens carries an id.
+    #[must_use]
+    pub const fn always_has_id(self) -> bool {
+        match self {
+            Self::Sigmic => false,
+            Self::Orcheo => true,
         }
     }
 
@@ -156,6 +188,7 @@ impl Dialect {
     pub fn refusal(self, denial: &Denial) -> Reply {
         match self {
             Self::Sigmic => sigmic::refusal(denial),
+            Self::Orcheo => orcheo::refusal(orcheo::Router::Gateway, denial),
         }
     }
 
@@ -166,16 +199,18 @@ impl Dialect {
     pub fn issued(self, issued: &Issued) -> Result<Reply, Denial> {
         match self {
             Self::Sigmic => sigmic::issued(issued),
+            Self::Orcheo => orcheo::issued(issued),
         }
     }
 
     /// Writes and signs a token with the vendor's claims.
     ///
     /// # Errors
-    /// As [`KeyRing::sign`].
-    pub fn sign(self, keys: &KeyRing, claims: &Claims) -> Result<String, Denial> {
+    /// As [`crate::token::KeyRing::sign`].
+    pub fn sign(self, policy: &TokenPolicy, claims: &Claims) -> Result<String, Denial> {
         match self {
-            Self::Sigmic => sigmic::sign(keys, claims),
+            Self::Sigmic => sigmic::sign(&policy.keys, claims),
+            Self::Orcheo => orcheo::sign(policy, claims),
         }
     }
 }

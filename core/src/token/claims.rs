@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use serde_json::{Map, Value};
+
 use crate::clock::Timestamp;
 use crate::denial::{Code, Denial};
+use crate::dialect::orcheo::WorkflowId;
 use crate::id::{AppId, EndUserId, TokenId};
 
 /// How far two clocks may differ: the one leeway for `exp`, `nbf` and `iat` (RFC 7519 sections
@@ -23,6 +26,10 @@ pub struct Claims {
     pub origins: Vec<String>,
     /// Names the token's context in the vault, if it has one.
     pub id: Option<TokenId>,
+    /// The workflow that it is bound to, where the dialect binds it to one.
+    pub workflow: Option<WorkflowId>,
+    /// What it says beside, for the upstream; written, never read.
+    pub details: Map<String, Value>,
     /// When it was issued.
     pub issued_at: Timestamp,
     /// From when on it is good, if it says so.

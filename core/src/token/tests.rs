@@ -125,6 +125,8 @@ fn times_are_checked_with_one_leeway() {
         subject: "u".parse().expect("id"),
         origins: Vec::new(),
         id: None,
+        workflow: None,
+        details: serde_json::Map::new(),
         issued_at: at(issued),
         not_before: not_before.map(at),
         expires_at: at(expires),

@@ -78,7 +78,8 @@ impl Wire {
         };
         let context =
             SessionContext::new(self.env.into_entries("env")?, self.secrets.into_entries("secrets")?, limits)?;
-        Ok(ExchangeRequest { subject: self.end_user_id, lifetime, context })
+        let (workflow, details) = (None, serde_json::Map::new());
+        Ok(ExchangeRequest { subject: self.end_user_id, lifetime, context, workflow, details })
     }
 }
 

@@ -44,6 +44,8 @@ impl TryFrom<WireClaims<'_>> for Claims {
             subject: wire.sub.parse().map_err(invalid)?,
             origins: wire.allowed_origins.into_owned(),
             id: wire.jti.map(|id| id.parse()).transpose().map_err(invalid)?,
+            workflow: None,
+            details: serde_json::Map::new(),
             issued_at: Timestamp::from_seconds(wire.iat),
             not_before: wire.nbf.map(Timestamp::from_seconds),
             expires_at: Timestamp::from_seconds(wire.exp),

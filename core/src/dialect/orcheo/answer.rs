@@ -1,0 +1,169 @@
+//! What Orcheo answers: tokens and refusals.
+
+use http::StatusCode;
+use serde::Serialize;
+
+use crate::denial::{Code, Denial};
+use crate::message::Reply;
+use crate::policy::Issued;
+
+/// Who refuses: the vendor names the same fault differently in its two routers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Router {
+    /// `POST /api/chatkit`.
+    Gateway,
+    /// `POST /api/chatkit/session`.
+    Session,
+}
+
+#[derive(Serialize)]
+struct Refused<T> {
+    detail: T,
+}
+
+/// One of the list for a body that is not as it should be.
+#[derive(Serialize)]
+struct Fault<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    loc: [&'static str; 1],
+    msg: &'a str,
+    /// Never what was sent: it may be a secret in the wrong place.
+    input: (),
+}
+
+#[derive(Serialize)]
+struct Detail<'a> {
+    message: &'a str,
+    code: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auth_mode: Option<&'static str>,
+}
+
+/// `{"detail":{"message","code"}}`; for an unknown workflow `{"detail":"Workflow not found"}`; for a
+/// session's body the list that its framework makes.
+#[must_use]
+pub fn refusal(router: Router, denial: &Denial) -> Reply {
+    let message = &*denial.message;
+    let body = match (router, denial.code) {
+        (_, Code::WorkflowNotFound) => serde_json::to_vec(&Refused { detail: message }),
+        (Router::Session, Code::InvalidRequest | Code::InvalidWorkflow) => {
+            let fault = Fault { kind: "value_error", loc: ["body"], msg: message, input: () };
+            serde_json::to_vec(&Refused { detail: [fault] })
+        }
+        (router, code) => {
+            let ours = format!("sidegate.{}", code.name().to_ascii_lowercase());
+            let (name, auth_mode) = vendor_name(router, code).unwrap_or((&ours, None));
+            serde_json::to_vec(&Refused { detail: Detail { message, code: name, auth_mode } })
+        }
+    };
+    // Strings can always be written.
+    let mut reply = Reply::refusal(denial, "application/json", body.unwrap_or_default());
+    reply.status = status(router, denial.code);
+    reply
+}
+
+/// The vendor's own name of a fault, and its `auth_mode`; `None` for what only the gate refuses.
+const fn vendor_name(router: Router, code: Code) -> Option<(&'static str, Option<&'static str>)> {
+    const JWT: Option<&str> = Some("jwt");
+    Some(match (router, code) {
+        (Router::Session, Code::AuthRequired) => ("auth.missing_token", None),
+        (Router::Session, Code::InvalidAuthFormat) => ("auth.invalid_scheme", None),
+        (_, Code::InvalidServiceToken) => ("auth.invalid_token", None),
+        (_, Code::MissingScope) => ("auth.missing_scope", None),
+        (_, Code::ServiceTokenRevoked) => ("auth.token_revoked", None),
+        (_, Code::ServiceTokenExpired) => ("auth.token_expired", None),
+        (_, Code::JwtNotConfigured) => ("chatkit.signing_key_missing", None),
+        (_, Code::MissingWorkflow) => ("chatkit.workflow_id_missing", None),
+        (_, Code::InvalidWorkflow) => ("chatkit.workflow_id_invalid", None),
+        (Router::Gateway, Code::AuthRequired) => ("chatkit.auth.missing_token", JWT),
+        (Router::Gateway, Code::InvalidAuthFormat) => ("chatkit.auth.invalid_scheme", JWT),
+        (Router::Gateway, Code::InvalidToken) => ("chatkit.auth.invalid_jwt", JWT),
+        (Router::Gateway, Code::WorkflowMismatch) => ("chatkit.auth.workflow_mismatch", JWT),
+        (Router::Gateway, Code::NotPublished) => ("chatkit.auth.not_published", Some("publish")),
+        (Router::Gateway, Code::RateLimited) => ("chatkit.rate_limit.identity", None),
+        (Router::Session, Code::RateLimited) => ("chatkit.rate_limit.session", None),
+        _ => return None,
+    })
+}
+
+/// The status of a refusal, where the vendor's differs from ours.
+const fn status(router: Router, code: Code) -> StatusCode {
+    match (router, code) {
+        (_, Code::JwtNotConfigured) => StatusCode::INTERNAL_SERVER_ERROR,
+        (Router::Session, Code::InvalidRequest | Code::InvalidWorkflow) => StatusCode::UNPROCESSABLE_ENTITY,
+        (_, code) => code.status(),
+    }
+}
+
+/// `{"client_secret","token","expires_at"}`: the vendor's guide reads the token under either name. The
+/// expiry is RFC 3339 with microseconds.
+///
+/// # Errors
+/// [`Code::Internal`] if the expiry lies beyond the year 9999.
+pub fn issued(issued: &Issued) -> Result<Reply, Denial> {
+    let expires_at = issued.expires_at.rfc3339_millis().ok_or(Code::Internal)?;
+    let expires_at = format!("{}000Z", expires_at.trim_end_matches('Z'));
+    let Issued { token, .. } = issued;
+    // A compact JWS and a date hold nothing that JSON escapes.
+    let body = format!(r#"{{"client_secret":"{token}","token":"{token}","expires_at":"{expires_at}"}}"#);
+    Ok(Reply::json(StatusCode::OK, body.into_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+
+    fn body(reply: &Reply) -> String {
+        String::from_utf8(reply.body.clone()).expect("UTF-8")
+    }
+
+    #[test]
+    fn a_token_stands_there_under_both_names() {
+        let token = Issued { token: "eyJ".into(), expires_at: Timestamp::from_seconds(1_769_860_800) };
+        let answer = issued(&token).expect("a reply");
+        let expected = r#"{"client_secret":"eyJ","token":"eyJ","expires_at":"2026-01-31T12:00:00.000000Z"}"#;
+        assert_eq!(body(&answer), expected);
+    }
+
+    #[test]
+    fn refusals_have_the_vendors_names_and_statuses() {
+        for (router, code, status, expected) in [
+            (
+                Router::Session,
+                Code::AuthRequired,
+                401,
+                r#"{"detail":{"message":"Authentication required","code":"auth.missing_token"}}"#,
+            ),
+            (
+                Router::Session,
+                Code::JwtNotConfigured,
+                500,
+                r#"{"detail":{"message":"Token signing is not configured for this app","code":"chatkit.signing_key_missing"}}"#,
+            ),
+            (Router::Gateway, Code::WorkflowNotFound, 404, r#"{"detail":"Workflow not found"}"#),
+            (
+                Router::Gateway,
+                Code::InvalidToken,
+                401,
+                r#"{"detail":{"message":"The token is invalid or has expired","code":"chatkit.auth.invalid_jwt","auth_mode":"jwt"}}"#,
+            ),
+            (
+                Router::Gateway,
+                Code::OriginNotAllowed,
+                403,
+                r#"{"detail":{"message":"This origin is not allowed","code":"sidegate.origin_not_allowed"}}"#,
+            ),
+            (
+                Router::Session,
+                Code::InvalidWorkflow,
+                422,
+                r#"{"detail":[{"type":"value_error","loc":["body"],"msg":"workflow_id must be a UUID","input":null}]}"#,
+            ),
+        ] {
+            let reply = refusal(router, &code.into());
+            assert_eq!((reply.status.as_u16(), body(&reply)), (status, expected.to_owned()), "{code}");
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! Orcheo's ChatKit API (seeds/004; its backend's routers and schemas).
+
+mod answer;
+mod request;
+mod route;
+mod session;
+mod token;
+mod workflow;
+
+pub use answer::{Router, issued, refusal};
+pub use request::{Kind, Request};
+pub use route::{Operation, SESSION_PATH, route};
+pub use session::{Wire, parse_session};
+pub use token::{WireClaims, bearer, sign};
+pub use workflow::{Access, Workflow, WorkflowId, Workflows};
+
+/// What `iss` says when nothing else is configured.
+pub const ISSUER: &str = "orcheo.chatkit";
+
+/// What `aud` says when nothing else is configured.
+pub const AUDIENCE: &str = "chatkit";

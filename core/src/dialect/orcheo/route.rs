@@ -1,0 +1,68 @@
+//! Orcheo's chat routes.
+
+use http::Method;
+
+use crate::dialect::{AnswerUse, BodyUse, Call, Dialect, NoCall};
+
+/// Where customers' servers ask for a token of an end user.
+pub const SESSION_PATH: &str = "/api/chatkit/session";
+
+/// A chat route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// `POST /api/chatkit`: every request of the ChatKit protocol, told apart by its body's `type`.
+    Gateway,
+}
+
+impl Operation {
+    /// Every route, in the order of the enum.
+    pub const ALL: &[Self] = &[Self::Gateway];
+
+    /// The path.
+    #[must_use]
+    pub const fn template(self) -> &'static str {
+        match self {
+            Self::Gateway => "/api/chatkit",
+        }
+    }
+
+    pub(in crate::dialect) const fn body_use(self) -> BodyUse {
+        match self {
+            Self::Gateway => BodyUse::Decide,
+        }
+    }
+
+    pub(in crate::dialect) const fn answer_use(self) -> AnswerUse {
+        match self {
+            Self::Gateway => AnswerUse::AsAsked,
+        }
+    }
+}
+
+/// Finds the chat route of a path, which is compared as sent.
+///
+/// # Errors
+/// [`NoCall`].
+pub fn route(method: &Method, path: &str) -> Result<Call, NoCall> {
+    let operation = Operation::ALL.iter().find(|operation| operation.template() == path).ok_or(NoCall::UnknownPath)?;
+    if method != Method::POST {
+        return Err(NoCall::OtherMethod { dialect: Dialect::Orcheo, allow: "POST" });
+    }
+    Ok(Call { operation: crate::dialect::Operation::Orcheo(*operation), conversation: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gateway_and_nothing_else_is_found() {
+        let call = route(&Method::POST, "/api/chatkit").expect("a route");
+        assert_eq!(call.operation, crate::dialect::Operation::Orcheo(Operation::Gateway));
+        for path in ["/api/chatkit/", "/api/chatkit/session", "/API/chatkit", "//api/chatkit", "/api/chatki%74", "/"] {
+            assert_eq!(route(&Method::POST, path), Err(NoCall::UnknownPath), "{path}");
+        }
+        let other = NoCall::OtherMethod { dialect: Dialect::Orcheo, allow: "POST" };
+        assert_eq!(route(&Method::GET, "/api/chatkit"), Err(other));
+    }
+}

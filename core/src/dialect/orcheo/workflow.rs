@@ -1,0 +1,120 @@
+//! The workflows of an app: what its tokens may be bound to.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// A workflow's id: a UUID (RFC 9562 section 4), in lower case.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WorkflowId(Arc<str>);
+
+/// Why a text is no workflow id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidWorkflowId;
+
+impl fmt::Display for InvalidWorkflowId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("must be a UUID, such as 0b6ad1a8-5b0e-4a39-8a52-3cf4cf64a3d1")
+    }
+}
+
+impl std::error::Error for InvalidWorkflowId {}
+
+impl FromStr for WorkflowId {
+    type Err = InvalidWorkflowId;
+
+    /// Reads hexadecimal digits of either case in groups of 8, 4, 4, 4 and 12.
+    fn from_str(text: &str) -> Result<Self, InvalidWorkflowId> {
+        const GROUPS: [usize; 5] = [8, 4, 4, 4, 12];
+        let mut groups = text.split('-');
+        let digits = |group: &str, length| group.len() == length && group.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let whole = GROUPS.iter().all(|length| groups.next().is_some_and(|group| digits(group, *length)));
+        if whole && groups.next().is_none() {
+            Ok(Self(text.to_ascii_lowercase().into()))
+        } else {
+            Err(InvalidWorkflowId)
+        }
+    }
+}
+
+impl WorkflowId {
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Who may use a workflow without a token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Access {
+    /// Nobody.
+    #[default]
+    Private,
+    /// Everybody, as far as the app's origins reach.
+    Published,
+}
+
+/// A workflow that an app lists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Workflow {
+    /// Its id at the upstream.
+    pub id: WorkflowId,
+    /// Its name, for the upstream's `metadata`.
+    pub name: Option<String>,
+    /// Who may use it without a token.
+    pub access: Access,
+}
+
+/// The workflows of an app; the first is what a token is bound to when none is asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Workflows(Vec<Workflow>);
+
+impl Workflows {
+    /// A list, in which the first is the default.
+    #[must_use]
+    pub const fn new(list: Vec<Workflow>) -> Self {
+        Self(list)
+    }
+
+    /// All of them, the default first.
+    #[must_use]
+    pub fn all(&self) -> &[Workflow] {
+        &self.0
+    }
+
+    /// What a token is bound to when none is asked for.
+    #[must_use]
+    pub fn default_workflow(&self) -> Option<&Workflow> {
+        self.0.first()
+    }
+
+    /// The one of an id, if it is listed.
+    #[must_use]
+    pub fn get(&self, id: &WorkflowId) -> Option<&Workflow> {
+        self.0.iter().find(|workflow| workflow.id == *id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_workflow_id_is_a_uuid_in_either_case() {
+        let id: WorkflowId = "0B6AD1A8-5b0e-4a39-8a52-3cf4cf64a3d1".parse().expect("a UUID");
+        assert_eq!(id.as_str(), "0b6ad1a8-5b0e-4a39-8a52-3cf4cf64a3d1");
+        for bad in [
+            "",
+            "wf_123",
+            "0b6ad1a85b0e4a398a523cf4cf64a3d1",
+            "0b6ad1a8-5b0e-4a39-8a52-3cf4cf64a3d",
+            "-----",
+            "0b6ad1a8-5b0e-4a39-8a52-3cf4cf64a3d1-",
+            "0b6ad1a8-5b0e-4a39-8a52-3cf4cf64a3dg",
+            "{0b6ad1a8-5b0e-4a39-8a52-3cf4cf64a3d1}",
+        ] {
+            assert!(bad.parse::<WorkflowId>().is_err(), "{bad}");
+        }
+    }
+}
