@@ -17,6 +17,7 @@ use sidegate_core::context::inject::{Injection, InjectionSource};
 use sidegate_core::context::seal::{Sealer, new_key};
 use sidegate_core::context::template::{Scope, Values};
 use sidegate_core::context::{ContextKey, ContextLimits, SessionContext};
+use sidegate_core::dialect::orcheo::Workflows;
 use sidegate_core::dialect::{Dialect, sigmic};
 use sidegate_core::id::{AppId, EndUserId, TokenId};
 use sidegate_core::origin::{OriginSet, RequestOrigin};
@@ -40,6 +41,8 @@ fn claims(now: Timestamp) -> Claims {
         subject: "user-1".parse().expect("id"),
         origins: vec![SHOP.to_owned()],
         id: Some(token_id()),
+        workflow: None,
+        details: serde_json::Map::new(),
         issued_at: now,
         not_before: None,
         expires_at: now.plus(std::time::Duration::from_secs(3_600)),
@@ -61,10 +64,13 @@ fn app() -> Arc<App> {
         secrets: None,
         origins: OriginSet::parse(&[SHOP]).expect("an origin"),
         allow_missing_origin: false,
+        workflows: Workflows::default(),
         token: Some(TokenPolicy {
             keys: keys(Algorithm::Hs256),
             ttl: std::time::Duration::from_secs(3_600),
             max_ttl: std::time::Duration::from_secs(3_600),
+            issuer: None,
+            audience: None,
             single_use: false,
         }),
         injection: Injection::default(),

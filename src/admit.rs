@@ -12,10 +12,10 @@ use sidegate_core::app::Scoping;
 use sidegate_core::context::{ContextKey, SessionContext};
 use sidegate_core::cors::Cors;
 use sidegate_core::denial::{Code, Denial};
-use sidegate_core::dialect::{Call, Dialect, sigmic};
+use sidegate_core::dialect::{Call, Dialect};
 use sidegate_core::origin::RequestOrigin;
 use sidegate_core::policy::{self, Moment, Permit, Provenance};
-use sidegate_core::token::{Claims, UnverifiedToken};
+use sidegate_core::token::Claims;
 
 use crate::forward::Upstream;
 use crate::gate::Gate;
@@ -99,15 +99,12 @@ fn verify<'a>(
     dialect: Dialect,
     headers: &'a HeaderMap,
 ) -> Result<(Arc<Registered>, Arc<Claims>, &'a str), Denial> {
-    let text = sigmic::bearer(headers)?;
+    let text = dialect.token(headers)?.ok_or(Code::AuthRequired)?;
     if let Some((registered, claims)) = verified.get(text, dialect, registry) {
         return Ok((registered, claims, text));
     }
-    let token = UnverifiedToken::<sigmic::WireClaims<'_>>::parse(text)?;
-    let registered = registry.app(&token.unverified_claims.app_id);
-    let registered = registered.filter(|registered| registered.app.dialect == dialect).ok_or(Code::InvalidToken)?;
-    let keys = &registered.app.token.as_ref().ok_or(Code::InvalidToken)?.keys;
-    let claims = Arc::new(Claims::try_from(token.verify(keys)?)?);
+    let (registered, claims) = dialect.verify(text, |target| registry.find(target), |found| &found.app)?;
+    let claims = Arc::new(claims);
     verified.put(text, registered, &claims);
     Ok((Arc::clone(registered), claims, text))
 }

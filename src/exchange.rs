@@ -1,18 +1,22 @@
 //! The first use case: a credential becomes a token.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use sidegate_core::context::ContextKey;
-use sidegate_core::credential::authenticate;
+use sidegate_core::credential::{Principal, authenticate, authorize};
 use sidegate_core::denial::{Code, Denial};
-use sidegate_core::dialect::{Dialect, sigmic};
+use sidegate_core::dialect::orcheo::WorkflowId;
+use sidegate_core::dialect::{Dialect, orcheo, sigmic};
 use sidegate_core::message::Reply;
-use sidegate_core::policy::{self, Grant};
+use sidegate_core::policy::{self, ExchangeRequest, Grant};
+use sidegate_core::service_token::{Scope, ServiceToken};
 
 use crate::gate::Gate;
 use crate::limits::Counted;
+use crate::registry::{Registered, Registry};
 
-/// Handles the body of `POST /api/v1/auth/token`. The answer is written when the context is
+/// Handles the body of `POST /api/v1/auth/token` (Sigmic). The answer is written when the context is
 /// durable, not before.
 ///
 /// # Errors
@@ -21,15 +25,53 @@ pub async fn exchange(gate: &Gate, body: &[u8], address: IpAddr) -> Result<Reply
     let wire = sigmic::parse_exchange(body)?;
     let registry = gate.registry.load();
     let registered = registry.app(&wire.credential.unverified_app);
+    let registered = registered.filter(|registered| registered.app.dialect == Dialect::Sigmic);
     let principal = authenticate(registered.map(|registered| &registered.app), &wire.credential)?;
     let registered = registered.ok_or(Code::InvalidCredentials)?;
     let request = wire.into_request(&gate.limits.context)?;
+    issue(gate, registered, principal, request, address).await
+}
+
+/// Handles the body of `POST /api/chatkit/session` (Orcheo), sent by who holds `caller`. A token is always
+/// bound to a workflow: the one that is named, or the first of the one app that `caller` is for.
+///
+/// # Errors
+/// A [`Denial`].
+pub async fn session(gate: &Gate, caller: &ServiceToken, body: &[u8], address: IpAddr) -> Result<Reply, Denial> {
+    let now = gate.now();
+    // First the right, then what is there: a caller without it learns nothing.
+    caller.allows(Scope::CHATKIT_SESSION, caller.apps.first(), now)?;
+    let wire = orcheo::parse_session(body)?;
+    let registry = gate.registry.load();
+    let (registered, workflow) = match wire.workflow()? {
+        Some(id) => (registry.of_workflow(&id).ok_or(Code::WorkflowNotFound)?, id),
+        None => default_workflow(&registry, caller).ok_or(Code::MissingWorkflow)?,
+    };
+    let principal = authorize(caller, &registered.app, now)?;
+    let request = wire.into_request(workflow, &*gate.entropy)?;
+    issue(gate, registered, principal, request, address).await
+}
+
+fn default_workflow<'a>(registry: &'a Registry, caller: &ServiceToken) -> Option<(&'a Arc<Registered>, WorkflowId)> {
+    let [app] = &*caller.apps else { return None };
+    let registered = registry.app(app.as_str())?;
+    Some((registered, registered.app.workflows.default_workflow()?.id.clone()))
+}
+
+/// Counts, decides, keeps the context, signs.
+async fn issue(
+    gate: &Gate,
+    registered: &Registered,
+    principal: Principal,
+    request: ExchangeRequest,
+    address: IpAddr,
+) -> Result<Reply, Denial> {
     if let Some(limit) = &registered.limits.exchange {
         gate.count(limit, Counted { address, end_user: &request.subject }).await?;
     }
     let grant = policy::grant(principal, request, &*gate.entropy, gate.now())?;
     keep_context(gate, &grant).await?;
-    Dialect::Sigmic.issued(&grant.issue()?)
+    registered.app.dialect.issued(&grant.issue()?)
 }
 
 /// Seals and stores the grant's context, if it has one.

@@ -153,7 +153,7 @@ impl Metrics {
 const fn method(operation: Operation) -> &'static str {
     use sidegate_core::dialect::sigmic::Operation::{CreateTask, SendMessage};
     match operation {
-        Operation::Sigmic(CreateTask | SendMessage) => "POST",
+        Operation::Sigmic(CreateTask | SendMessage) | Operation::Orcheo(_) => "POST",
         Operation::Sigmic(_) => "GET",
     }
 }

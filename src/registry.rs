@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use http::HeaderName;
 use sidegate_core::app::App;
-use sidegate_core::dialect::Dialect;
+use sidegate_core::dialect::orcheo::WorkflowId;
+use sidegate_core::dialect::{Dialect, UnverifiedTarget};
 use sidegate_core::id::AppId;
 use sidegate_core::origin::OriginUnion;
 
@@ -31,6 +32,8 @@ pub struct Registry {
     configured: Arc<[Arc<Registered>]>,
     apps: HashMap<AppId, Arc<Registered>>,
     disabled: Vec<Arc<App>>,
+    /// Which app lists a workflow; no two do.
+    workflows: HashMap<WorkflowId, AppId>,
     upstreams: Arc<[Arc<Upstream>]>,
     unions: HashMap<Dialect, PageOrigins>,
     /// Names of the header fields that any app injects.
@@ -101,22 +104,38 @@ impl Registry {
     ) -> Self {
         let mut apps = HashMap::with_capacity(configured.len() + kept.len());
         let mut unions: HashMap<Dialect, PageOrigins> = HashMap::new();
-        let mut injected = HashSet::new();
+        let (mut injected, mut workflows) = (HashSet::new(), HashMap::new());
         for registered in kept.iter().chain(&*configured) {
             let app = &registered.app;
             let union = unions.entry(app.dialect).or_default();
             union.any |= app.origins.is_empty();
             union.listed.extend(&app.origins);
             injected.extend(app.injection.header_names().cloned());
+            workflows.extend(app.workflows.all().iter().map(|workflow| (workflow.id.clone(), app.id.clone())));
             apps.insert(app.id.clone(), Arc::clone(registered));
         }
-        Self { configured, apps, disabled, upstreams, unions, injected }
+        Self { configured, apps, disabled, workflows, upstreams, unions, injected }
     }
 
     /// The app of an id.
     #[must_use]
     pub fn app(&self, id: &str) -> Option<&Arc<Registered>> {
         self.apps.get(id)
+    }
+
+    /// The app that a token means.
+    #[must_use]
+    pub fn find(&self, unverified: UnverifiedTarget<'_>) -> Option<&Arc<Registered>> {
+        match unverified {
+            UnverifiedTarget::App(id) => self.app(id),
+            UnverifiedTarget::Workflow(id) => self.of_workflow(&id.parse().ok()?),
+        }
+    }
+
+    /// The app that lists a workflow.
+    #[must_use]
+    pub fn of_workflow(&self, id: &WorkflowId) -> Option<&Arc<Registered>> {
+        self.apps.get(self.workflows.get(id)?)
     }
 
     /// All apps that are served.

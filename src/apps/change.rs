@@ -39,9 +39,11 @@ impl Apps {
         if settings.get("id").is_none() {
             settings.set("id", AppId::new(&*self.entropy).map_err(|_| Code::Internal)?.as_str());
         }
+        // Where the upstream has the key, callers show service tokens, and a key made up here would be no use.
+        let own = !settings.is_of_upstreams_key();
         let secret = match settings.get("secret_digests") {
-            Some(_) => None,
-            None => Some(self.new_secret()?),
+            None if own => Some(self.new_secret()?),
+            _ => None,
         };
         if let Some(secret) = &secret {
             settings.add_secret(secret, false);
@@ -50,7 +52,7 @@ impl Apps {
         if settings.lacks_token("algorithm") {
             settings.set_token("algorithm", algorithm.name().into());
         }
-        if settings.lacks_token("key") {
+        if settings.lacks_token("key") && own {
             settings.set_key(&new_key(algorithm).await?);
         }
         let id = self.check(&mut settings).await?;
@@ -197,7 +199,7 @@ impl Apps {
         let known = self.read().await?;
         let read = settings.as_value(|settings| read_kept(settings, &self.configured.upstreams));
         let mut problems = match &read {
-            Ok((app, _)) => claim(app, &mut known.key_uses(&self.configured, app.id.as_str())),
+            Ok((app, upstream)) => claim(app, upstream, &mut known.key_uses(&self.configured, app.id.as_str())),
             Err(problems) => problems.by_key(),
         };
         if settings.has_too_many_keys() {

@@ -10,7 +10,7 @@ use sidegate_core::token::KeyRing;
 
 use super::Configured;
 use super::document::Document;
-use crate::config::{KeyUses, Written, read_kept};
+use crate::config::{KeyUses, TokenOf, Written, read_kept};
 use crate::store::Entry;
 
 /// All apps of the registry at one moment.
@@ -118,8 +118,8 @@ impl Known {
         let mut in_order: Vec<_> = self.apps.iter_mut().collect();
         in_order.sort_by(|(one, app), (other, than)| (app.created_at(), one).cmp(&(than.created_at(), other)));
         for (_, known) in in_order {
-            let Ok((app, _)) = &known.app else { continue };
-            let clashes = claim(app, &mut uses);
+            let Ok((app, upstream)) = &known.app else { continue };
+            let clashes = claim(app, upstream, &mut uses);
             if !clashes.is_empty() {
                 *known = Arc::new(KnownApp { app: Err(clashes), ..KnownApp::clone(known) });
             }
@@ -181,8 +181,8 @@ impl Known {
     pub(super) fn key_uses(&self, configured: &Configured, id: &str) -> KeyUses {
         let mut uses = configured.keys.clone();
         for (_, known) in self.apps.iter().filter(|(other, _)| *other != id) {
-            if let Ok((app, _)) = &known.app {
-                claim(app, &mut uses);
+            if let Ok((app, upstream)) = &known.app {
+                claim(app, upstream, &mut uses);
             }
         }
         uses
@@ -213,9 +213,17 @@ fn seal_of(entry: &Entry) -> &str {
     document.get(document.len().saturating_sub(SEAL)..).unwrap_or_default()
 }
 
-/// Notes what an app's keys are for; a message for each that serves another purpose already.
-pub(super) fn claim(app: &App, uses: &mut KeyUses) -> Vec<String> {
-    let purpose = format!("app {}", app.id.as_str());
+/// Notes what an app's keys and workflows are for; a message for each that serves another purpose
+/// already.
+pub(super) fn claim(app: &App, upstream: &str, uses: &mut KeyUses) -> Vec<String> {
+    let of = TokenOf { dialect: Some(app.dialect), app: Some(&app.id), upstream: Some(upstream) };
     let keys = app.token.iter().flat_map(|policy| KeyRing::fingerprints(&policy.keys));
-    keys.filter_map(|key| uses.claim(key, &purpose).err()).map(|clash| format!("token.key: {clash}")).collect()
+    let keys = keys.filter_map(|key| uses.claim_signing_key(key, of).err()).map(|clash| format!("token.key: {clash}"));
+    let mut clashes: Vec<_> = keys.collect();
+    for (index, workflow) in app.workflows.all().iter().enumerate() {
+        if let Err(clash) = uses.claim_workflow(&workflow.id, app.id.as_str()) {
+            clashes.push(format!("workflows[{index}].id: {clash}"));
+        }
+    }
+    clashes
 }

@@ -2,6 +2,7 @@
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value, json};
+use sidegate_core::dialect::Dialect;
 use sidegate_core::id::AppId;
 use sidegate_core::secret::SecretDigest;
 use sidegate_core::token::Algorithm;
@@ -26,6 +27,11 @@ impl AppSettings {
         let named = self.get("token").and_then(|token| token.get("algorithm")).and_then(Value::as_str);
         let known = Algorithm::ALL.into_iter().find(|algorithm| Some(algorithm.name()) == named);
         known.unwrap_or(Algorithm::Hs256)
+    }
+
+    /// Whether its tokens are signed with a key that the upstream has, too.
+    pub(super) fn is_of_upstreams_key(&self) -> bool {
+        self.get("dialect").and_then(Value::as_str) == Some(Dialect::Orcheo.name())
     }
 
     /// Whether the token table lacks a member, and one could be put there.

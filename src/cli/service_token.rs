@@ -24,7 +24,8 @@ pub(super) enum ServiceTokenCommand {
         /// Its name; a random one if not given
         #[arg(long)]
         id: Option<ServiceTokenId>,
-        /// What it may do: admin:apps:read, admin:apps:write, admin:tokens:read, admin:tokens:write, admin:revoke
+        /// What it may do: admin:apps:read, admin:apps:write, admin:tokens:read, admin:tokens:write, admin:revoke,
+        /// chatkit:session
         #[arg(long = "scope", value_name = "SCOPE", required = true)]
         scopes: Vec<Scope>,
         /// An app that it may do that with; all apps if none is given

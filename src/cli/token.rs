@@ -7,9 +7,8 @@ use clap::Args;
 use serde_json::{Value, json};
 use sidegate_core::app::App;
 use sidegate_core::clock::{Clock, Timestamp};
-use sidegate_core::denial::Code;
-use sidegate_core::dialect::sigmic;
-use sidegate_core::token::{Claims, UnverifiedToken};
+use sidegate_core::dialect::Dialect;
+use sidegate_core::token::UnverifiedToken;
 
 use super::app::apps_of;
 use super::serve::control_runtime;
@@ -66,16 +65,14 @@ fn time(claims: &Value, name: &str) -> Option<String> {
 
 /// What the gate would say of the token itself; origin and limits depend on the request.
 fn verdict(mut settings: Settings, text: &str) -> Result<Value, Exit> {
-    let parsed = UnverifiedToken::<sigmic::WireClaims<'_>>::parse(text);
-    let id = parsed.as_ref().ok().map(|token| token.unverified_claims.app_id.clone());
-    let named = |app: &&App| Some(app.id.as_str()) == id.as_deref();
-    let configured = settings.apps.iter().map(|configured| &configured.app).find(named).cloned();
-    let kept = if configured.is_some() || id.is_none() { Vec::new() } else { kept_apps(&mut settings)? };
-    let app = configured.as_ref().or_else(|| kept.iter().map(AsRef::as_ref).find(named));
-    let check = || {
-        let policy = app.and_then(|app| app.token.as_ref()).ok_or(Code::InvalidToken)?;
-        Claims::try_from(parsed?.verify(&policy.keys)?)?.check_times(System.now())
-    };
+    let configured: Vec<_> = settings.apps.iter().map(|configured| &configured.app).collect();
+    let mut verified = Dialect::verify_any(text, &configured).map(|(_, claims)| claims);
+    if verified.is_err() {
+        let kept = kept_apps(&mut settings)?;
+        verified =
+            Dialect::verify_any(text, &kept.iter().map(AsRef::as_ref).collect::<Vec<_>>()).map(|(_, claims)| claims);
+    }
+    let check = || verified?.check_times(System.now());
     Ok(match check() {
         Ok(()) => json!(true),
         Err(denial) => json!(format!("no: {}", denial.message)),

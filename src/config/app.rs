@@ -1,21 +1,21 @@
 //! `[[apps]]`: the registered integrations. Those of the registry have the same shape, as JSON.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use sidegate_core::app::{App, AppLimits, Pass, Scoping, TokenPolicy};
+use sidegate_core::app::{App, AppLimits, Pass, Scoping};
 use sidegate_core::context::inject::{Injection, InjectionSource};
 use sidegate_core::context::template::Scope;
 use sidegate_core::dialect::Dialect;
-use sidegate_core::duration::parse_lifetime;
+use sidegate_core::dialect::orcheo::Workflows;
 use sidegate_core::id::AppId;
 use sidegate_core::origin::OriginSet;
 use sidegate_core::secret::{SecretDigest, SecretDigests};
-use sidegate_core::token::{Algorithm, KeyRing};
 
-use super::layered::parsers::{boolean, list, non_empty, one_of, parsed, secret_source, string, string_list};
+use super::layered::parsers::{boolean, list, non_empty, one_of, parsed, string, string_list};
 use super::layered::{Faults, Node, Reader, to_json};
+use super::orcheo::read_workflows;
 use super::settings::{KeyUses, Resolve};
+use super::token::{TokenOf, read_token};
 use super::upstream::UpstreamSettings;
 
 pub(super) fn read_app(
@@ -25,14 +25,17 @@ pub(super) fn read_app(
     keys: &mut KeyUses,
 ) -> Option<(App, String)> {
     let id = table.required("id", parsed::<AppId>());
-    let dialect = table.required("dialect", one_of(&[("sigmic", Dialect::Sigmic)]));
+    let dialect = table.required("dialect", one_of(DIALECTS));
     let upstream = table.required("upstream", non_empty);
     let secrets = table.optional("secret_digests", secret_digests);
     let origins = table.optional("origins", origin_set).unwrap_or_default();
     let allow_missing_origin = table.or("allow_missing_origin", boolean, false);
     let scoping = table.or("scoping", one_of(SCOPINGS), Scoping::Gate);
-    let pass = read_pass(&table);
-    let token = read_token(&table, id.as_ref(), resolve, keys);
+    let pass = read_pass(&table, dialect);
+    let workflows = read_workflows(&table, id.as_ref().map_or("", AppId::as_str), keys);
+    check_workflows(&table, dialect, &workflows);
+    let of = TokenOf { dialect, app: id.as_ref(), upstream: upstream.as_deref() };
+    let token = read_token(&table, of, resolve, keys);
     let limits = read_limits(&table);
     let known = upstreams.iter().find(|known| Some(&known.name) == upstream.as_ref());
     if upstream.is_some() && known.is_none() {
@@ -52,6 +55,7 @@ pub(super) fn read_app(
         secrets,
         origins,
         allow_missing_origin,
+        workflows,
         token,
         injection,
         limits,
@@ -59,6 +63,20 @@ pub(super) fn read_app(
         pass,
     };
     Some((app, upstream?))
+}
+
+const DIALECTS: &[(&str, Dialect)] = &[("sigmic", Dialect::Sigmic), ("orcheo", Dialect::Orcheo)];
+
+fn check_workflows(table: &Reader<'_>, dialect: Option<Dialect>, workflows: &Workflows) {
+    match dialect {
+        Some(Dialect::Orcheo) if workflows.all().is_empty() => {
+            table.problem("workflows", "an app of this dialect needs one or more: its tokens are bound to them");
+        }
+        Some(Dialect::Sigmic) if !workflows.all().is_empty() => {
+            table.problem("workflows", "are for dialect \"orcheo\"")
+        }
+        _ => {}
+    }
 }
 
 const SCOPINGS: &[(&str, Scoping)] = &[("gate", Scoping::Gate), ("upstream", Scoping::Upstream)];
@@ -84,7 +102,8 @@ fn origin_set(node: &Node) -> Result<OriginSet, Faults> {
     OriginSet::parse(&entries).map_err(|(index, fault)| format!("entry {}: {fault}", index + 1).into())
 }
 
-fn read_pass(table: &Reader<'_>) -> Pass {
+/// Orcheo's backend checks the token itself, so there it passes unless the app says otherwise.
+fn read_pass(table: &Reader<'_>, dialect: Option<Dialect>) -> Pass {
     #[derive(Clone, Copy, PartialEq, Eq)]
     enum What {
         Cookies,
@@ -92,62 +111,13 @@ fn read_pass(table: &Reader<'_>) -> Pass {
         Token,
     }
     let choice = one_of(&[("cookies", What::Cookies), ("set_cookie", What::SetCookie), ("token", What::Token)]);
-    let what = table.or("pass", list(choice), Vec::new());
+    let default = if dialect == Some(Dialect::Orcheo) { vec![What::Token] } else { Vec::new() };
+    let what = table.or("pass", list(choice), default);
     Pass {
         cookies: what.contains(&What::Cookies),
         set_cookie: what.contains(&What::SetCookie),
         token: what.contains(&What::Token),
     }
-}
-
-const HOUR: Duration = Duration::from_secs(3_600);
-const WEEK: Duration = Duration::from_secs(7 * 24 * 3_600);
-
-/// Lifetimes are written as in `expiresIn`: whole seconds, minutes, hours, days.
-fn lifetime(node: &Node) -> Result<Duration, Faults> {
-    parse_lifetime(&string(node)?).map_err(|rule| rule.to_string().into())
-}
-
-fn read_token(
-    table: &Reader<'_>,
-    id: Option<&AppId>,
-    resolve: &Resolve<'_>,
-    keys: &mut KeyUses,
-) -> Option<TokenPolicy> {
-    let token = table.table("token")?;
-    let ring = read_ring(&token, resolve);
-    let ttl = token.or("ttl", lifetime, HOUR);
-    let max_ttl = token.or("max_ttl", lifetime, WEEK);
-    let single_use = token.or("single_use", boolean, false);
-    if ttl > max_ttl {
-        token.problem("ttl", "must not be longer than max_ttl");
-    }
-    let purpose = format!("app {}", id.map_or("", AppId::as_str));
-    for fingerprint in ring.iter().flat_map(KeyRing::fingerprints) {
-        if let Err(clash) = keys.claim(fingerprint, &purpose) {
-            token.problem("key", &clash);
-        }
-    }
-    token.finish();
-    Some(TokenPolicy { keys: ring?, ttl, max_ttl, single_use })
-}
-
-fn read_ring(token: &Reader<'_>, resolve: &Resolve<'_>) -> Option<KeyRing> {
-    let secret = |node: &Node| -> Result<_, Faults> { Ok(resolve(&secret_source(node)?)?) };
-    let algorithms = Algorithm::ALL.map(|algorithm| (algorithm.name(), algorithm));
-    // A refused one is a problem of its own; the keys are not then held against the default.
-    let default = token.node("algorithm").is_none().then_some(Algorithm::Hs256);
-    let algorithm = token.optional("algorithm", one_of(&algorithms)).or(default);
-    let active = token.required("key", secret);
-    let retired = token.or("retired_keys", list(secret), Vec::new());
-    let ring = KeyRing::new(algorithm?, &active?);
-    let mut ring = ring.map_err(|fault| token.problem("key", &fault.to_string())).ok()?;
-    for (index, key) in retired.iter().enumerate() {
-        if let Err(fault) = ring.retire(key) {
-            token.problem("retired_keys", &format!("entry {}: {fault}", index + 1));
-        }
-    }
-    Some(ring)
 }
 
 fn read_limits(table: &Reader<'_>) -> AppLimits {

@@ -106,9 +106,19 @@ impl Written {
 }
 
 fn without_secrets(settings: &Value) -> Value {
-    const PLAIN: [&str; 9] =
-        ["id", "dialect", "upstream", "origins", "allow_missing_origin", "scoping", "pass", "limits", "token"];
-    const OF_TOKEN: [&str; 4] = ["algorithm", "ttl", "max_ttl", "single_use"];
+    const PLAIN: [&str; 10] = [
+        "id",
+        "dialect",
+        "upstream",
+        "workflows",
+        "origins",
+        "allow_missing_origin",
+        "scoping",
+        "pass",
+        "limits",
+        "token",
+    ];
+    const OF_TOKEN: [&str; 6] = ["algorithm", "ttl", "max_ttl", "issuer", "audience", "single_use"];
     let mut shown = picked(settings, &PLAIN);
     if let Some(token) = shown.get_mut("token") {
         *token = picked(token, &OF_TOKEN).into();

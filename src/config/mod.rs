@@ -7,10 +7,12 @@ mod kept;
 pub mod layered;
 mod listen;
 mod load;
+mod orcheo;
 mod postgres;
 mod redis;
 mod settings;
 mod store;
+mod token;
 mod upstream;
 
 pub use kept::{Written, read_kept};
@@ -20,4 +22,5 @@ pub use postgres::{PostgresAddress, PostgresSettings};
 pub use redis::{RedisAddress, RedisSettings};
 pub use settings::{ConfiguredApp, KeyUses, LimitSettings, LogFormat, Settings};
 pub use store::{LimitsOnError, RegistrySettings, StateSettings, StoreSettings};
+pub use token::TokenOf;
 pub use upstream::{Protocol, UpstreamSettings};

@@ -7,6 +7,8 @@ use std::time::Duration;
 use secrecy::{ExposeSecret as _, SecretString};
 use sidegate_core::app::App;
 use sidegate_core::context::ContextLimits;
+use sidegate_core::dialect::orcheo::WorkflowId;
+use sidegate_core::id::AppId;
 use sidegate_core::secret::SecretDigest;
 use tracing::Level;
 
@@ -16,6 +18,7 @@ use super::layered::parsers::{boolean, bytes, duration, integer, one_of, secret_
 use super::layered::{Node, Reader, SecretSource, to_json};
 use super::listen::{ListenSettings, read_listen};
 use super::store::{StoreSettings, read_store};
+use super::token::TokenOf;
 use super::upstream::{UpstreamSettings, read_upstream};
 
 /// Everything that the program was told.
@@ -83,9 +86,12 @@ pub enum LogFormat {
 /// Turns a secret's source into the secret.
 pub(super) type Resolve<'a> = dyn Fn(&SecretSource) -> Result<SecretString, String> + 'a;
 
-/// Which purpose a key already serves, by its digest: no key serves two.
+/// What a key, by its digest, or a workflow already serves: none serves two.
 #[derive(Clone, Default)]
-pub struct KeyUses(HashMap<SecretDigest, String>);
+pub struct KeyUses {
+    keys: HashMap<SecretDigest, String>,
+    workflows: HashMap<WorkflowId, String>,
+}
 
 impl KeyUses {
     /// Notes that the key of `digest` serves `purpose`.
@@ -93,10 +99,45 @@ impl KeyUses {
     /// # Errors
     /// A message that names the purpose which it serves already.
     pub fn claim(&mut self, digest: &SecretDigest, purpose: &str) -> Result<(), String> {
-        match self.0.entry(digest.clone()) {
+        match self.keys.entry(digest.clone()) {
             Entry::Occupied(earlier) => Err(format!("the same key also serves {}; give each its own", earlier.get())),
             Entry::Vacant(free) => {
                 free.insert(purpose.to_owned());
+                Ok(())
+            }
+        }
+    }
+
+    fn share(&mut self, digest: &SecretDigest, purpose: &str) -> Result<(), String> {
+        if self.keys.get(digest).is_some_and(|earlier| earlier == purpose) {
+            return Ok(());
+        }
+        self.claim(digest, purpose)
+    }
+
+    /// Notes what a key of an app's tokens is for. Where the upstream verifies them, too, apps of one
+    /// upstream may share a key: a token names its app by its workflow.
+    ///
+    /// # Errors
+    /// As [`Self::claim`].
+    pub fn claim_signing_key(&mut self, digest: &SecretDigest, of: TokenOf<'_>) -> Result<(), String> {
+        match of.shares_key() {
+            true => self.share(digest, &format!("upstream {}", of.upstream.unwrap_or_default())),
+            false => self.claim(digest, &format!("app {}", of.app.map_or("", AppId::as_str))),
+        }
+    }
+
+    /// Notes that `app` lists a workflow.
+    ///
+    /// # Errors
+    /// A message that names the app which lists it already.
+    pub fn claim_workflow(&mut self, id: &WorkflowId, app: &str) -> Result<(), String> {
+        match self.workflows.entry(id.clone()) {
+            Entry::Occupied(other) => {
+                Err(format!("stands in app {} already; a token names its app by it", other.get()))
+            }
+            Entry::Vacant(free) => {
+                free.insert(app.to_owned());
                 Ok(())
             }
         }
@@ -105,7 +146,7 @@ impl KeyUses {
 
 impl std::fmt::Debug for KeyUses {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "KeyUses({} keys)", self.0.len())
+        write!(f, "KeyUses({} keys)", self.keys.len())
     }
 }
 

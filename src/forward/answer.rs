@@ -75,9 +75,22 @@ impl UpstreamBody {
     /// [`Failure::TooLarge`] above `limit` bytes; [`Failure::Incomplete`] if it breaks off or
     /// pauses for longer than `idle`.
     pub(super) async fn collect(mut self, limit: usize, idle: std::time::Duration) -> Result<Bytes, Failure> {
+        self.read_until(limit, idle, |_| false).await
+    }
+
+    /// Reads until `enough` says so of what was read, or to the end.
+    ///
+    /// # Errors
+    /// As [`Self::collect`].
+    pub(super) async fn read_until(
+        &mut self,
+        limit: usize,
+        idle: std::time::Duration,
+        enough: impl Fn(&[u8]) -> bool,
+    ) -> Result<Bytes, Failure> {
         let mut whole = BytesMut::new();
         loop {
-            let frame = std::future::poll_fn(|cx| Pin::new(&mut self).poll_frame(cx));
+            let frame = std::future::poll_fn(|cx| Pin::new(&mut *self).poll_frame(cx));
             match tokio::time::timeout(idle, frame).await {
                 Ok(None) => return Ok(whole.freeze()),
                 Ok(Some(Ok(frame))) => {
@@ -86,6 +99,9 @@ impl UpstreamBody {
                         return Err(Failure::TooLarge);
                     }
                     whole.extend_from_slice(&data);
+                    if enough(&whole) {
+                        return Ok(whole.freeze());
+                    }
                 }
                 Ok(Some(Err(_))) | Err(_) => return Err(Failure::Incomplete),
             }

@@ -43,7 +43,7 @@ impl Forward<'_> {
                 let rule = "The request body must be application/json or multipart/form-data";
                 Err(Denial::because(Code::UnsupportedMediaType, rule).into())
             }
-            (BodyUse::Json, MediaType::Form | MediaType::Other) => Err(Code::UnsupportedMediaType.into()),
+            (BodyUse::Json | BodyUse::Decide, _) => Err(Code::UnsupportedMediaType.into()),
         }
     }
 
@@ -65,16 +65,26 @@ impl Forward<'_> {
     }
 
     async fn rewritten(&self, parts: &Parts, body: ClientBody) -> Result<(RequestBody, Option<Rc<Progress>>), Refused> {
+        let sent = self.read_json(parts, body).await?;
+        Ok((self.injected(&sent)?, None))
+    }
+
+    /// Reads a body that the gate must understand.
+    pub(super) async fn read_json(&self, parts: &Parts, body: ClientBody) -> Result<Bytes, Refused> {
         if parts.headers.contains_key(CONTENT_ENCODING) {
             return Err(Denial::because(Code::UnsupportedMediaType, "The body must have no content coding here").into());
         }
         refuse_longer(announced_length(parts), self.limits.json_body)?;
-        let sent = read(body, self.limits.json_body, self.body_timeout).await?;
+        Ok(read(body, self.limits.json_body, self.body_timeout).await?)
+    }
+
+    /// A JSON object with the fields that the app injects.
+    pub(super) fn injected(&self, sent: &[u8]) -> Result<RequestBody, Refused> {
         let injection = &self.admission.permit().app().injection;
         let body = injection
-            .apply_body(self.values(), self.admission.call().operation.owned_fields(), &sent)?
+            .apply_body(self.values(), self.admission.call().operation.owned_fields(), sent)?
             .map_err(|fault| Denial::because(Code::InvalidRequest, format!("The body is refused: {fault}")))?;
-        Ok((RequestBody::Full(Some(body.into())), None))
+        Ok(RequestBody::Full(Some(body.into())))
     }
 }
 

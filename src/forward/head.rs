@@ -88,7 +88,8 @@ fn is_stripped(name: &HeaderName, pass: Pass) -> bool {
         | "x-request-id"
         | "x-rewrite-url" => true,
         name => {
-            ["x-forwarded-", "x-original-", "x-sidegate-"].iter().any(|ours| name.starts_with(ours))
+            // Orcheo takes `X-Orcheo-OAuth-Subject` for who somebody is.
+            ["x-forwarded-", "x-orcheo-", "x-original-", "x-sidegate-"].iter().any(|ours| name.starts_with(ours))
                 || name.contains('_')
         }
     }
@@ -191,6 +192,7 @@ mod tests {
             "forwarded",
             "x-real-ip",
             "x-sidegate-app",
+            "x-orcheo-oauth-subject",
         ];
         for name in stripped {
             assert!(is_stripped(&HeaderName::from_static(name), Pass::default()), "{name}");

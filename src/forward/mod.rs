@@ -8,6 +8,7 @@ mod answer;
 mod body;
 mod client;
 mod connect;
+mod decide;
 mod failure;
 mod head;
 mod http1;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use sidegate_core::denial::Code;
-use sidegate_core::dialect::{AnswerUse, sigmic};
+use sidegate_core::dialect::{AnswerUse, Dialect, orcheo};
 
 use super::Failure;
 use super::answer::UpstreamBody;
@@ -16,6 +16,7 @@ impl Forward<'_> {
     pub(super) async fn answer(
         &self,
         response: Response<UpstreamBody>,
+        answer_use: AnswerUse,
         under_way: UnderWay,
     ) -> Result<Response<AnswerBody>, Refused> {
         let app = self.admission.permit().app();
@@ -24,15 +25,17 @@ impl Forward<'_> {
         if response.status() == StatusCode::UNAUTHORIZED && !app.pass.token {
             return Err(Failure::Unauthorized.into());
         }
-        let answer_use = if response.status().is_success() { self.answer_use() } else { AnswerUse::Pass };
-        let (mut head, body) = response.into_parts();
-        let streams = answer_use == AnswerUse::Pass && is_stream(&head.headers);
+        let answer_use = if response.status().is_success() { answer_use } else { AnswerUse::Pass };
+        let (mut head, mut body) = response.into_parts();
+        let passes = matches!(answer_use, AnswerUse::Pass | AnswerUse::RecordOwnerOfStream | AnswerUse::AsAsked);
+        let streams = passes && is_stream(&head.headers);
         prepare_answer(&mut head.headers, app.pass, streams);
         let body = match answer_use {
-            AnswerUse::Pass => {
-                let idle = self.upstream().settings.idle_timeout;
-                let events = is_event_stream(&head.headers);
-                AnswerBody::Streamed(Box::new(Streamed::new(body, events, idle, self.ends_at, under_way)))
+            // What is still to be asked was not asked, so there is nothing to record.
+            AnswerUse::Pass | AnswerUse::AsAsked => self.streamed(&head.headers, Bytes::new(), body, under_way),
+            AnswerUse::RecordOwnerOfStream => {
+                let first = self.record_owner_of_stream(&mut body).await?;
+                self.streamed(&head.headers, first, body, under_way)
             }
             AnswerUse::RecordOwner => AnswerBody::Full(self.record_owner(body).await?),
             AnswerUse::FilterList => {
@@ -43,9 +46,35 @@ impl Forward<'_> {
         Ok(Response::from_parts(head, body))
     }
 
+    fn streamed(&self, headers: &HeaderMap, first: Bytes, body: UpstreamBody, under_way: UnderWay) -> AnswerBody {
+        let idle = self.upstream().settings.idle_timeout;
+        let events = is_event_stream(headers);
+        AnswerBody::Streamed(Box::new(Streamed::new(first, body, events, idle, self.ends_at, under_way)))
+    }
+
+    /// Reads a stream up to the event that names the new conversation; what was read.
+    async fn record_owner_of_stream(&self, body: &mut UpstreamBody) -> Result<Bytes, Refused> {
+        let idle = self.upstream().settings.idle_timeout;
+        let is_known = |read: &[u8]| orcheo::beginning(read) != orcheo::Beginning::Incomplete;
+        let first = body.read_until(self.limits.read_answer, idle, is_known).await?;
+        match orcheo::beginning(&first) {
+            orcheo::Beginning::Created(thread) => {
+                self.owners.record(self.owner(), &thread).await.map_err(|_| Code::StoreUnavailable)?;
+                Ok(first)
+            }
+            // It ended before there was a thread, as after an error.
+            orcheo::Beginning::Incomplete => Ok(first),
+            orcheo::Beginning::None => Err(Failure::Unreadable.into()),
+        }
+    }
+
+    fn dialect(&self) -> Dialect {
+        self.admission.call().operation.dialect()
+    }
+
     async fn record_owner(&self, body: UpstreamBody) -> Result<Bytes, Refused> {
         let body = self.collect(body).await?;
-        let conversation = sigmic::created_task(&body).ok_or(Failure::Unreadable)?;
+        let conversation = self.dialect().created(&body).ok_or(Failure::Unreadable)?;
         self.owners.record(self.owner(), &conversation).await.map_err(|_| Code::StoreUnavailable)?;
         Ok(body)
     }
@@ -53,7 +82,7 @@ impl Forward<'_> {
     async fn filter_list(&self, body: UpstreamBody) -> Result<Bytes, Refused> {
         let body = self.collect(body).await?;
         let owned = self.owners.of(self.owner()).await.map_err(|_| Code::StoreUnavailable)?;
-        let filtered = sigmic::filter_list(&body, owned.len() as u64, |id| owned.contains(id));
+        let filtered = self.dialect().filter_list(&body, owned.len() as u64, |id| owned.contains(id));
         Ok(filtered.ok_or(Failure::Unreadable)?.into())
     }
 

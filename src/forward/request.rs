@@ -10,7 +10,7 @@ use http::{HeaderValue, Request, Response, Uri};
 use sidegate_core::app::Scoping;
 use sidegate_core::context::template::Values;
 use sidegate_core::denial::{Code, Denial};
-use sidegate_core::dialect::AnswerUse;
+use sidegate_core::dialect::{AnswerUse, BodyUse};
 use tokio::time::Instant;
 
 use super::client::{Answered, Client};
@@ -95,9 +95,9 @@ pub async fn forward(this: Forward<'_>, parts: Parts, body: ClientBody) -> Resul
         // In a box, as all that few requests need: what they await would make room in every request.
         return Box::pin(websocket::forward(&this, parts, under_way)).await;
     }
-    this.reserve_owner().await?;
-    let (mut request, progress) = this.request(parts, body).await?;
-    if this.reads_answer() {
+    let Prepared { mut request, progress, answer_use } = this.request(parts, body).await?;
+    this.reserve_owner(answer_use).await?;
+    if answer_use != AnswerUse::Pass {
         ask_for_identity(request.headers_mut());
     }
     let sent = this.send(request, progress.as_deref()).await?;
@@ -110,7 +110,16 @@ pub async fn forward(this: Forward<'_>, parts: Parts, body: ClientBody) -> Resul
     if answered.repeated {
         this.metrics.repeats.inc();
     }
-    this.answer(answered.response, under_way).await
+    this.answer(answered.response, answer_use, under_way).await
+}
+
+/// A request as the upstream gets it.
+struct Prepared {
+    request: Request<RequestBody>,
+    /// How far its body is, if that streams.
+    progress: Option<Rc<Progress>>,
+    /// What the gate does with the answer.
+    answer_use: AnswerUse,
 }
 
 impl Forward<'_> {
@@ -127,21 +136,15 @@ impl Forward<'_> {
         Values { subject: &self.admission.permit().claims().subject, context: self.admission.context() }
     }
 
-    /// What the gate does with the answer: nothing if the upstream keeps users apart.
-    pub(super) fn answer_use(&self) -> AnswerUse {
-        match self.admission.permit().app().scoping {
-            Scoping::Gate => self.admission.call().operation.answer_use(),
-            Scoping::Upstream => AnswerUse::Pass,
-        }
-    }
-
-    fn reads_answer(&self) -> bool {
-        self.answer_use() != AnswerUse::Pass
+    /// Whether the gate keeps users apart, not the upstream.
+    pub(super) fn scopes(&self) -> bool {
+        self.admission.permit().app().scoping == Scoping::Gate
     }
 
     /// Asks for room before a conversation is created that could not be recorded.
-    async fn reserve_owner(&self) -> Result<(), Refused> {
-        if self.answer_use() == AnswerUse::RecordOwner && !matches!(self.owners.has_room().await, Ok(true)) {
+    async fn reserve_owner(&self, answer_use: AnswerUse) -> Result<(), Refused> {
+        let records = matches!(answer_use, AnswerUse::RecordOwner | AnswerUse::RecordOwnerOfStream);
+        if records && !matches!(self.owners.has_room().await, Ok(true)) {
             return Err(Code::StoreUnavailable.into());
         }
         Ok(())
@@ -162,14 +165,22 @@ impl Forward<'_> {
         tokio::time::timeout_at(self.ends_at, sending).await.map_err(ended)
     }
 
-    async fn request(
-        &self,
-        parts: Parts,
-        body: ClientBody,
-    ) -> Result<(Request<RequestBody>, Option<Rc<Progress>>), Refused> {
-        let (body, progress) = self.body(&parts, body).await?;
+    async fn request(&self, parts: Parts, body: ClientBody) -> Result<Prepared, Refused> {
+        let operation = self.admission.call().operation;
+        let (body, progress, answer_use) = match operation.body_use() {
+            // In a box, as what it awaits would make room in every request.
+            BodyUse::Decide => {
+                let (body, asked) = Box::pin(self.decided(&parts, body)).await?;
+                (body, None, asked)
+            }
+            _ => {
+                let (body, progress) = self.body(&parts, body).await?;
+                (body, progress, operation.answer_use())
+            }
+        };
+        let answer_use = if self.scopes() { answer_use } else { AnswerUse::Pass };
         let request = self.head(parts, body)?;
-        Ok((request, progress))
+        Ok(Prepared { request, progress, answer_use })
     }
 
     /// The request's head as the upstream gets it.

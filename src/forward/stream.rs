@@ -15,6 +15,8 @@ use super::{Failure, Slot};
 
 /// A body that streams from an upstream.
 pub struct Streamed {
+    /// What was read of it already; empty when it was sent on.
+    first: Bytes,
     body: UpstreamBody,
     idle: Duration,
     /// The token's end, for answers of unknown length: those may go on for ever.
@@ -58,10 +60,17 @@ impl Drop for UnderWay {
 }
 
 impl Streamed {
-    pub(super) fn new(body: UpstreamBody, events: bool, idle: Duration, ends_at: Instant, under_way: UnderWay) -> Self {
+    pub(super) fn new(
+        first: Bytes,
+        body: UpstreamBody,
+        events: bool,
+        idle: Duration,
+        ends_at: Instant,
+        under_way: UnderWay,
+    ) -> Self {
         let endless = body.size_hint().exact().is_none();
         let ends_at = endless.then_some(ends_at);
-        Self { body, idle, ends_at, events, timer: None, moved: false, _under_way: under_way }
+        Self { first, body, idle, ends_at, events, timer: None, moved: false, _under_way: under_way }
     }
 
     /// The last frame of a stream whose token has ended.
@@ -103,6 +112,9 @@ impl Body for Streamed {
     type Error = BrokenOff;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        if !self.first.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.first)))));
+        }
         match Pin::new(&mut self.body).poll_frame(cx) {
             // A busy stream never waits for its timer, so it looks at the clock itself.
             Poll::Ready(Some(Ok(_))) if self.is_over() => self.end(),
@@ -117,11 +129,12 @@ impl Body for Streamed {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.first.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        // Where some of it was read before, its length was not known: events are read, not files.
+        if self.first.is_empty() { self.body.size_hint() } else { SizeHint::default() }
     }
 }
 

@@ -9,13 +9,17 @@ use sidegate_core::problem;
 
 /// A refusal in the dialect's shape, or as a problem where no dialect is known.
 pub(super) fn refusal(dialect: Option<Dialect>, denial: &Denial) -> Response<Bytes> {
-    let reply = dialect.map_or_else(|| problem::render(denial), |dialect| dialect.refusal(denial));
+    refused(dialect.map_or_else(|| problem::render(denial), |dialect| dialect.refusal(denial)), denial)
+}
+
+/// A refusal as its dialect has written it.
+pub(super) fn refused(reply: Reply, denial: &Denial) -> Response<Bytes> {
     let mut response = response(reply);
     response.extensions_mut().insert(denial.code);
     response
 }
 
-/// The code of a response that [`refusal`] made, for its record.
+/// The code of a response that [`refused`] made, for its record.
 pub(super) fn code<B>(response: &Response<B>) -> Option<Code> {
     response.extensions().get().copied()
 }

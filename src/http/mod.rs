@@ -17,6 +17,7 @@ mod private;
 mod public;
 mod request_ids;
 mod service;
+mod session;
 mod streams;
 mod tls;
 

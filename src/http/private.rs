@@ -7,10 +7,10 @@ use std::sync::Arc;
 use http::{HeaderValue, Request};
 use sidegate_core::cors::Cors;
 use sidegate_core::denial::Code;
-use sidegate_core::dialect::sigmic;
+use sidegate_core::dialect::{orcheo, sigmic};
 
 use super::service::{Arrival, Common, Outcome, Service};
-use super::{admin, exchange, guard};
+use super::{admin, exchange, guard, session};
 use crate::metrics::Listener;
 use crate::wire::ClientBody;
 
@@ -43,6 +43,7 @@ impl Service for Private {
         }
         match parts.uri.path() {
             sigmic::EXCHANGE_PATH => exchange::answer(&self.common, arrival, &parts, body).await,
+            orcheo::SESSION_PATH => Box::pin(session::answer(&self.common, arrival, &parts, body)).await,
             path if path.starts_with(admin::PREFIX) => {
                 Box::pin(admin::answer(&self.admin, &self.common, parts, body)).await
             }

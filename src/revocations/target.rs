@@ -5,11 +5,11 @@ use std::time::Duration;
 use sidegate_core::app::App;
 use sidegate_core::clock::Timestamp;
 use sidegate_core::denial::{Code, Denial};
-use sidegate_core::dialect::sigmic;
+use sidegate_core::dialect::Dialect;
 use sidegate_core::id::{AppId, EndUserId, TokenId};
 use sidegate_core::revocation::Revocation;
 use sidegate_core::secret::SecretDigest;
-use sidegate_core::token::{CLOCK_LEEWAY, Claims, UnverifiedToken};
+use sidegate_core::token::CLOCK_LEEWAY;
 
 /// A revocation is kept for this long at least: tokens may be older than the `max_ttl` of today.
 const KEPT_AT_LEAST: Duration = Duration::from_secs(31 * 24 * 3_600);
@@ -75,11 +75,8 @@ pub fn resolve<'a>(target: Target, apps: impl Iterator<Item = &'a App>, now: Tim
 }
 
 /// A token that its app's keys verify, by its digest; until it would be refused anyway.
-fn one_token<'a>(text: &str, mut apps: impl Iterator<Item = &'a App>) -> Result<Resolved, Denial> {
-    let token = UnverifiedToken::<sigmic::WireClaims<'_>>::parse(text)?;
-    let app = apps.find(|app| app.id.as_str() == token.unverified_claims.app_id).ok_or(Code::InvalidToken)?;
-    let keys = &app.token.as_ref().ok_or(Code::InvalidToken)?.keys;
-    let claims = Claims::try_from(token.verify(keys)?)?;
+fn one_token<'a>(text: &str, apps: impl Iterator<Item = &'a App>) -> Result<Resolved, Denial> {
+    let (_, claims) = Dialect::verify_any(text, &apps.collect::<Vec<_>>())?;
     let revocation = Revocation::Token { digest: SecretDigest::of(&text.into()) };
     Ok(Resolved { revocation, until: claims.refused_from(), app: Some(claims.app) })
 }

@@ -24,6 +24,9 @@ use tokio::time::Instant;
 use self::silence::Silence;
 use crate::store::{Entries, Entry, EntryKind, Unavailable};
 
+/// Characters of a secret that is looked up.
+pub const MAX_SECRET: usize = 512;
+
 /// How often a change is tried anew that another one has overtaken.
 const TRIES: usize = 8;
 

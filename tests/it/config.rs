@@ -206,7 +206,8 @@ fn every_commented_example_works_when_it_is_uncommented() {
     let run = program(&["check"]).config(&text).env("CHAT_API_KEY", "chat-key");
     let run = run.env("REDIS_PASSWORD", "redis-password").env("POSTGRES_PASSWORD", "postgres-password");
     let run = run.env("SIDEGATE_SIGNING_KEY", "signing-key-0123456789abcdef0123456789");
+    let run = run.env("ORCHEO_CHATKIT_TOKEN_SIGNING_KEY", "session-key-0123456789abcdef0123456789");
     let run = run.env("SIDEGATE_BOOTSTRAP_TOKEN", "bootstrap-token-0123456789abcdef0123456789");
     let run = run.env("SEAL", "c2VhbC1rZXktb2YtdGhlLXRlc3RzLTAxMjM0NTY3ODk").run();
-    assert_eq!(run.out, "The configuration is good: 1 apps, 1 upstreams.\n", "{}\n{text}", run.err);
+    assert_eq!(run.out, "The configuration is good: 2 apps, 1 upstreams.\n", "{}\n{text}", run.err);
 }

@@ -30,6 +30,7 @@ mod instructions;
 mod lifecycle;
 mod limits;
 mod ops;
+mod orcheo;
 mod origin;
 mod pooling;
 mod preflight;

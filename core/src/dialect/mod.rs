@@ -3,8 +3,11 @@
 
 pub mod orcheo;
 pub mod sigmic;
+mod verify;
 
-use http::Method;
+pub use verify::UnverifiedTarget;
+
+use http::{HeaderMap, Method};
 
 use crate::app::TokenPolicy;
 use crate::denial::Denial;
@@ -165,12 +168,51 @@ impl Operation {
 }
 
 impl Dialect {
+    /// Every dialect.
+    pub const ALL: &[Self] = &[Self::Sigmic, Self::Orcheo];
+
+    /// The widget token of a request, by the dialect's own rules; `None` if it comes without and may.
+    ///
+    /// # Errors
+    /// As [`sigmic::bearer`] and [`orcheo::bearer`].
+    pub fn token(self, headers: &HeaderMap) -> Result<Option<&str>, Denial> {
+        match self {
+            Self::Sigmic => sigmic::bearer(headers).map(Some),
+            Self::Orcheo => orcheo::bearer(headers),
+        }
+    }
+
     /// Its name in the config.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Sigmic => "sigmic",
             Self::Orcheo => "orcheo",
+        }
+    }
+
+    /// The conversation that an answer to [`AnswerUse::RecordOwner`] names; `None` if it is not of the
+    /// documented shape.
+    #[must_use]
+    pub fn created(self, body: &[u8]) -> Option<ConversationId> {
+        match self {
+            Self::Sigmic => sigmic::created_task(body),
+            Self::Orcheo => orcheo::created_attachment(body),
+        }
+    }
+
+    /// A list of conversations with only those that `owned` names, of `owned_total`; `None` if it is not
+    /// of the documented shape.
+    #[must_use]
+    pub fn filter_list(
+        self,
+        body: &[u8],
+        owned_total: u64,
+        owned: impl Fn(&ConversationId) -> bool,
+    ) -> Option<Vec<u8>> {
+        match self {
+            Self::Sigmic => sigmic::filter_list(body, owned_total, owned),
+            Self::Orcheo => orcheo::filter_list(body, owned),
         }
     }
 

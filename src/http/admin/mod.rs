@@ -32,6 +32,7 @@ use super::convert;
 use super::service::{Common, Outcome};
 use crate::forward::{MediaType, read};
 use crate::gate::Gate;
+use crate::service_tokens::MAX_SECRET;
 use crate::wire::ClientBody;
 
 /// What all of its paths begin with.
@@ -39,9 +40,6 @@ pub(super) const PREFIX: &str = "/admin/v1/";
 
 /// Bytes of a request's body.
 const MAX_BODY: usize = 64 * 1024;
-
-/// Characters of a secret that is looked up.
-const MAX_SECRET: usize = 512;
 
 /// All routes.
 pub(super) fn router(gate: Arc<Gate>) -> Router {

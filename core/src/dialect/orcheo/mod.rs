@@ -1,6 +1,7 @@
 //! Orcheo's ChatKit API (seeds/004; its backend's routers and schemas).
 
 mod answer;
+mod events;
 mod request;
 mod route;
 mod session;
@@ -8,6 +9,7 @@ mod token;
 mod workflow;
 
 pub use answer::{Router, issued, refusal};
+pub use events::{Beginning, beginning, created_attachment, filter_list};
 pub use request::{Kind, Request};
 pub use route::{Operation, SESSION_PATH, route};
 pub use session::{Wire, parse_session};

@@ -56,6 +56,12 @@ impl KeyRing {
         Ok(())
     }
 
+    /// The algorithm of all its keys.
+    #[must_use]
+    pub const fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
     /// Digests of the key material, to find one key under two apps or purposes. A private key and its
     /// public half have the same one, however they are written.
     pub fn fingerprints(&self) -> impl Iterator<Item = &SecretDigest> {

@@ -1,0 +1,45 @@
+//! Orcheo's session route, on the private listener: a customer's server asks for a token of an end user.
+
+use http::Method;
+use http::header::CONTENT_ENCODING;
+use http::request::Parts;
+use secrecy::SecretString;
+use sidegate_core::cors::Cors;
+use sidegate_core::denial::{Code, Denial};
+use sidegate_core::dialect::orcheo;
+use sidegate_core::message::Reply;
+
+use super::convert;
+use super::service::{Arrival, Common, Outcome};
+use crate::exchange::session;
+use crate::forward::{MediaType, read};
+use crate::service_tokens::MAX_SECRET;
+use crate::wire::ClientBody;
+
+/// Answers whatever is sent to [`orcheo::SESSION_PATH`].
+pub(super) async fn answer(common: &Common, arrival: &Arrival, parts: &Parts, body: ClientBody) -> Outcome {
+    let response = match checked(common, arrival, parts, body).await {
+        Ok(reply) => {
+            common.metrics.exchanges.inc();
+            convert::response(reply)
+        }
+        Err(denial) => convert::refused(orcheo::refusal(orcheo::Router::Session, &denial), &denial),
+    };
+    Outcome::of(response, Cors::Silent).of_route(orcheo::SESSION_PATH)
+}
+
+async fn checked(common: &Common, arrival: &Arrival, parts: &Parts, body: ClientBody) -> Result<Reply, Denial> {
+    if parts.method != Method::POST {
+        return Err(Denial::method_not_allowed("POST"));
+    }
+    let gate = &common.gate;
+    let shown = orcheo::bearer(&parts.headers)?.ok_or(Code::AuthRequired)?;
+    let shown = Some(shown).filter(|shown| shown.len() <= MAX_SECRET).ok_or(Code::InvalidServiceToken)?;
+    let caller = gate.service_tokens.authenticate(&SecretString::from(shown))?;
+    let body = read(body, gate.limits.exchange_body, gate.listen.body_timeout).await?;
+    let json = MediaType::of(&parts.headers) == MediaType::Json && !parts.headers.contains_key(CONTENT_ENCODING);
+    if !(json || body.is_empty()) {
+        return Err(Denial::because(Code::InvalidRequest, "The body must be application/json"));
+    }
+    session(gate, &caller, &body, arrival.peer.client(gate, &parts.headers)).await
+}
