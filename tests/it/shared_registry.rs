@@ -84,7 +84,7 @@ async fn what_one_gate_makes_or_revokes_the_other_knows() {
     assert_eq!(revoked.status(), 200);
     until("it is refused at the one", async || list(&one, &secret).await.status() == 403).await;
     assert_eq!(readiness(&one).await, (200, json!("ok")));
-    one.wait_for_line("service tokens are kept in PostgreSQL").await;
+    one.wait_for_line("service tokens of the registry are kept in PostgreSQL").await;
 }
 
 /// Of the variables that PostgreSQL's own programs know, none changes where the gate goes, as whom, or
