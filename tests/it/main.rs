@@ -38,6 +38,7 @@ mod private;
 mod scoping;
 mod secrets;
 mod secrets_in_config;
+mod shared_both;
 mod shared_limits;
 mod shared_outage;
 mod shared_race;

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
 
 use futures_util::future::{join, join_all};
 use serde_json::{Value, json};
@@ -13,44 +12,19 @@ use sidegate_core::secret::SecretDigest;
 
 use crate::support::forge;
 use crate::support::gate::{Gate, SECRET, json_of};
-use crate::support::lane::{Lane, is_used, list_tasks};
-use crate::support::raw::{Raw, RawAnswer};
+use crate::support::lane::{Lane, list_tasks};
+use crate::support::load::{SOME, Seen, admitted, ask, exchange, some_more, within};
+use crate::support::raw::Raw;
 use crate::support::redis::{RedisServer, until};
 use crate::support::tally::Tally;
 
 /// How often Redis is killed under each policy.
 const KILLS: usize = 3;
-/// Requests of each kind, at each replica, that must pass before each kill, and fail before each restart.
-const SOME: usize = 20;
-/// Two calls of the store at most, of a second each; the rest is for a machine that has much to do.
-const BEARABLE: Duration = Duration::from_secs(10);
 
 const HEADER: &str = "x-end-user";
 /// The app whose tokens need their context. The usual app's tokens have a limit and need nothing else of the store.
 const WITH_CONTEXT: &str = "wapp_context";
 const SINGLE_USE: &str = "wapp_once";
-
-/// Answers that came so far: those that passed, and those without a store.
-#[derive(Default)]
-struct Seen {
-    passed: AtomicUsize,
-    failed: AtomicUsize,
-}
-
-impl Seen {
-    fn count(&self, status: u16) {
-        match status {
-            200 => &self.passed,
-            503 => &self.failed,
-            _ => panic!("{status}"),
-        }
-        .fetch_add(1, Ordering::SeqCst);
-    }
-
-    fn both(&self) -> (usize, usize) {
-        (self.passed.load(Ordering::SeqCst), self.failed.load(Ordering::SeqCst))
-    }
-}
 
 /// The load, and what was acknowledged under it.
 struct Load {
@@ -89,7 +63,7 @@ impl Load {
     async fn chat(&self, gate: usize) {
         let (mut raw, request) = (Raw::connect(self.gates[gate].0).await, list_tasks(&forge::token(&forge::claims())));
         while self.goes_on() {
-            self.limited[gate].count(ask(&mut raw, &request).await.status);
+            self.limited[gate].count(&ask(&mut raw, &request).await);
         }
     }
 
@@ -100,8 +74,8 @@ impl Load {
             (Raw::connect(self.gates[gate].1).await, Raw::connect(self.gates[next].0).await);
         while self.goes_on() {
             let value = format!("value-{}", self.next.fetch_add(1, Ordering::SeqCst));
-            let answer = ask(&mut private, &exchange(&value)).await;
-            self.exchanges[gate].count(answer.status);
+            let answer = ask(&mut private, &exchange(WITH_CONTEXT, SECRET, &value)).await;
+            self.exchanges[gate].count(&answer);
             if answer.status == 200 {
                 let answer: Value = serde_json::from_str(&answer.body).expect("JSON");
                 let token = answer["data"]["token"].as_str().expect("a token").to_owned();
@@ -109,7 +83,7 @@ impl Load {
             }
             let last = self.minted.lock().unwrap().last().cloned();
             if let Some((token, _)) = last {
-                self.contexts[next].count(ask(&mut public, &list_tasks(&token)).await.status);
+                self.contexts[next].count(&ask(&mut public, &list_tasks(&token)).await);
             }
         }
     }
@@ -124,43 +98,6 @@ impl Load {
             self.used.lock().unwrap().insert(index, admitted(index, &answers) == 1);
         }
     }
-
-    /// Waits until each replica has seen some more of both, by what `which` picks.
-    async fn some_more(&self, what: &str, which: impl Fn((usize, usize)) -> usize, kinds: &[&Vec<Seen>]) {
-        let now = || kinds.iter().flat_map(|kind| kind.iter()).map(|seen| which(seen.both())).collect::<Vec<_>>();
-        let before = now();
-        until(what, async || now().iter().zip(&before).all(|(now, before)| *now >= before + SOME)).await;
-    }
-}
-
-/// How many gates admitted a token: one at most, and the others refused it for a reason.
-fn admitted(index: usize, answers: &[Option<RawAnswer>]) -> usize {
-    let answers: Vec<&RawAnswer> = answers.iter().map(|answer| answer.as_ref().expect("an answer")).collect();
-    let admitted = answers.iter().filter(|answer| answer.status == 200).count();
-    let refused = answers.iter().filter(|answer| answer.status == 503 || is_used(answer)).count();
-    assert!(admitted <= 1 && admitted + refused == answers.len(), "token {index}: {answers:?}");
-    admitted
-}
-
-async fn within<T>(answer: impl Future<Output = T>) -> T {
-    tokio::time::timeout(BEARABLE, answer).await.expect("an answer in a bearable time")
-}
-
-async fn ask(raw: &mut Raw, request: &str) -> RawAnswer {
-    raw.send(request).await;
-    within(raw.answer()).await
-}
-
-fn exchange(value: &str) -> String {
-    let body = json!({
-        "appId": WITH_CONTEXT, "appSecret": SECRET, "endUserId": "ada", "env": { "VALUE": value },
-    });
-    let body = body.to_string();
-    format!(
-        "POST /api/v1/auth/token HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
-         Content-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
 }
 
 fn single_use(index: usize) -> String {
@@ -201,13 +138,13 @@ async fn killed_and_restarted_under_load(on_error: &str) {
     let races = join_all((0..4).map(|_| load.race()));
     let outages = async {
         for _ in 0..KILLS {
-            load.some_more("all pass", |(passed, _)| passed, &[&load.limited, &load.contexts, &load.exchanges]).await;
+            some_more("all pass", |(passed, _)| passed, &[&load.limited, &load.contexts, &load.exchanges]).await;
             server.kill();
-            load.some_more("it is seen", |(_, failed)| failed, &[&load.contexts, &load.exchanges]).await;
-            load.some_more("limits go on", |(passed, failed)| passed + failed, &[&load.limited]).await;
+            some_more("it is seen", |(_, failed)| failed, &[&load.contexts, &load.exchanges]).await;
+            some_more("limits go on", |(passed, failed)| passed + failed, &[&load.limited]).await;
             server.revive();
         }
-        load.some_more("all pass again", |(passed, _)| passed, &[&load.limited, &load.contexts, &load.exchanges]).await;
+        some_more("all pass again", |(passed, _)| passed, &[&load.limited, &load.contexts, &load.exchanges]).await;
         load.stop.store(true, Ordering::SeqCst);
     };
     join(outages, join(chats, join(contexts, races))).await;

@@ -15,41 +15,41 @@ use crate::support::gate::{Gate, SHOP, json_of};
 const TASKS: &str = "/api/v1/tasks";
 
 /// An app with its secret.
-struct Made {
-    id: String,
-    secret: String,
+pub struct Made {
+    pub id: String,
+    pub secret: String,
 }
 
 /// Settings of an app for pages of [`SHOP`].
-fn settings() -> Value {
+pub fn settings() -> Value {
     json!({ "dialect": "sigmic", "upstream": "chat", "origins": [SHOP] })
 }
 
 /// The settings with some members set.
-fn with(more: &Value) -> Value {
+pub fn with(more: &Value) -> Value {
     let mut settings = settings();
     let more = more.as_object().expect("members");
     settings.as_object_mut().expect("an object").extend(more.clone());
     settings
 }
 
-fn path(id: &str, action: &str) -> String {
+pub fn path(id: &str, action: &str) -> String {
     if action.is_empty() { format!("{APPS}/{id}") } else { format!("{APPS}/{id}/{action}") }
 }
 
 /// Makes an app.
-async fn make(gate: &Gate, settings: Value) -> Made {
+pub async fn make(gate: &Gate, settings: Value) -> Made {
     let app = done(gate, Method::POST, APPS, settings).await;
     let text = |name: &str| app[name].as_str().expect("a text").to_owned();
     Made { id: text("id"), secret: text("secret") }
 }
 
-async fn post(gate: &Gate, id: &str, action: &str, body: Value) -> Value {
+pub async fn post(gate: &Gate, id: &str, action: &str, body: Value) -> Value {
     done(gate, Method::POST, &path(id, action), body).await
 }
 
 /// An exchange of an app's secret.
-async fn exchange(gate: &Gate, id: &str, secret: &str) -> Response {
+pub async fn exchange(gate: &Gate, id: &str, secret: &str) -> Response {
     gate.exchange(&json!({ "appId": id, "appSecret": secret, "endUserId": "ada" })).await
 }
 
@@ -61,6 +61,6 @@ async fn mint(gate: &Gate, app: &Made) -> String {
 }
 
 /// The status of a chat request.
-async fn chat(gate: &Gate, token: &str) -> u16 {
+pub async fn chat(gate: &Gate, token: &str) -> u16 {
     gate.chat(Method::GET, TASKS, token).send().await.expect("an answer").status().as_u16()
 }

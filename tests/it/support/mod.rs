@@ -9,6 +9,7 @@ pub mod gate;
 pub mod jwcrypto;
 pub mod jwt;
 pub mod lane;
+pub mod load;
 pub mod openssl;
 pub mod postgres;
 pub mod program;
