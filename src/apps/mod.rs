@@ -38,7 +38,8 @@ pub struct Apps {
     sealer: Option<Arc<Sealer>>,
     configured: Configured,
     known: ArcSwap<Known>,
-    /// Held while the registry is read: what was read later is never replaced by what was read before.
+    /// Held while entries are read: what was read later is never replaced by what was read before. It may get an
+    /// older generation, and then is read once more.
     reading: Mutex<()>,
     /// Where they are served, if they are.
     served: Option<Arc<ArcSwap<Registry>>>,
@@ -93,8 +94,9 @@ impl Apps {
     }
 
     async fn read(&self) -> Result<Arc<Known>, Unavailable> {
-        let _alone = self.reading.lock().await;
+        // Nobody waits for others to find out that the store does not answer.
         let generation = self.entries.generation().await?;
+        let _alone = self.reading.lock().await;
         let before = self.known.load_full();
         if before.generation == Some(generation) {
             return Ok(self.end_over(before));
