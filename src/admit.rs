@@ -99,7 +99,7 @@ fn verify<'a>(
     dialect: Dialect,
     headers: &'a HeaderMap,
 ) -> Result<(Arc<Registered>, Arc<Claims>, &'a str), Denial> {
-    let text = dialect.token(headers)?.ok_or(Code::AuthRequired)?;
+    let text = dialect.token(headers)?.ok_or(dialect.without_token())?;
     if let Some((registered, claims)) = verified.get(text, dialect, registry) {
         return Ok((registered, claims, text));
     }

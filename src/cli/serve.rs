@@ -118,7 +118,9 @@ fn say_kept(kind: Kind) {
 
 fn say_registry(is_apart: bool) {
     match is_apart {
-        true => tracing::info!("apps and service tokens of the registry are kept in PostgreSQL, shared with all replicas"),
+        true => {
+            tracing::info!("apps and service tokens of the registry are kept in PostgreSQL, shared with all replicas")
+        }
         false => tracing::info!("apps and service tokens of the registry are kept with them"),
     }
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
-use sidegate_core::dialect::orcheo::{Access, Workflow, WorkflowId, Workflows};
+use sidegate_core::dialect::orcheo::{Workflow, WorkflowId, Workflows};
 
-use super::layered::parsers::{non_empty, one_of, parsed};
+use super::layered::parsers::{non_empty, parsed};
 use super::layered::{Reader, SecretSource};
 use super::settings::{KeyUses, Resolve};
 
@@ -13,20 +13,17 @@ use super::settings::{KeyUses, Resolve};
 pub(super) const TTL: Duration = Duration::from_secs(300);
 pub(super) const MIN_TTL: Duration = Duration::from_secs(60);
 
-const ACCESS: &[(&str, Access)] = &[("private", Access::Private), ("published", Access::Published)];
-
 /// The workflows of an app; no two apps list the same one, because a token names its app by it.
 pub(super) fn read_workflows(table: &Reader<'_>, app: &str, uses: &mut KeyUses) -> Workflows {
     let mut list = Vec::new();
     for workflow in table.tables("workflows") {
         let id = workflow.required("id", parsed::<WorkflowId>());
         let name = workflow.optional("name", non_empty);
-        let access = workflow.or("access", one_of(ACCESS), Access::Private);
         if let Some(id) = id {
             if let Err(clash) = uses.claim_workflow(&id, app) {
                 workflow.problem("id", &clash);
             }
-            list.push(Workflow { id, name, access });
+            list.push(Workflow { id, name });
         }
         workflow.finish();
     }

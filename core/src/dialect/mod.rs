@@ -10,7 +10,7 @@ pub use verify::UnverifiedTarget;
 use http::{HeaderMap, Method};
 
 use crate::app::TokenPolicy;
-use crate::denial::Denial;
+use crate::denial::{Code, Denial};
 use crate::id::ConversationId;
 use crate::message::Reply;
 use crate::policy::Issued;
@@ -171,7 +171,17 @@ impl Dialect {
     /// Every dialect.
     pub const ALL: &[Self] = &[Self::Sigmic, Self::Orcheo];
 
-    /// The widget token of a request, by the dialect's own rules; `None` if it comes without and may.
+    /// Why a request without any token is refused.
+    #[must_use]
+    pub const fn without_token(self) -> Code {
+        match self {
+            Self::Sigmic => Code::AuthRequired,
+            // Where a workflow is published a page needs none; none is, here.
+            Self::Orcheo => Code::NotPublished,
+        }
+    }
+
+    /// The widget token of a request, by the dialect's own rules; `None` if it comes without any.
     ///
     /// # Errors
     /// As [`sigmic::bearer`] and [`orcheo::bearer`].

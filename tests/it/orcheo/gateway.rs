@@ -204,6 +204,9 @@ async fn tokens_that_are_none_of_ours_and_bodies_that_are_no_requests_are_refuse
         assert_eq!(answer.headers()["access-control-allow-origin"], SHOP);
         assert_eq!(refused(answer, 401).await, code);
     }
+    let bare = gate.public(Method::POST, GATEWAY).header("origin", SHOP).json(&list).send().await.expect("an answer");
+    assert_eq!(bare.headers()["access-control-allow-origin"], SHOP);
+    assert_eq!(refused(bare, 403).await, "chatkit.auth.not_published");
     for (body, status) in
         [("", 400), ("{", 400), ("[]", 400), ("{\"type\":\"threads.explode\"}", 400), ("{\"type\":1}", 400)]
     {

@@ -14,7 +14,7 @@ pub use request::{Kind, Request};
 pub use route::{Operation, SESSION_PATH, route};
 pub use session::{Wire, parse_session};
 pub use token::{WireClaims, bearer, sign};
-pub use workflow::{Access, Workflow, WorkflowId, Workflows};
+pub use workflow::{Workflow, WorkflowId, Workflows};
 
 /// What `iss` says when nothing else is configured.
 pub const ISSUER: &str = "orcheo.chatkit";

@@ -45,16 +45,6 @@ impl WorkflowId {
     }
 }
 
-/// Who may use a workflow without a token.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Access {
-    /// Nobody.
-    #[default]
-    Private,
-    /// Everybody, as far as the app's origins reach.
-    Published,
-}
-
 /// A workflow that an app lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Workflow {
@@ -62,8 +52,6 @@ pub struct Workflow {
     pub id: WorkflowId,
     /// Its name, for the upstream's `metadata`.
     pub name: Option<String>,
-    /// Who may use it without a token.
-    pub access: Access,
 }
 
 /// The workflows of an app; the first is what a token is bound to when none is asked for.
