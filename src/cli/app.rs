@@ -28,7 +28,7 @@ pub(super) enum AppCommand {
         /// Its id; a random one if not given
         #[arg(long)]
         id: Option<AppId>,
-        /// Its wire format: sigmic, which is the default
+        /// Its wire format: sigmic, which is the default, or orcheo, whose workflows and key stand in the file of --from
         #[arg(long)]
         dialect: Option<String>,
         #[command(flatten)]
