@@ -13,6 +13,7 @@ use sidegate_core::context::{ContextKey, SessionContext};
 use sidegate_core::cors::Cors;
 use sidegate_core::denial::{Code, Denial};
 use sidegate_core::dialect::{Call, Dialect};
+use sidegate_core::id::ConversationId;
 use sidegate_core::origin::RequestOrigin;
 use sidegate_core::policy::{self, Moment, Permit, Provenance};
 use sidegate_core::token::Claims;
@@ -21,7 +22,7 @@ use crate::forward::Upstream;
 use crate::gate::Gate;
 use crate::limits::Counted;
 use crate::registry::{Registered, Registry};
-use crate::store::Owner;
+use crate::store::{Owner, Owners};
 use crate::verified::VerifiedTokens;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -119,20 +120,23 @@ async fn check(
     if let Some(limit) = &registered.limits.chat {
         gate.count(limit, Counted { address, end_user: &permit.claims().subject }).await?;
     }
-    check_owner(gate, &permit, &call).await?;
+    if let Some(conversation) = &call.conversation
+        && permit.app().scoping == Scoping::Gate
+    {
+        let owner = Owner { app: &permit.app().id, end_user: &permit.claims().subject };
+        check_owner(&*gate.store, owner, conversation).await?;
+    }
     let context = open_context(gate, &permit).await?;
     use_up(gate, &permit).await?;
     Ok(Admission { permit, registered, call, context })
 }
 
-/// Another user's conversation does not exist for this one.
-async fn check_owner(gate: &Gate, permit: &Permit, call: &Call) -> Result<(), Denial> {
-    let Some(conversation) = &call.conversation else { return Ok(()) };
-    if permit.app().scoping == Scoping::Upstream {
-        return Ok(());
-    }
-    let owner = Owner { app: &permit.app().id, end_user: &permit.claims().subject };
-    match gate.store.owns(owner, conversation).await {
+/// Refuses a conversation that is not `owner`'s: another user's does not exist for this one.
+///
+/// # Errors
+/// [`Code::NotFound`], [`Code::StoreUnavailable`].
+pub async fn check_owner(owners: &dyn Owners, owner: Owner<'_>, conversation: &ConversationId) -> Result<(), Denial> {
+    match owners.owns(owner, conversation).await {
         Ok(true) => Ok(()),
         Ok(false) => Err(Code::NotFound.into()),
         Err(_) => Err(Code::StoreUnavailable.into()),

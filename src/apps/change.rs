@@ -40,7 +40,7 @@ impl Apps {
             settings.set("id", AppId::new(&*self.entropy).map_err(|_| Code::Internal)?.as_str());
         }
         // Where the upstream has the key, callers show service tokens, and a key made up here would be no use.
-        let own = !settings.is_of_upstreams_key();
+        let own = !settings.shares_key();
         let secret = match settings.get("secret_digests") {
             None if own => Some(self.new_secret()?),
             _ => None,

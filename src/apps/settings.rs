@@ -29,9 +29,10 @@ impl AppSettings {
         known.unwrap_or(Algorithm::Hs256)
     }
 
-    /// Whether its tokens are signed with a key that the upstream has, too.
-    pub(super) fn is_of_upstreams_key(&self) -> bool {
-        self.get("dialect").and_then(Value::as_str) == Some(Dialect::Orcheo.name())
+    /// As [`Dialect::shares_key`], of the dialect that is named, if one is.
+    pub(super) fn shares_key(&self) -> bool {
+        let named = self.get("dialect").and_then(Value::as_str);
+        Dialect::ALL.iter().any(|dialect| Some(dialect.name()) == named && dialect.shares_key())
     }
 
     /// Whether the token table lacks a member, and one could be put there.

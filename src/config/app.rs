@@ -25,7 +25,7 @@ pub(super) fn read_app(
     keys: &mut KeyUses,
 ) -> Option<(App, String)> {
     let id = table.required("id", parsed::<AppId>());
-    let dialect = table.required("dialect", one_of(DIALECTS));
+    let dialect = table.required("dialect", one_of(&Dialect::ALL.map(|dialect| (dialect.name(), dialect))));
     let upstream = table.required("upstream", non_empty);
     let secrets = table.optional("secret_digests", secret_digests);
     let origins = table.optional("origins", origin_set).unwrap_or_default();
@@ -65,8 +65,6 @@ pub(super) fn read_app(
     Some((app, upstream?))
 }
 
-const DIALECTS: &[(&str, Dialect)] = &[("sigmic", Dialect::Sigmic), ("orcheo", Dialect::Orcheo)];
-
 fn check_workflows(table: &Reader<'_>, dialect: Option<Dialect>, workflows: &Workflows) {
     match dialect {
         Some(Dialect::Orcheo) if workflows.all().is_empty() => {
@@ -102,7 +100,7 @@ fn origin_set(node: &Node) -> Result<OriginSet, Faults> {
     OriginSet::parse(&entries).map_err(|(index, fault)| format!("entry {}: {fault}", index + 1).into())
 }
 
-/// Orcheo's backend checks the token itself, so there it passes unless the app says otherwise.
+/// A token that the upstream verifies, too, passes unless the app says otherwise.
 fn read_pass(table: &Reader<'_>, dialect: Option<Dialect>) -> Pass {
     #[derive(Clone, Copy, PartialEq, Eq)]
     enum What {
@@ -111,7 +109,7 @@ fn read_pass(table: &Reader<'_>, dialect: Option<Dialect>) -> Pass {
         Token,
     }
     let choice = one_of(&[("cookies", What::Cookies), ("set_cookie", What::SetCookie), ("token", What::Token)]);
-    let default = if dialect == Some(Dialect::Orcheo) { vec![What::Token] } else { Vec::new() };
+    let default = if dialect.is_some_and(Dialect::shares_key) { vec![What::Token] } else { Vec::new() };
     let what = table.or("pass", list(choice), default);
     Pass {
         cookies: what.contains(&What::Cookies),

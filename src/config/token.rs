@@ -29,9 +29,9 @@ pub struct TokenOf<'a> {
 }
 
 impl TokenOf<'_> {
-    /// Whether the upstream checks them, too, with the same key.
+    /// As [`Dialect::shares_key`].
     pub(super) fn shares_key(self) -> bool {
-        self.dialect == Some(Dialect::Orcheo)
+        self.dialect.is_some_and(Dialect::shares_key)
     }
 }
 

@@ -4,11 +4,11 @@
 use http::request::Parts;
 use sidegate_core::denial::Code;
 use sidegate_core::dialect::{AnswerUse, orcheo};
-use sidegate_core::id::ConversationId;
 
 use super::MediaType;
 use super::request::{Forward, Refused};
 use super::request_body::RequestBody;
+use crate::admit::check_owner;
 use crate::wire::ClientBody;
 
 impl Forward<'_> {
@@ -27,21 +27,12 @@ impl Forward<'_> {
         let workflow = bound.and_then(|id| permit.app().workflows.get(id)).ok_or(Code::InvalidToken)?;
         if self.scopes() {
             for conversation in request.thread.iter().chain(&request.attachments) {
-                self.check_owner(conversation).await?;
+                check_owner(self.owners, self.owner(), conversation).await?;
             }
         }
         let body = request.bound_to(workflow)?;
         let rewrites = permit.app().injection.rewrites_body();
         let body = if rewrites { self.injected(&body)? } else { RequestBody::Full(Some(body.into())) };
         Ok((body, request.kind.answer_use()))
-    }
-
-    /// Another user's conversation does not exist for this one.
-    async fn check_owner(&self, conversation: &ConversationId) -> Result<(), Refused> {
-        match self.owners.owns(self.owner(), conversation).await {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(Code::NotFound.into()),
-            Err(_) => Err(Code::StoreUnavailable.into()),
-        }
     }
 }

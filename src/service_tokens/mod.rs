@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use sidegate_core::clock::{Clock, Timestamp};
 use sidegate_core::denial::{Code, Denial};
 use sidegate_core::entropy::Entropy;
@@ -25,7 +25,7 @@ use self::silence::Silence;
 use crate::store::{Entries, Entry, EntryKind, Unavailable};
 
 /// Characters of a secret that is looked up.
-pub const MAX_SECRET: usize = 512;
+const MAX_SECRET: usize = 512;
 
 /// How often a change is tried anew that another one has overtaken.
 const TRIES: usize = 8;
@@ -122,6 +122,9 @@ impl ServiceTokens {
     /// [`Code::InvalidServiceToken`]; [`Code::StoreUnavailable`] if a shared registry has been silent for
     /// too long. The token of the configuration is revoked nowhere else, so it is good all the same.
     pub fn authenticate(&self, shown: &SecretString) -> Result<Arc<ServiceToken>, Denial> {
+        if shown.expose_secret().len() > MAX_SECRET {
+            return Err(Code::InvalidServiceToken.into());
+        }
         let digest = SecretDigest::of(shown);
         let token = self.known.load().by_digest.get(&digest).cloned();
         let token = token.filter(|token| token.digests(self.now()).any(|good| *good == digest));

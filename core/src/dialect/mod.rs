@@ -169,7 +169,16 @@ impl Operation {
 
 impl Dialect {
     /// Every dialect.
-    pub const ALL: &[Self] = &[Self::Sigmic, Self::Orcheo];
+    pub const ALL: [Self; 2] = [Self::Sigmic, Self::Orcheo];
+
+    /// Whether the upstream verifies tokens, too, with the key that signs them.
+    #[must_use]
+    pub const fn shares_key(self) -> bool {
+        match self {
+            Self::Sigmic => false,
+            Self::Orcheo => true,
+        }
+    }
 
     /// Why a request without any token is refused.
     #[must_use]

@@ -115,17 +115,13 @@ async fn insert(
             bound = bound.bind(token).bind(app);
         }
         let bound = chunk.iter().fold(bound, |query, place| bind(query, &changes[*place]));
-        let mut known = HashSet::new();
-        for row in bound.fetch_all(&mut *connection).await? {
-            known.insert((row.try_get::<String, _>(0)?, row.try_get::<String, _>(1)?));
+        let known = bound.fetch_all(&mut *connection).await?;
+        let mut taken = HashSet::with_capacity(chunk.len());
+        for row in &known {
+            taken.insert((row.try_get::<&str, _>(0)?, row.try_get::<&str, _>(1)?));
         }
         // Of two changes for one token, the first is the one that took place.
-        let mut taken = HashSet::with_capacity(chunk.len());
-        for place in chunk {
-            let key @ (token, app) = names(&changes[*place]);
-            let is_known = !known.is_empty() && known.contains(&(token.to_owned(), app.to_owned()));
-            done[*place] = !is_known && taken.insert(key);
-        }
+        chunk.iter().for_each(|place| done[*place] = taken.insert(names(&changes[*place])));
     }
     Ok(())
 }
