@@ -6,6 +6,7 @@
 
 mod answer;
 mod body;
+mod call;
 mod client;
 mod connect;
 mod decide;
@@ -21,6 +22,7 @@ mod upstream;
 mod websocket;
 
 pub use body::{MediaType, read};
+pub use call::{Call, picked};
 pub use client::Client;
 pub use connect::TlsConfigs;
 pub use failure::Failure;

@@ -18,7 +18,7 @@ use super::access::Facts;
 use super::service::{Arrival, Common, Outcome, Service};
 use super::{convert, exchange, guard, head};
 use crate::admit::{Admission, admit, request_origin};
-use crate::forward::{Client, Forward, Refused, forward};
+use crate::forward::{Forward, Refused, forward};
 use crate::metrics::Listener;
 use crate::verified::VerifiedTokens;
 use crate::wire::ClientBody;
@@ -26,8 +26,6 @@ use crate::wire::ClientBody;
 /// The public service of one worker.
 pub struct Public {
     common: Rc<Common>,
-    /// This worker's upstream connections.
-    client: Rc<Client>,
     /// The tokens that this worker has verified.
     verified: VerifiedTokens,
 }
@@ -53,18 +51,17 @@ impl Service for Public {
 }
 
 impl Public {
-    /// A public service without upstream connections yet.
+    /// A public service.
     #[must_use]
     pub fn new(common: Rc<Common>) -> Self {
-        let client = Rc::new(Client::new(Rc::clone(&common.scratch)));
-        Self { common, client, verified: VerifiedTokens::default() }
+        Self { common, verified: VerifiedTokens::default() }
     }
 
     /// Forgets what is over. Called every second.
     pub fn tick(&self) {
         let gate = &self.common.gate;
         let registry = gate.registry.load();
-        self.client.sweep(registry.upstreams());
+        self.common.client.sweep(registry.upstreams());
         self.verified.sweep(&registry, gate.now());
     }
 
@@ -125,7 +122,7 @@ impl Public {
         };
         let ends_at = end_of(&admission, arrival.started, self.common.gate.now());
         let request = Forward {
-            client: &self.client,
+            client: &self.common.client,
             metrics: &self.common.metrics,
             limits: &self.common.gate.limits,
             body_timeout: self.common.gate.listen.body_timeout,

@@ -20,7 +20,7 @@ use super::access::{Facts, Record};
 use super::body::Body;
 use super::request_ids::{RequestIds, X_REQUEST_ID};
 use super::{Peer, convert};
-use crate::forward::{AnswerBody, Failure};
+use crate::forward::{AnswerBody, Client, Failure};
 use crate::gate::Gate;
 use crate::metrics::{Listener, Metrics};
 use crate::wire::{ClientBody, HeadFault, Scratch};
@@ -50,6 +50,8 @@ pub struct Common {
     pub metrics: Arc<Metrics>,
     /// What this worker's connections are read into.
     pub scratch: Rc<Scratch>,
+    /// This worker's upstream connections.
+    pub client: Rc<Client>,
     request_ids: RequestIds,
     /// The value of `Date`, as of the last [`Common::tick`].
     date: RefCell<HeaderValue>,
@@ -145,7 +147,9 @@ impl Common {
     #[must_use]
     pub fn new(gate: Arc<Gate>, metrics: Arc<Metrics>, seed: u64) -> Self {
         let date = RefCell::new(HeaderValue::from_static(""));
-        let common = Self { gate, metrics, scratch: Rc::default(), request_ids: RequestIds::new(seed), date };
+        let scratch = Rc::<Scratch>::default();
+        let client = Rc::new(Client::new(Rc::clone(&scratch)));
+        let common = Self { gate, metrics, scratch, client, request_ids: RequestIds::new(seed), date };
         common.tick();
         common
     }
