@@ -11,7 +11,7 @@ use divan::{Bencher, black_box};
 use http::HeaderMap;
 use serde_json::json;
 use sidegate::system::{System, new_signing_key};
-use sidegate_core::app::{App, AppLimits, Pass, Scoping, TokenPolicy};
+use sidegate_core::app::{App, AppLimits, Authority, Pass, Scoping, TokenPolicy};
 use sidegate_core::clock::{Clock as _, Timestamp};
 use sidegate_core::context::inject::{Injection, InjectionSource};
 use sidegate_core::context::seal::{Sealer, new_key};
@@ -61,6 +61,9 @@ fn app() -> Arc<App> {
     Arc::new(App {
         id: app_id(),
         dialect: Dialect::Sigmic,
+        authority: Authority::Local,
+        hosts: Vec::new(),
+        authorize: None,
         secrets: None,
         origins: OriginSet::parse(&[SHOP]).expect("an origin"),
         allow_missing_origin: false,
@@ -101,7 +104,7 @@ fn verify(bencher: Bencher<'_, '_>, algorithm: Algorithm) {
     let token = sigmic::sign(&keys, &claims(System.now())).expect("signed");
     bencher.bench_local(|| {
         let token = UnverifiedToken::<sigmic::WireClaims<'_>>::parse(black_box(&token)).expect("read");
-        Claims::try_from(token.verify(&keys).expect("verified")).expect("claims")
+        Claims::try_from(token.verify(keys.verifying()).expect("verified")).expect("claims")
     });
 }
 

@@ -62,24 +62,56 @@ impl Admission {
     }
 }
 
+/// A request of a chat route.
+#[derive(Clone, Debug)]
+pub struct Asked<'a> {
+    /// What it is.
+    pub call: Call,
+    /// Its fields.
+    pub headers: &'a HeaderMap,
+    /// The client's address.
+    pub client: IpAddr,
+    /// The app that its URL names.
+    pub named: Option<&'a Arc<Registered>>,
+}
+
+/// What a page may read before its app is proven: what the app lets in that the URL names, else what any app
+/// of the route does, and then never with credentials.
+#[must_use]
+pub fn unproven(
+    registry: &Registry,
+    named: Option<&Arc<Registered>>,
+    dialect: Option<Dialect>,
+    origin: RequestOrigin<'_>,
+) -> Cors {
+    let Some(Registered { app, .. }) = named.map(AsRef::as_ref) else {
+        return Cors::decide(origin, |origin| registry.any_allows(dialect, origin));
+    };
+    let cors = Cors::decide(origin, |origin| app.origins.is_empty() || app.origins.contains(origin));
+    if app.uses_cookies() { cors.with_credentials() } else { cors }
+}
+
 /// Admits a request or refuses it; either way says what the answer may tell a page of its origin.
-pub async fn admit(
-    gate: &Gate,
-    verified: &VerifiedTokens,
-    call: Call,
-    headers: &HeaderMap,
-    client: IpAddr,
-) -> (Cors, Result<Admission, Denial>) {
+pub async fn admit(gate: &Gate, verified: &VerifiedTokens, asked: Asked<'_>) -> (Cors, Result<Admission, Denial>) {
+    let Asked { call, headers, client, named } = asked;
     let registry = gate.registry.load();
     let origin = request_origin(headers);
     let dialect = call.operation.dialect();
-    let (registered, claims, text) = match verify(&registry, verified, dialect, headers) {
+    let proven = verify(&registry, verified, dialect, headers).and_then(|proven| match named {
+        // The URL names an app, and the token is another one's.
+        Some(named) if named.app.id != proven.0.app.id => Err(Code::InvalidToken.into()),
+        _ => Ok(proven),
+    });
+    let (registered, claims, text) = match proven {
         Ok(proven) => proven,
-        Err(denial) => return (Cors::decide(origin, |origin| registry.any_allows(Some(dialect), origin)), Err(denial)),
+        Err(denial) => return (unproven(&registry, named, Some(dialect), origin), Err(denial)),
     };
     let list = &registered.app.origins;
-    let cors = Cors::decide(origin, |origin| list.is_empty() || list.contains(origin));
-    let from = Provenance { origin, same_origin: is_same_origin(headers) };
+    let mut cors = Cors::decide(origin, |origin| list.is_empty() || list.contains(origin));
+    if named.is_some() && registered.app.uses_cookies() {
+        cors = cors.with_credentials();
+    }
+    let from = provenance(headers);
     let permit = gate.revoked.current().map_err(Denial::from).and_then(|revoked| {
         let moment = Moment { now: gate.now(), revoked: &revoked, own_origin: gate.own_origin() };
         policy::admit(&registered.app, claims, text, from, moment)
@@ -154,6 +186,12 @@ async fn open_context(gate: &Gate, permit: &Permit) -> Result<Option<SessionCont
     let opened = record.zip(gate.sealer.as_ref()).and_then(|(record, sealer)| sealer.open(key, &record.sealed));
     let context = opened.and_then(|plaintext| SessionContext::from_plaintext(&plaintext));
     context.map(Some).ok_or_else(|| Code::InvalidToken.into())
+}
+
+/// Where a request comes from, as its head says.
+#[must_use]
+pub fn provenance(headers: &HeaderMap) -> Provenance<'_> {
+    Provenance { origin: request_origin(headers), same_origin: is_same_origin(headers) }
 }
 
 /// The one `Origin` of a request.

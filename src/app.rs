@@ -25,6 +25,7 @@ use crate::revocations::{Follower, Revoked};
 use crate::service_tokens::ServiceTokens;
 use crate::store::{Kind, Stores, Unavailable};
 use crate::system::System;
+use crate::trade::Trades;
 use crate::worker::{Parts, Worker};
 
 /// How often expired contexts and counters at rest are dropped.
@@ -224,6 +225,7 @@ async fn build_gate(settings: Settings, stores: Stores, revoked: Arc<Revoked>) -
         store: stores.state,
         revoked,
         service_tokens: Arc::new(service_tokens.map_err(unavailable)?),
+        trades: Trades::default(),
         registry_is_apart: settings.store.registry.is_apart(),
         limits_on_error: settings.store.limits_on_error,
         sealer,

@@ -3,18 +3,24 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use sidegate_core::context::ContextKey;
+use serde_json::Map;
+use sidegate_core::app::Authority;
+use sidegate_core::authorize::Authorized;
+use sidegate_core::context::{ContextKey, SessionContext};
 use sidegate_core::credential::{Principal, authenticate, authorize};
 use sidegate_core::denial::{Code, Denial};
-use sidegate_core::dialect::orcheo::WorkflowId;
+use sidegate_core::dialect::orcheo::{Workflow, WorkflowId};
 use sidegate_core::dialect::{Dialect, orcheo, sigmic};
+use sidegate_core::id::EndUserId;
 use sidegate_core::message::Reply;
 use sidegate_core::policy::{self, ExchangeRequest, Grant};
 use sidegate_core::service_token::{Scope, ServiceToken};
 
+use crate::forward::Refused;
 use crate::gate::Gate;
 use crate::limits::Counted;
 use crate::registry::{Registered, Registry};
+use crate::trade::{Broker, Order};
 
 /// Handles the body of `POST /api/v1/auth/token` (Sigmic). The answer is written when the context is
 /// durable, not before.
@@ -32,30 +38,81 @@ pub async fn exchange(gate: &Gate, body: &[u8], address: IpAddr) -> Result<Reply
     issue(gate, registered, principal, request, address).await
 }
 
-/// Handles the body of `POST /api/chatkit/session` (Orcheo), sent by who holds `caller`. A token is always
-/// bound to a workflow: the one that is named, or the first of the one app that `caller` is for.
+/// Handles `POST /api/chatkit/session` (Orcheo), sent by who holds `caller`. A token is always bound to a
+/// workflow: the one that body or query names, or the first of the one app that `caller` is for.
 ///
 /// # Errors
-/// A [`Denial`].
-pub async fn session(gate: &Gate, caller: &ServiceToken, body: &[u8], address: IpAddr) -> Result<Reply, Denial> {
+/// [`Refused`]; where the upstream makes the token, also by what it answers.
+pub async fn session(
+    broker: &Broker,
+    caller: &ServiceToken,
+    (query, body): (Option<&str>, &[u8]),
+    address: IpAddr,
+) -> Result<Reply, Refused> {
+    let gate = &*broker.gate;
     let now = gate.now();
     // First the right, then what is there: a caller without it learns nothing.
     caller.allows(Scope::CHATKIT_SESSION, caller.apps.first(), now)?;
     let wire = orcheo::parse_session(body)?;
     let registry = gate.registry.load();
-    let (registered, workflow) = match wire.workflow()? {
+    let (registered, workflow) = match wire.workflow()?.or(orcheo::asked_workflow(query)?) {
         Some(id) => (registry.of_workflow(&id).ok_or(Code::WorkflowNotFound)?, id),
         None => default_workflow(&registry, caller).ok_or(Code::MissingWorkflow)?,
     };
     let principal = authorize(caller, &registered.app, now)?;
+    let anonymous = !wire.names_end_user();
     let request = wire.into_request(workflow, &*gate.entropy)?;
-    issue(gate, registered, principal, request, address).await
+    match registered.app.authority {
+        Authority::Local => Ok(issue(gate, registered, principal, request, address).await?),
+        Authority::Upstream(_) => trade(broker, registered, (request, anonymous), address).await,
+    }
 }
 
 fn default_workflow<'a>(registry: &'a Registry, caller: &ServiceToken) -> Option<(&'a Arc<Registered>, WorkflowId)> {
     let [app] = &*caller.apps else { return None };
     let registered = registry.app(app.as_str())?;
     Some((registered, registered.app.workflows.default_workflow()?.id.clone()))
+}
+
+/// Makes a token for a visitor whom the app's rule lets have one, or has the upstream make it.
+///
+/// # Errors
+/// [`Refused`].
+pub async fn token_of_visitor(
+    broker: &Broker,
+    registered: &Arc<Registered>,
+    authorized: &Authorized,
+    workflow: Workflow,
+    address: IpAddr,
+) -> Result<Reply, Refused> {
+    let gate = &*broker.gate;
+    let known = authorized.end_user();
+    let subject = known.cloned().map_or_else(|| orcheo::anonymous(&*gate.entropy), Ok)?;
+    let request = ExchangeRequest {
+        subject,
+        lifetime: None,
+        context: SessionContext::default(),
+        workflow: Some(workflow.id),
+        details: Map::new(),
+    };
+    match registered.app.authority {
+        Authority::Local => Ok(issue(gate, registered, authorized.into(), request, address).await?),
+        Authority::Upstream(_) => trade(broker, registered, (request, known.is_none()), address).await,
+    }
+}
+
+/// Counts, and has the upstream make a token.
+async fn trade(
+    broker: &Broker,
+    registered: &Arc<Registered>,
+    (request, anonymous): (ExchangeRequest, bool),
+    address: IpAddr,
+) -> Result<Reply, Refused> {
+    count(&broker.gate, registered, &request.subject, address).await?;
+    let ExchangeRequest { subject, workflow, details, .. } = request;
+    let workflow = registered.app.workflows.asked(workflow.as_ref())?.clone();
+    let order = Order::new(Arc::clone(registered), workflow, subject, anonymous, details);
+    Ok(orcheo::handed_over(&broker.token(order).await?)?)
 }
 
 /// Counts, decides, keeps the context, signs.
@@ -66,12 +123,17 @@ async fn issue(
     request: ExchangeRequest,
     address: IpAddr,
 ) -> Result<Reply, Denial> {
-    if let Some(limit) = &registered.limits.exchange {
-        gate.count(limit, Counted { address, end_user: &request.subject }).await?;
-    }
+    count(gate, registered, &request.subject, address).await?;
     let grant = policy::grant(principal, request, &*gate.entropy, gate.now())?;
     keep_context(gate, &grant).await?;
     registered.app.dialect.issued(&grant.issue()?)
+}
+
+async fn count(gate: &Gate, registered: &Registered, end_user: &EndUserId, address: IpAddr) -> Result<(), Denial> {
+    match &registered.limits.exchange {
+        Some(limit) => gate.count(limit, Counted { address, end_user }).await,
+        None => Ok(()),
+    }
 }
 
 /// Seals and stores the grant's context, if it has one.

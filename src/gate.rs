@@ -18,6 +18,7 @@ use crate::registry::Registry;
 use crate::revocations::Revoked;
 use crate::service_tokens::ServiceTokens;
 use crate::store::{Store, Vault};
+use crate::trade::Trades;
 
 /// The shared state of the program; workers hold it in an `Arc`.
 pub struct Gate {
@@ -35,6 +36,8 @@ pub struct Gate {
     pub service_tokens: Arc<ServiceTokens>,
     /// Whether the registry is kept elsewhere than the state.
     pub registry_is_apart: bool,
+    /// Tokens that upstreams have made.
+    pub trades: Trades,
     /// What becomes of limits while a shared store does not count.
     pub limits_on_error: LimitsOnError,
     /// Seals contexts; without it env and secrets are refused.

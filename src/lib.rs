@@ -6,6 +6,8 @@
 pub mod admit;
 pub mod app;
 pub mod apps;
+pub mod authorize;
+pub mod breaker;
 pub mod cli;
 pub mod config;
 pub mod demo;
@@ -23,6 +25,7 @@ pub mod socket;
 pub mod store;
 pub mod system;
 pub mod telemetry;
+pub mod trade;
 pub mod verified;
 pub mod wire;
 pub mod worker;

@@ -54,6 +54,9 @@ pub struct Metrics {
     pub forwards: IntGauge,
     /// Tokens handed out.
     pub exchanges: IntCounter,
+    trades: [IntCounter; 3],
+    /// Set likewise: upstreams that are left alone because they made no tokens.
+    pub trade_circuits_open: IntGauge,
     /// Requests repeated on another connection because the first one had gone stale.
     pub repeats: IntCounter,
     /// Bytes of answer bodies sent to browsers.
@@ -64,6 +67,17 @@ pub struct Metrics {
     pub limits_degraded: IntGauge,
     /// Set likewise.
     pub apps_unusable: IntGauge,
+}
+
+/// What came of a request for a token that an upstream makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TradeOutcome {
+    /// The upstream made one.
+    Fetched,
+    /// One was at hand, or being fetched.
+    Reused,
+    /// There is none.
+    Failed,
 }
 
 /// A metric's name and help.
@@ -79,6 +93,9 @@ const FAILURES: Named = (
 const CONNECTIONS: Named = ("sidegate_connections", "Open client connections, by listener.");
 const FORWARDS: Named = ("sidegate_forwards", "Requests under way to an upstream, streams included.");
 const EXCHANGES: Named = ("sidegate_exchanges_total", "Tokens handed out.");
+const TRADES: Named = ("sidegate_trades_total", "Tokens of upstreams that were asked for, by outcome.");
+const TRADE_CIRCUITS_OPEN: Named =
+    ("sidegate_trade_circuits_open", "Upstreams that are not asked for tokens for a while, because they failed.");
 const REPEATS: Named = ("sidegate_upstream_repeats_total", "Requests repeated on another upstream connection.");
 const SENT_BYTES: Named = ("sidegate_sent_bytes_total", "Bytes of answer bodies sent on the public listener.");
 const LIMITS_DEGRADED: Named =
@@ -98,6 +115,7 @@ impl Metrics {
         let heads = register(&registry, HistogramVec::new(options, &["route", "method"])?)?;
         let denials = counters(&registry, DENIALS, &["code"])?;
         let failures = counters(&registry, FAILURES, &["error"])?;
+        let trades = counters(&registry, TRADES, &["outcome"])?;
         let connections = IntGaugeVec::new(Opts::new(CONNECTIONS.0, CONNECTIONS.1), &["listener"])?;
         let connections = register(&registry, connections)?;
         let route = |operation: Operation| [operation.template(), method(operation)];
@@ -114,6 +132,8 @@ impl Metrics {
             connections: listeners.map(|listener| connections.with_label_values(&[listener.name()])),
             forwards: register(&registry, IntGauge::new(FORWARDS.0, FORWARDS.1)?)?,
             exchanges: counter(&registry, EXCHANGES)?,
+            trades: ["fetched", "reused", "failed"].map(|outcome| trades.with_label_values(&[outcome])),
+            trade_circuits_open: register(&registry, IntGauge::new(TRADE_CIRCUITS_OPEN.0, TRADE_CIRCUITS_OPEN.1)?)?,
             repeats: counter(&registry, REPEATS)?,
             sent_bytes: counter(&registry, SENT_BYTES)?,
             client_aborts: counter(&registry, CLIENT_ABORTS)?,
@@ -133,6 +153,11 @@ impl Metrics {
     /// Counts a refusal.
     pub fn denial(&self, code: Code) {
         self.denials[code as usize].inc();
+    }
+
+    /// Counts a token that an upstream makes.
+    pub fn trade(&self, outcome: TradeOutcome) {
+        self.trades[outcome as usize].inc();
     }
 
     /// Counts an upstream's failure.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::HeaderName;
 use sidegate_core::app::App;
+use sidegate_core::authorize::Authorize;
 use sidegate_core::dialect::orcheo::WorkflowId;
 use sidegate_core::dialect::{Dialect, UnverifiedTarget};
 use sidegate_core::id::AppId;
@@ -21,6 +22,8 @@ pub struct Registered {
     pub app: Arc<App>,
     /// Its chat service.
     pub upstream: Arc<Upstream>,
+    /// The customer's server that says who a visitor is, if its rule asks one.
+    pub authorizer: Option<Arc<Upstream>>,
     /// Its counters.
     pub limits: Limits,
 }
@@ -34,6 +37,10 @@ pub struct Registry {
     disabled: Vec<Arc<App>>,
     /// Which app lists a workflow; no two do.
     workflows: HashMap<WorkflowId, AppId>,
+    /// Which app has a host name for itself.
+    hosts: HashMap<String, AppId>,
+    /// The one app that hands out tokens to pages, if it is the only one.
+    only_issuer: Option<AppId>,
     upstreams: Arc<[Arc<Upstream>]>,
     unions: HashMap<Dialect, PageOrigins>,
     /// Names of the header fields that any app injects.
@@ -46,6 +53,17 @@ struct PageOrigins {
     /// An app that does not check origins is among them.
     any: bool,
     listed: OriginUnion,
+}
+
+impl Registered {
+    fn new(app: Arc<App>, upstream: Arc<Upstream>, upstreams: &[Arc<Upstream>], before: Option<&Limits>) -> Arc<Self> {
+        let limits = Limits::new(&app, before);
+        let authorizer = match &app.authorize {
+            Some(Authorize::Request(rule)) => named(upstreams, &rule.upstream),
+            _ => None,
+        };
+        Arc::new(Self { app, upstream, authorizer, limits })
+    }
 }
 
 impl Registry {
@@ -65,13 +83,7 @@ impl Registry {
         let mut configured = Vec::with_capacity(apps.len());
         for (app, name) in apps {
             match named(&ready, &name) {
-                Some(upstream) => {
-                    configured.push(Arc::new(Registered {
-                        limits: Limits::new(&app, None),
-                        app: Arc::new(app),
-                        upstream,
-                    }));
-                }
+                Some(upstream) => configured.push(Registered::new(app.into(), upstream, &ready, None)),
                 None => faults.push(format!("app {}: upstream {name} is not ready", app.id.as_str())),
             }
         }
@@ -88,9 +100,8 @@ impl Registry {
             if let Some(before) = before.filter(|before| Arc::ptr_eq(&before.app, app)) {
                 return Some(Arc::clone(before));
             }
-            let limits = Limits::new(app, before.map(|before| &before.limits));
             let upstream = named(&self.upstreams, upstream)?;
-            Some(Arc::new(Registered { app: Arc::clone(app), upstream, limits }))
+            Some(Registered::new(Arc::clone(app), upstream, &self.upstreams, before.map(|before| &before.limits)))
         };
         let kept: Vec<_> = kept.filter_map(register).collect();
         Self::of(Arc::clone(&self.configured), Arc::clone(&self.upstreams), &kept, disabled)
@@ -104,7 +115,7 @@ impl Registry {
     ) -> Self {
         let mut apps = HashMap::with_capacity(configured.len() + kept.len());
         let mut unions: HashMap<Dialect, PageOrigins> = HashMap::new();
-        let (mut injected, mut workflows) = (HashSet::new(), HashMap::new());
+        let (mut injected, mut workflows, mut hosts) = (HashSet::new(), HashMap::new(), HashMap::new());
         for registered in kept.iter().chain(&*configured) {
             let app = &registered.app;
             let union = unions.entry(app.dialect).or_default();
@@ -112,9 +123,12 @@ impl Registry {
             union.listed.extend(&app.origins);
             injected.extend(app.injection.header_names().cloned());
             workflows.extend(app.workflows.all().iter().map(|workflow| (workflow.id.clone(), app.id.clone())));
+            hosts.extend(app.hosts.iter().map(|host| (host.clone(), app.id.clone())));
             apps.insert(app.id.clone(), Arc::clone(registered));
         }
-        Self { configured, apps, disabled, workflows, upstreams, unions, injected }
+        let mut issuers = apps.values().filter(|registered| registered.app.authorize.is_some());
+        let only_issuer = issuers.next().filter(|_| issuers.next().is_none()).map(|only| only.app.id.clone());
+        Self { configured, apps, disabled, workflows, hosts, only_issuer, upstreams, unions, injected }
     }
 
     /// The app of an id.
@@ -136,6 +150,24 @@ impl Registry {
     #[must_use]
     pub fn of_workflow(&self, id: &WorkflowId) -> Option<&Arc<Registered>> {
         self.apps.get(self.workflows.get(id)?)
+    }
+
+    /// Whether any app has a host name for itself.
+    #[must_use]
+    pub fn has_hosts(&self) -> bool {
+        !self.hosts.is_empty()
+    }
+
+    /// The app that hands out tokens to pages, if only one does.
+    #[must_use]
+    pub fn only_issuer(&self) -> Option<&Arc<Registered>> {
+        self.apps.get(self.only_issuer.as_ref()?)
+    }
+
+    /// The app that has a host name for itself; without its port, in any case.
+    #[must_use]
+    pub fn of_host(&self, host: &str) -> Option<&Arc<Registered>> {
+        self.apps.get(self.hosts.get(&host.to_ascii_lowercase())?)
     }
 
     /// All apps that are served.

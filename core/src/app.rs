@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::authorize::Authorize;
 use crate::context::inject::Injection;
 use crate::dialect::{Dialect, orcheo};
 use crate::id::AppId;
@@ -17,6 +18,12 @@ pub struct App {
     pub id: AppId,
     /// Its wire format.
     pub dialect: Dialect,
+    /// Who makes its tokens.
+    pub authority: Authority,
+    /// Host names by which browsers reach this app alone.
+    pub hosts: Vec<String>,
+    /// Who of a page's visitors may have a token; `None`: pages get none.
+    pub authorize: Option<Authorize>,
     /// Digests of its current and previous secret; `None` if no exchange takes a secret.
     pub secrets: Option<SecretDigests>,
     /// Where its pages live. Empty: origins are not checked.
@@ -35,6 +42,23 @@ pub struct App {
     pub scoping: Scoping,
     /// Which of the browser's credentials pass; none unless the app says so.
     pub pass: Pass,
+}
+
+impl App {
+    /// Whether its pages send cookies that mean something to the gate.
+    #[must_use]
+    pub fn uses_cookies(&self) -> bool {
+        self.authorize.as_ref().is_some_and(Authorize::uses_cookies)
+    }
+}
+
+/// Who makes an app's tokens.
+#[derive(Clone, Debug)]
+pub enum Authority {
+    /// The gate signs them.
+    Local,
+    /// The upstream does: the gate fetches them.
+    Upstream(orcheo::Trade),
 }
 
 /// How an app's tokens are made.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// A point in time: milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -46,6 +47,14 @@ impl Timestamp {
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+
+    /// Reads RFC 3339, with any offset; what lies within a millisecond is cut off. `None` for anything
+    /// else, and for moments before 1970.
+    #[must_use]
+    pub fn from_rfc3339(text: &str) -> Option<Self> {
+        let at = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+        u64::try_from(at.unix_timestamp_nanos() / 1_000_000).ok().map(Self)
     }
 
     /// RFC 3339 in UTC with milliseconds and `Z`, for example `2026-01-31T12:00:00.000Z`.
@@ -94,6 +103,17 @@ mod tests {
         assert_eq!(at.rfc3339_millis().as_deref(), Some("2026-01-31T12:00:00.000Z"));
         let leap = Timestamp::from_millis(1_709_208_000_007);
         assert_eq!(leap.rfc3339_millis().as_deref(), Some("2024-02-29T12:00:00.007Z"));
+    }
+
+    #[test]
+    fn reads_what_it_prints_and_other_offsets() {
+        let at = Timestamp::from_millis(1_709_208_000_007);
+        for text in ["2024-02-29T12:00:00.007Z", "2024-02-29T12:00:00.007999Z", "2024-02-29T13:30:00.007+01:30"] {
+            assert_eq!(Timestamp::from_rfc3339(text), Some(at), "{text}");
+        }
+        for text in ["", "2024-02-29", "2024-02-29T12:00:00", "2023-02-29T12:00:00Z", "1969-12-31T23:59:59Z"] {
+            assert_eq!(Timestamp::from_rfc3339(text), None, "{text}");
+        }
     }
 
     #[test]

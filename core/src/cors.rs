@@ -38,6 +38,8 @@ const OWNED: [HeaderName; 7] = [
 pub enum Cors {
     /// The page may read the answer.
     Allowed(HeaderValue),
+    /// It may, also if cookies went with the request: its app is named by the URL, so its list is known.
+    WithCredentials(HeaderValue),
     /// It may not, or there is no page: no allow header at all.
     Silent,
     /// The answer is a preflight's, which says everything itself.
@@ -67,9 +69,37 @@ impl Cors {
             }
         }
         vary_on_origin(headers);
-        if let Self::Allowed(origin) = self {
-            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        self.allow(headers);
+        if self.origin().is_some() {
             headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+        }
+    }
+
+    /// Puts the fields that allow on an answer, a preflight's included.
+    pub fn allow(&self, headers: &mut HeaderMap) {
+        if let Some(origin) = self.origin() {
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        }
+        if matches!(self, Self::WithCredentials(_)) {
+            headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+        }
+    }
+
+    /// The origin that may read the answer.
+    #[must_use]
+    pub const fn origin(&self) -> Option<&HeaderValue> {
+        match self {
+            Self::Allowed(origin) | Self::WithCredentials(origin) => Some(origin),
+            Self::Silent | Self::Preflight => None,
+        }
+    }
+
+    /// The same, for a request whose cookies may have gone with it.
+    #[must_use]
+    pub fn with_credentials(self) -> Self {
+        match self {
+            Self::Allowed(origin) => Self::WithCredentials(origin),
+            other => other,
         }
     }
 }
@@ -93,7 +123,8 @@ pub fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
 }
 
 /// The answer to a preflight of an allowed origin: 204, the route's methods, the header names that
-/// were asked for less those that `denied` names, and how long a browser may remember it.
+/// were asked for less those that `denied` names, and how long a browser may remember it. [`Cors::allow`]
+/// adds the origin.
 #[must_use]
 pub fn preflight(
     request: &HeaderMap,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use secrecy::SecretString;
 
 use crate::app::App;
+use crate::authorize::Authorized;
 use crate::clock::Timestamp;
 use crate::denial::{Code, Denial};
 use crate::secret::SecretDigests;
@@ -30,6 +31,13 @@ impl Principal {
     #[must_use]
     pub const fn app(&self) -> &Arc<App> {
         &self.app
+    }
+}
+
+impl From<&Authorized> for Principal {
+    /// A visitor whom the app's own rule lets have a token.
+    fn from(authorized: &Authorized) -> Self {
+        Self { app: Arc::clone(authorized.app()) }
     }
 }
 

@@ -100,6 +100,10 @@ codes! {
     WorkflowMismatch = "WORKFLOW_MISMATCH", FORBIDDEN, "The token is for another workflow";
     /// Orcheo: no token, and the workflow is not for everybody.
     NotPublished = "WORKFLOW_NOT_PUBLISHED", FORBIDDEN, "The workflow is not published";
+    /// What a page shows to the customer's own site is not right.
+    NotAuthorized = "NOT_AUTHORIZED", FORBIDDEN, "This visitor may not have a token";
+    /// The customer's server could not be asked, or gave no usable answer.
+    AuthorizationUnavailable = "AUTHORIZATION_UNAVAILABLE", BAD_GATEWAY, "The site's own server could not be asked";
     /// A service token that is unknown or malformed.
     InvalidServiceToken = "INVALID_SERVICE_TOKEN", UNAUTHORIZED, "The service token is invalid";
     /// A service token that was revoked.
@@ -120,6 +124,12 @@ codes! {
     UpstreamInvalid = "UPSTREAM_INVALID_RESPONSE", BAD_GATEWAY, "The chat service gave an unreadable answer";
     /// As many requests are under way to the upstream as it may get at once.
     UpstreamOverloaded = "UPSTREAM_OVERLOADED", SERVICE_UNAVAILABLE, "The chat service is busy; try again";
+    /// The upstream has had too many requests of the gate's own.
+    UpstreamRateLimited = "UPSTREAM_RATE_LIMITED", TOO_MANY_REQUESTS, "The chat service takes no more requests for now";
+    /// The upstream refuses what the gate asks of its own accord: its credential, or a workflow.
+    UpstreamRefused = "UPSTREAM_REFUSED", BAD_GATEWAY, "The chat service refuses the gate's request";
+    /// The upstream has failed several times; it is not asked for a while.
+    UpstreamSuspended = "UPSTREAM_SUSPENDED", SERVICE_UNAVAILABLE, "The chat service has failed; it is asked again soon";
     /// The upstream did not answer in time.
     UpstreamTimeout = "UPSTREAM_TIMEOUT", GATEWAY_TIMEOUT, "The chat service did not answer in time";
     /// A fault of ours.

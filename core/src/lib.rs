@@ -6,6 +6,7 @@
 //! a random number or reads a configuration file: time and randomness are arguments.
 
 pub mod app;
+pub mod authorize;
 pub mod clock;
 pub mod context;
 pub mod cors;

@@ -200,6 +200,17 @@ pub fn admit(
     Ok(Permit { app: Arc::clone(app), claims })
 }
 
+/// Decides whether a page may ask anything of an app, before it shows any token.
+///
+/// # Errors
+/// [`Code::OriginNotAllowed`].
+pub fn check_origin(app: &App, from: Provenance<'_>, own_origin: Option<&Origin>) -> Result<(), Denial> {
+    match passes_list(&app.origins, app.allow_missing_origin, from, own_origin) {
+        true => Ok(()),
+        false => Err(Code::OriginNotAllowed.into()),
+    }
+}
+
 fn passes_claim(origins: &[String], allow_missing: bool, from: Provenance<'_>, own: Option<&Origin>) -> bool {
     OriginSet::parse(origins).is_ok_and(|list| passes_list(&list, allow_missing, from, own))
 }

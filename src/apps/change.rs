@@ -49,7 +49,7 @@ impl Apps {
             settings.add_secret(secret, false);
         }
         let algorithm = settings.algorithm();
-        if settings.lacks_token("algorithm") {
+        if settings.lacks_token("algorithm") && !settings.is_upstreams() {
             settings.set_token("algorithm", algorithm.name().into());
         }
         if settings.lacks_token("key") && own {

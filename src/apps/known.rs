@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use sidegate_core::app::App;
+use sidegate_core::authorize::Authorize;
 use sidegate_core::clock::Timestamp;
 use sidegate_core::context::seal::Sealer;
 use sidegate_core::token::KeyRing;
@@ -224,6 +225,15 @@ pub(super) fn claim(app: &App, upstream: &str, uses: &mut KeyUses) -> Vec<String
         if let Err(clash) = uses.claim_workflow(&workflow.id, app.id.as_str()) {
             clashes.push(format!("workflows[{index}].id: {clash}"));
         }
+    }
+    for (index, host) in app.hosts.iter().enumerate() {
+        if let Err(clash) = uses.claim_host(host, app.id.as_str()) {
+            clashes.push(format!("hosts[{index}]: {clash}"));
+        }
+    }
+    if let Some(Authorize::Jwt(rule)) = &app.authorize {
+        let keys = rule.keys.fingerprints().filter_map(|key| uses.claim_login_key(key).err());
+        clashes.extend(keys.map(|clash| format!("authorize.keys: {clash}")));
     }
     clashes
 }

@@ -47,11 +47,15 @@ impl AppSettings {
 
     /// Puts a member into the token table; makes the table if there is none.
     pub fn set_token(&mut self, name: &str, value: Value) {
-        if self.get("token").is_none() {
-            self.set("token", Map::new());
+        self.set_in("token", name, value);
+    }
+
+    fn set_in(&mut self, table: &str, name: &str, value: Value) {
+        if self.get(table).is_none() {
+            self.set(table, Map::new());
         }
-        if let Some(Value::Object(token)) = self.get_mut("token") {
-            token.insert(name.to_owned(), value);
+        if let Some(Value::Object(table)) = self.get_mut(table) {
+            table.insert(name.to_owned(), value);
         }
     }
 
@@ -86,17 +90,36 @@ impl AppSettings {
         retired.is_some_and(|retired| retired.len() > MAX_RETIRED)
     }
 
+    fn keep(&mut self, before: &Self, table: &str, names: &[&str]) {
+        for name in names {
+            let given = self.get(table).is_some_and(|table| table.get(name).is_some());
+            if let (false, Some(kept)) = (given, before.get(table).and_then(|table| table.get(name))) {
+                self.set_in(table, name, kept.clone());
+            }
+        }
+    }
+
+    /// Whether the upstream makes the tokens.
+    pub(super) fn is_upstreams(&self) -> bool {
+        self.get("authority").and_then(Value::as_str) == Some("upstream")
+    }
+
     /// Takes over from `before` what these settings leave out because it is never shown: digests of
     /// secrets, keys with their algorithm, and each template in whose place null stands.
     pub(super) fn keep_hidden(&mut self, before: &Self) {
         if let (None, Some(digests)) = (self.get("secret_digests"), before.get("secret_digests")) {
             self.set("secret_digests", digests.clone());
         }
-        for name in ["algorithm", "key", "retired_keys"] {
-            let given = self.get("token").is_some_and(|token| token.get(name).is_some());
-            if let (false, Some(kept)) = (given, before.get("token").and_then(|token| token.get(name))) {
-                self.set_token(name, kept.clone());
-            }
+        let hidden: &[(&str, &[&str])] = match self.is_upstreams() {
+            false => &[("token", &["algorithm", "key", "retired_keys"])],
+            true => &[("trade", &["credential"])],
+        };
+        for (table, names) in hidden {
+            self.keep(before, table, names);
+        }
+        let kind = |settings: &Self| settings.get("authorize").and_then(|rule| rule.get("kind")).cloned();
+        if kind(self).is_some() && kind(self) == kind(before) {
+            self.keep(before, "authorize", &["secret_digests", "keys"]);
         }
         for table in TEMPLATES {
             let kept = before.get("inject").and_then(|inject| inject.get(table));

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use sidegate_core::app::{App, AppLimits, Pass, Scoping};
+use sidegate_core::app::{App, AppLimits, Authority, Pass, Scoping};
+use sidegate_core::authorize::Authorize;
 use sidegate_core::context::inject::{Injection, InjectionSource};
 use sidegate_core::context::template::Scope;
 use sidegate_core::dialect::Dialect;
@@ -11,11 +12,13 @@ use sidegate_core::id::AppId;
 use sidegate_core::origin::OriginSet;
 use sidegate_core::secret::{SecretDigest, SecretDigests};
 
+use super::authorize::{check_listed, read_authorize, read_hosts};
 use super::layered::parsers::{boolean, list, non_empty, one_of, parsed, string, string_list};
 use super::layered::{Faults, Node, Reader, to_json};
 use super::orcheo::read_workflows;
 use super::settings::{KeyUses, Resolve};
 use super::token::{TokenOf, read_token};
+use super::trade::read_authority;
 use super::upstream::UpstreamSettings;
 
 pub(super) fn read_app(
@@ -25,6 +28,7 @@ pub(super) fn read_app(
     keys: &mut KeyUses,
 ) -> Option<(App, String)> {
     let id = table.required("id", parsed::<AppId>());
+    let name = id.as_ref().map_or("", AppId::as_str);
     let dialect = table.required("dialect", one_of(&Dialect::ALL.map(|dialect| (dialect.name(), dialect))));
     let upstream = table.required("upstream", non_empty);
     let secrets = table.optional("secret_digests", secret_digests);
@@ -32,10 +36,16 @@ pub(super) fn read_app(
     let allow_missing_origin = table.or("allow_missing_origin", boolean, false);
     let scoping = table.or("scoping", one_of(SCOPINGS), Scoping::Gate);
     let pass = read_pass(&table, dialect);
-    let workflows = read_workflows(&table, id.as_ref().map_or("", AppId::as_str), keys);
+    let workflows = read_workflows(&table, name, keys);
     check_workflows(&table, dialect, &workflows);
     let of = TokenOf { dialect, app: id.as_ref(), upstream: upstream.as_deref() };
-    let token = read_token(&table, of, resolve, keys);
+    let authority = read_authority(&table, of, resolve);
+    let token = if authority.is_some() { None } else { read_token(&table, of, resolve, keys) };
+    let hosts = read_hosts(&table, name, keys);
+    let authorize = read_authorize(&table, of, upstreams, resolve, keys);
+    if authorize.as_ref().is_some_and(Authorize::uses_cookies) {
+        check_listed(&table, &origins, allow_missing_origin);
+    }
     let limits = read_limits(&table);
     let known = upstreams.iter().find(|known| Some(&known.name) == upstream.as_ref());
     if upstream.is_some() && known.is_none() {
@@ -52,6 +62,9 @@ pub(super) fn read_app(
     let app = App {
         id: id?,
         dialect: dialect?,
+        authority: authority.map_or(Authority::Local, Authority::Upstream),
+        hosts,
+        authorize,
         secrets,
         origins,
         allow_missing_origin,
@@ -79,7 +92,7 @@ fn check_workflows(table: &Reader<'_>, dialect: Option<Dialect>, workflows: &Wor
 
 const SCOPINGS: &[(&str, Scoping)] = &[("gate", Scoping::Gate), ("upstream", Scoping::Upstream)];
 
-fn secret_digests(node: &Node) -> Result<SecretDigests, Faults> {
+pub(super) fn secret_digests(node: &Node) -> Result<SecretDigests, Faults> {
     let mut digests = list(parsed::<SecretDigest>())(node)?.into_iter();
     match (digests.next(), digests.next(), digests.next()) {
         (Some(current), previous, None) => Ok(SecretDigests::new(current, previous)),

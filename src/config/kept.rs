@@ -44,8 +44,11 @@ pub(super) fn read_table(path: &Path, text: &str, resolve: &Resolve<'_>) -> Resu
     let settings = tree.as_ref().and_then(|tree| {
         let infinite = |_| problems.push(problem(tree, "", "has a number that is not finite"));
         let mut settings = to_json(tree).map_err(infinite).ok()?;
-        if let Some(token) = tree.as_table().and_then(|table| table.get("token")) {
-            write_out(token, &mut settings["token"], &problems, resolve);
+        for (table, key) in SECRETS {
+            let written = tree.as_table().and_then(|app| app.get(table)?.as_table()?.get(key));
+            if let Some(written) = written {
+                write_out(written, &format!("{table}.{key}"), &mut settings[table][key], &problems, resolve);
+            }
         }
         match settings {
             Value::Object(settings) => Some(settings),
@@ -55,23 +58,23 @@ pub(super) fn read_table(path: &Path, text: &str, resolve: &Resolve<'_>) -> Resu
     problems.into_result(settings)
 }
 
-/// Puts the secrets of a token table into the place of their sources.
-fn write_out(token: &Node, settings: &mut Value, problems: &Collector, resolve: &Resolve<'_>) {
-    let fetch = |key: &str, node: &Node, place: &mut Value| {
-        // What is no source of a secret is a problem when the app is read.
-        let Ok(source) = secret_source(node) else { return };
-        match resolve(&source) {
-            Ok(secret) => *place = serde_json::json!({ "value": secrecy::ExposeSecret::expose_secret(&secret) }),
-            Err(fault) => problems.push(problem(node, key, &fault)),
+/// Where an app's secrets stand; each is one source, or a list of them.
+const SECRETS: [(&str, &str); 4] =
+    [("token", "key"), ("token", "retired_keys"), ("trade", "credential"), ("authorize", "keys")];
+
+/// Puts secrets into the place of their sources.
+fn write_out(written: &Node, key: &str, place: &mut Value, problems: &Collector, resolve: &Resolve<'_>) {
+    if let Some(list) = written.as_array() {
+        for (index, entry) in list.iter().enumerate() {
+            write_out(entry, &format!("{key}[{index}]"), &mut place[index], problems, resolve);
         }
-    };
-    let Some(table) = token.as_table() else { return };
-    if let Some(key) = table.get("key") {
-        fetch("token.key", key, &mut settings["key"]);
+        return;
     }
-    let retired = table.get("retired_keys").and_then(Node::as_array).unwrap_or_default();
-    for (index, key) in retired.iter().enumerate() {
-        fetch(&format!("token.retired_keys[{index}]"), key, &mut settings["retired_keys"][index]);
+    // What is no source of a secret is a problem when the app is read.
+    let Ok(source) = secret_source(written) else { return };
+    match resolve(&source) {
+        Ok(secret) => *place = serde_json::json!({ "value": secrecy::ExposeSecret::expose_secret(&secret) }),
+        Err(fault) => problems.push(problem(written, key, &fault)),
     }
 }
 
@@ -106,22 +109,42 @@ impl Written {
 }
 
 fn without_secrets(settings: &Value) -> Value {
-    const PLAIN: [&str; 10] = [
+    const PLAIN: [&str; 15] = [
         "id",
         "dialect",
+        "authority",
+        "vendor",
         "upstream",
         "workflows",
+        "hosts",
         "origins",
         "allow_missing_origin",
         "scoping",
         "pass",
         "limits",
         "token",
+        "trade",
+        "authorize",
     ];
-    const OF_TOKEN: [&str; 6] = ["algorithm", "ttl", "max_ttl", "issuer", "audience", "single_use"];
+    const OF_TOKEN: &[&str] = &["algorithm", "ttl", "max_ttl", "issuer", "audience", "single_use"];
+    const OF_AUTHORIZE: &[&str] = &[
+        "kind",
+        "header",
+        "cookie",
+        "end_user_header",
+        "algorithm",
+        "issuer",
+        "audience",
+        "claim",
+        "upstream",
+        "path",
+        "headers",
+    ];
     let mut shown = picked(settings, &PLAIN);
-    if let Some(token) = shown.get_mut("token") {
-        *token = picked(token, &OF_TOKEN).into();
+    for (table, names) in [("token", OF_TOKEN), ("trade", &["timeout"]), ("authorize", OF_AUTHORIZE)] {
+        if let Some(table) = shown.get_mut(table) {
+            *table = picked(table, names).into();
+        }
     }
     if let Some(Value::Object(inject)) = settings.get("inject") {
         let hidden = inject.iter().filter_map(|(table, entries)| match entries {

@@ -3,6 +3,7 @@
 //! Defaults are the commented file `config/default.toml`, which is compiled in.
 
 mod app;
+mod authorize;
 mod kept;
 pub mod layered;
 mod listen;
@@ -13,6 +14,7 @@ mod redis;
 mod settings;
 mod store;
 mod token;
+mod trade;
 mod upstream;
 
 pub use kept::{Written, read_kept};

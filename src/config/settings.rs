@@ -91,6 +91,7 @@ pub(super) type Resolve<'a> = dyn Fn(&SecretSource) -> Result<SecretString, Stri
 pub struct KeyUses {
     keys: HashMap<SecretDigest, String>,
     workflows: HashMap<WorkflowId, String>,
+    hosts: HashMap<String, String>,
 }
 
 impl KeyUses {
@@ -127,21 +128,35 @@ impl KeyUses {
         }
     }
 
+    /// Notes that the logins of a customer are verified with the key of `digest`: for several apps, if need be.
+    ///
+    /// # Errors
+    /// As [`Self::claim`].
+    pub fn claim_login_key(&mut self, digest: &SecretDigest) -> Result<(), String> {
+        self.share(digest, "to verify logins")
+    }
+
     /// Notes that `app` lists a workflow.
     ///
     /// # Errors
     /// A message that names the app which lists it already.
     pub fn claim_workflow(&mut self, id: &WorkflowId, app: &str) -> Result<(), String> {
-        match self.workflows.entry(id.clone()) {
-            Entry::Occupied(other) => {
-                Err(format!("stands in app {} already; a token names its app by it", other.get()))
-            }
-            Entry::Vacant(free) => {
-                free.insert(app.to_owned());
-                Ok(())
-            }
-        }
+        let rule = "a token names its app by it";
+        self.workflows.insert(id.clone(), app.to_owned()).map_or(Ok(()), |other| Err(taken(&other, rule)))
     }
+
+    /// Notes that `app` has a host name for itself.
+    ///
+    /// # Errors
+    /// As [`Self::claim_workflow`].
+    pub fn claim_host(&mut self, host: &str, app: &str) -> Result<(), String> {
+        let rule = "a request names its app by it";
+        self.hosts.insert(host.to_owned(), app.to_owned()).map_or(Ok(()), |other| Err(taken(&other, rule)))
+    }
+}
+
+fn taken(app: &str, rule: &str) -> String {
+    format!("stands in app {app} already; {rule}")
 }
 
 impl std::fmt::Debug for KeyUses {

@@ -58,7 +58,7 @@ pub enum AnswerBody {
 }
 
 /// Why a request got no answer of its upstream.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Refused {
     /// What the client is told.
     pub denial: Denial,

@@ -8,6 +8,7 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 
 use super::Failure;
 use super::connect::TlsConfigs;
+use crate::breaker::Breaker;
 use crate::config::{Protocol, UpstreamSettings};
 
 /// A chat service, shared by all workers.
@@ -25,6 +26,8 @@ pub struct Upstream {
     pub authority: Authority,
     base_path: String,
     under_way: AtomicUsize,
+    /// Whether it makes tokens.
+    pub trades: Breaker,
 }
 
 impl Upstream {
@@ -39,7 +42,16 @@ impl Upstream {
         let secure = settings.url.scheme() == Some(&Scheme::HTTPS);
         let tls = secure.then(|| TlsConfigs::load(&settings)).transpose()?;
         let base_path = settings.url.path().trim_end_matches('/').to_owned();
-        Ok(Self { index, tls, host, authority, base_path, under_way: AtomicUsize::new(0), settings })
+        Ok(Self {
+            index,
+            tls,
+            host,
+            authority,
+            base_path,
+            under_way: AtomicUsize::new(0),
+            trades: Breaker::default(),
+            settings,
+        })
     }
 
     /// Whether HTTP/2 is spoken without negotiation.

@@ -19,7 +19,9 @@ mod request_ids;
 mod service;
 mod session;
 mod streams;
+mod target;
 mod tls;
+mod token;
 
 pub use connection::{ConnectionLimits, serve};
 pub use listener::{Accepted, Acceptor, Inbox, Place};

@@ -112,6 +112,9 @@ async fn readyz(State(readiness): State<Arc<Readiness>>) -> Response {
 async fn metrics(State(readiness): State<Arc<Readiness>>) -> Response {
     let degraded = readiness.gate.store.counters().is_some_and(|counters| !counters.is_counting());
     if let Some(first) = readiness.metrics.first() {
+        let registry = readiness.gate.registry.load();
+        let open = registry.upstreams().iter().filter(|upstream| upstream.trades.is_open()).count();
+        first.trade_circuits_open.set(i64::try_from(open).unwrap_or(i64::MAX));
         first.limits_degraded.set(degraded.into());
         first.apps_unusable.set(i64::try_from(readiness.gate.apps.unusable()).unwrap_or(i64::MAX));
     }

@@ -43,7 +43,9 @@ impl Service for Private {
         }
         match parts.uri.path() {
             sigmic::EXCHANGE_PATH => exchange::answer(&self.common, arrival, &parts, body).await,
-            orcheo::SESSION_PATH => Box::pin(session::answer(&self.common, arrival, &parts, body)).await,
+            orcheo::SESSION_PATH | orcheo::TOKEN_PATH => {
+                Box::pin(session::answer(&self.common, arrival, &parts, body)).await
+            }
             path if path.starts_with(admin::PREFIX) => {
                 Box::pin(admin::answer(&self.admin, &self.common, parts, body)).await
             }

@@ -2,24 +2,25 @@
 //! the CORS fields that its origin may see on every answer, whatever it is.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::ACCESS_CONTROL_ALLOW_ORIGIN;
 use http::request::Parts;
 use http::{HeaderValue, Request};
 use sidegate_core::clock::Timestamp;
 use sidegate_core::cors::{self, Cors};
 use sidegate_core::denial::{Code, Denial};
-use sidegate_core::dialect::{self, Call, Dialect, NoCall, sigmic};
+use sidegate_core::dialect::{self, Call, Dialect, NoCall, orcheo, sigmic};
 use sidegate_core::origin::RequestOrigin;
 use tokio::time::Instant;
 
 use super::access::Facts;
 use super::service::{Arrival, Common, Outcome, Service};
-use super::{convert, exchange, guard, head};
-use crate::admit::{Admission, admit, request_origin};
+use super::{convert, exchange, guard, head, target, token};
+use crate::admit::{Admission, Asked, admit, request_origin, unproven};
 use crate::forward::{Forward, Refused, forward};
 use crate::metrics::Listener;
+use crate::registry::Registered;
 use crate::verified::VerifiedTokens;
 use crate::wire::ClientBody;
 
@@ -65,57 +66,82 @@ impl Public {
         self.verified.sweep(&registry, gate.now());
     }
 
-    async fn route(&self, arrival: &Arrival, parts: Parts, body: ClientBody) -> Outcome {
-        if let Err(denial) = head::check(&parts) {
-            let dialect = dialect::methods(parts.uri.path()).map(|(dialect, _)| dialect);
-            return Outcome::refused(dialect, &denial, self.unproven(&parts, dialect));
-        }
+    async fn route(&self, arrival: &Arrival, mut parts: Parts, body: ClientBody) -> Outcome {
+        let read = head::check(&parts).and_then(|()| target::named(&mut parts, &self.common.gate.registry.load()));
+        let named = match read {
+            Ok(named) => named,
+            Err(denial) => {
+                let dialect = methods(parts.uri.path()).map(|(dialect, _)| dialect);
+                return Outcome::refused(dialect, &denial, self.unproven(&parts, None, dialect));
+            }
+        };
         if cors::is_preflight(&parts.method, &parts.headers) {
-            return self.preflight(&parts);
+            return self.preflight(&parts, named.as_ref());
         }
         match dialect::route(&parts.method, parts.uri.path()) {
-            Ok(call) => self.chat(arrival, parts, body, call).await,
+            Ok(call) => self.chat(arrival, parts, body, (call, named)).await,
             Err(NoCall::OtherMethod { dialect, allow }) => {
-                let cors = self.unproven(&parts, Some(dialect));
+                let cors = self.unproven(&parts, named.as_ref(), Some(dialect));
                 Outcome::refused(Some(dialect), &Denial::method_not_allowed(allow), cors)
             }
-            Err(NoCall::UnknownPath) if self.takes_exchange(&parts) => {
-                Box::pin(self.exchange(arrival, &parts, body)).await
-            }
-            Err(NoCall::UnknownPath) => Outcome::refused(None, &Code::NotFound.into(), self.unproven(&parts, None)),
+            Err(NoCall::UnknownPath) => Box::pin(self.local(arrival, parts, body, named)).await,
         }
     }
 
-    /// What a page may read before its app is known: what any app of the route lets in.
-    fn unproven(&self, parts: &Parts, dialect: Option<Dialect>) -> Cors {
-        let registry = self.common.gate.registry.load();
-        Cors::decide(request_origin(&parts.headers), |origin| registry.any_allows(dialect, origin))
+    /// What the gate answers itself. In a box, so that it makes no room in every chat request.
+    async fn local(
+        &self,
+        arrival: &Arrival,
+        parts: Parts,
+        body: ClientBody,
+        named: Option<Arc<Registered>>,
+    ) -> Outcome {
+        match parts.uri.path() {
+            orcheo::TOKEN_PATH => {
+                let cors = self.unproven(&parts, named.as_ref(), Some(Dialect::Orcheo));
+                token::answer(&self.common, token::Asked { arrival, parts, body, named }, cors).await
+            }
+            _ if self.takes_exchange(&parts) => self.exchange(arrival, &parts, body).await,
+            _ => Outcome::refused(None, &Code::NotFound.into(), self.unproven(&parts, named.as_ref(), None)),
+        }
+    }
+
+    /// What a page may read before its app is proven.
+    fn unproven(&self, parts: &Parts, named: Option<&Arc<Registered>>, dialect: Option<Dialect>) -> Cors {
+        unproven(&self.common.gate.registry.load(), named, dialect, request_origin(&parts.headers))
     }
 
     /// Answered before any token is looked at: a preflight carries none.
-    fn preflight(&self, parts: &Parts) -> Outcome {
-        let found = dialect::methods(parts.uri.path());
+    fn preflight(&self, parts: &Parts, named: Option<&Arc<Registered>>) -> Outcome {
+        let found = methods(parts.uri.path());
         let dialect = found.map(|(dialect, _)| dialect);
-        let cors = self.unproven(parts, dialect);
+        let cors = self.unproven(parts, named, dialect);
         let Some((_, methods)) = found else {
             return Outcome::refused(None, &Code::NotFound.into(), cors);
         };
-        let Cors::Allowed(origin) = cors else {
+        if cors.origin().is_none() {
             return Outcome::refused(dialect, &Code::OriginNotAllowed.into(), cors);
-        };
+        }
         let registry = self.common.gate.registry.load();
         let denied = |name: &str| is_denied_header(name) || registry.injects_header(name);
         let mut reply = cors::preflight(&parts.headers, methods, self.common.gate.cors_max_age, denied);
-        reply.headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        cors.allow(&mut reply.headers);
         Outcome::of(convert::response(reply), Cors::Preflight)
     }
 
-    async fn chat(&self, arrival: &Arrival, parts: Parts, body: ClientBody, call: Call) -> Outcome {
+    async fn chat(
+        &self,
+        arrival: &Arrival,
+        parts: Parts,
+        body: ClientBody,
+        (call, named): (Call, Option<Arc<Registered>>),
+    ) -> Outcome {
         let peer = &arrival.peer;
         let operation = call.operation;
         let dialect = Some(operation.dialect());
         let client = peer.client(&self.common.gate, &parts.headers);
-        let (cors, admission) = admit(&self.common.gate, &self.verified, call, &parts.headers, client).await;
+        let asked = Asked { call, headers: &parts.headers, client, named: named.as_ref() };
+        let (cors, admission) = admit(&self.common.gate, &self.verified, asked).await;
         let admission = match admission {
             Ok(admission) => admission,
             Err(denial) => return Outcome::refused(dialect, &denial, cors).of_call(operation, None),
@@ -151,6 +177,11 @@ impl Public {
         }
         exchange::answer(&self.common, arrival, parts, body).await
     }
+}
+
+/// The dialect and methods of a path, for preflights.
+fn methods(path: &str) -> Option<(Dialect, &'static str)> {
+    dialect::methods(path).or_else(|| (path == orcheo::TOKEN_PATH).then_some((Dialect::Orcheo, "POST")))
 }
 
 /// When a stream must end: with its token. A token beyond a year ends after a year.

@@ -23,6 +23,7 @@ use super::{Peer, convert};
 use crate::forward::{AnswerBody, Client, Failure};
 use crate::gate::Gate;
 use crate::metrics::{Listener, Metrics};
+use crate::trade::Broker;
 use crate::wire::{ClientBody, HeadFault, Scratch};
 
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
@@ -158,6 +159,13 @@ impl Common {
     pub fn tick(&self) {
         let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(self.gate.now().seconds()));
         self.date.replace(HeaderValue::try_from(date).unwrap_or(HeaderValue::from_static("")));
+    }
+
+    /// What this worker trades with.
+    #[must_use]
+    pub fn broker(&self) -> Broker {
+        let (gate, metrics) = (Arc::clone(&self.gate), Arc::clone(&self.metrics));
+        Broker { gate, client: Rc::clone(&self.client), metrics }
     }
 
     fn record(&self, listener: Listener, arrival: &Arrival, method: Method) -> Record {

@@ -12,24 +12,28 @@ use sidegate_core::message::Reply;
 use super::convert;
 use super::service::{Arrival, Common, Outcome};
 use crate::exchange::session;
-use crate::forward::{MediaType, read};
+use crate::forward::{MediaType, Refused, read};
 use crate::wire::ClientBody;
 
-/// Answers whatever is sent to [`orcheo::SESSION_PATH`].
+/// Answers whatever is sent to [`orcheo::SESSION_PATH`], and to [`orcheo::TOKEN_PATH`] on this listener.
 pub(super) async fn answer(common: &Common, arrival: &Arrival, parts: &Parts, body: ClientBody) -> Outcome {
-    let response = match checked(common, arrival, parts, body).await {
+    let outcome = match checked(common, arrival, parts, body).await {
         Ok(reply) => {
             common.metrics.exchanges.inc();
-            convert::response(reply)
+            Outcome::of(convert::response(reply), Cors::Silent)
         }
-        Err(denial) => convert::refused(orcheo::refusal(orcheo::Router::Session, &denial), &denial),
+        Err(Refused { denial, failure }) => {
+            let reply = orcheo::refusal(orcheo::Router::Session, &denial);
+            Outcome::of(convert::refused(reply, &denial), Cors::Silent).after(failure)
+        }
     };
-    Outcome::of(response, Cors::Silent).of_route(orcheo::SESSION_PATH)
+    let asks_as_pages_do = parts.uri.path() == orcheo::TOKEN_PATH;
+    outcome.of_route(if asks_as_pages_do { orcheo::TOKEN_PATH } else { orcheo::SESSION_PATH })
 }
 
-async fn checked(common: &Common, arrival: &Arrival, parts: &Parts, body: ClientBody) -> Result<Reply, Denial> {
+async fn checked(common: &Common, arrival: &Arrival, parts: &Parts, body: ClientBody) -> Result<Reply, Refused> {
     if parts.method != Method::POST {
-        return Err(Denial::method_not_allowed("POST"));
+        return Err(Denial::method_not_allowed("POST").into());
     }
     let gate = &common.gate;
     let shown = orcheo::bearer(&parts.headers)?.ok_or(Code::AuthRequired)?;
@@ -37,7 +41,8 @@ async fn checked(common: &Common, arrival: &Arrival, parts: &Parts, body: Client
     let body = read(body, gate.limits.exchange_body, gate.listen.body_timeout).await?;
     let json = MediaType::of(&parts.headers) == MediaType::Json && !parts.headers.contains_key(CONTENT_ENCODING);
     if !(json || body.is_empty()) {
-        return Err(Denial::because(Code::InvalidRequest, "The body must be application/json"));
+        return Err(Denial::because(Code::InvalidRequest, "The body must be application/json").into());
     }
-    session(gate, &caller, &body, arrival.peer.client(gate, &parts.headers)).await
+    let address = arrival.peer.client(gate, &parts.headers);
+    session(&common.broker(), &caller, (parts.uri.query(), &body), address).await
 }

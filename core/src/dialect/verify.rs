@@ -46,13 +46,13 @@ impl Dialect {
             Self::Sigmic => {
                 let token = UnverifiedToken::<sigmic::WireClaims<'_>>::parse(text)?;
                 let found = known(UnverifiedTarget::App(&token.unverified_claims.app_id))?;
-                let claims = Claims::try_from(token.verify(&policy(app(&found))?.keys)?)?;
+                let claims = Claims::try_from(token.verify(policy(app(&found))?.keys.verifying())?)?;
                 Ok((found, claims))
             }
             Self::Orcheo => {
                 let token = UnverifiedToken::<orcheo::WireClaims<'_>>::parse(text)?;
                 let found = known(UnverifiedTarget::Workflow(&token.unverified_claims.chatkit.workflow_id))?;
-                let claims = token.verify(&policy(app(&found))?.keys)?.into_claims(app(&found))?;
+                let claims = token.verify(policy(app(&found))?.keys.verifying())?.into_claims(app(&found))?;
                 Ok((found, claims))
             }
         }

@@ -8,7 +8,7 @@ mod unverified;
 
 pub use algorithm::Algorithm;
 pub use claims::{CLOCK_LEEWAY, Claims};
-pub use keyring::{InvalidKey, KeyRing, MIN_HS256_KEY};
+pub use keyring::{InvalidKey, KeyRing, MIN_HS256_KEY, VerifyingKeys};
 pub use unverified::UnverifiedToken;
 
 #[cfg(test)]

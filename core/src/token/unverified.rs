@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::DeserializeOwned;
 
-use super::{Algorithm, KeyRing};
+use super::{Algorithm, VerifyingKeys};
 use crate::denial::{Code, Denial};
 
 /// The longest token that is read. A widget token has some 400 bytes; a list of origins may make
@@ -45,13 +45,13 @@ impl<'a, C: DeserializeOwned> UnverifiedToken<'a, C> {
         Some(Self { unverified_claims, unverified_algorithm, signing_input, signature })
     }
 
-    /// Checks with the app's keys that the token has their algorithm and a signature of theirs; only
+    /// Checks that the token has the algorithm of these keys and a signature of theirs; only
     /// then are the claims handed over.
     ///
     /// # Errors
     /// [`Code::InvalidToken`].
-    pub fn verify(self, keys: &KeyRing) -> Result<C, Denial> {
-        if keys.verifies(self.unverified_algorithm, self.signing_input, self.signature) {
+    pub fn verify(self, keys: &VerifyingKeys) -> Result<C, Denial> {
+        if keys.verify(self.unverified_algorithm, self.signing_input, self.signature) {
             Ok(self.unverified_claims)
         } else {
             Err(Code::InvalidToken.into())

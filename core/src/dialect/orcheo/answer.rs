@@ -3,6 +3,7 @@
 use http::StatusCode;
 use serde::Serialize;
 
+use crate::clock::Timestamp;
 use crate::denial::{Code, Denial};
 use crate::message::Reply;
 use crate::policy::Issued;
@@ -96,14 +97,19 @@ const fn status(router: Router, code: Code) -> StatusCode {
     }
 }
 
+/// RFC 3339 with microseconds.
+pub(super) fn written(at: Timestamp) -> Result<String, Denial> {
+    let text = at.rfc3339_millis().ok_or(Code::Internal)?;
+    Ok(format!("{}000Z", text.trim_end_matches('Z')))
+}
+
 /// `{"client_secret","token","expires_at"}`: the vendor's guide reads the token under either name. The
 /// expiry is RFC 3339 with microseconds.
 ///
 /// # Errors
 /// [`Code::Internal`] if the expiry lies beyond the year 9999.
 pub fn issued(issued: &Issued) -> Result<Reply, Denial> {
-    let expires_at = issued.expires_at.rfc3339_millis().ok_or(Code::Internal)?;
-    let expires_at = format!("{}000Z", expires_at.trim_end_matches('Z'));
+    let expires_at = written(issued.expires_at)?;
     let Issued { token, .. } = issued;
     // A compact JWS and a date hold nothing that JSON escapes.
     let body = format!(r#"{{"client_secret":"{token}","token":"{token}","expires_at":"{expires_at}"}}"#);
@@ -113,7 +119,6 @@ pub fn issued(issued: &Issued) -> Result<Reply, Denial> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Timestamp;
 
     fn body(reply: &Reply) -> String {
         String::from_utf8(reply.body.clone()).expect("UTF-8")

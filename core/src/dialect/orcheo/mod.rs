@@ -6,15 +6,17 @@ mod request;
 mod route;
 mod session;
 mod token;
+mod trade;
 mod workflow;
 
 pub use answer::{Router, issued, refusal};
 pub use events::{Beginning, beginning, created_attachment, filter_list};
 pub use request::{Kind, Request};
-pub use route::{Operation, SESSION_PATH, route};
-pub use session::{Wire, parse_session};
+pub use route::{Operation, SESSION_PATH, TOKEN_PATH, route};
+pub use session::{Wire, anonymous, parse_session};
 pub use token::{WireClaims, bearer, sign};
-pub use workflow::{Workflow, WorkflowId, Workflows};
+pub use trade::{Ask, Trade, Traded, Vendor, Wanted, handed_over};
+pub use workflow::{Workflow, WorkflowId, Workflows, asked_workflow};
 
 /// What `iss` says when nothing else is configured.
 pub const ISSUER: &str = "orcheo.chatkit";

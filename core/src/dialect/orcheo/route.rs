@@ -7,6 +7,9 @@ use crate::dialect::{AnswerUse, BodyUse, Call, Dialect, NoCall};
 /// Where customers' servers ask for a token of an end user.
 pub const SESSION_PATH: &str = "/api/chatkit/session";
 
+/// Where pages ask for one: the route of the vendor's guide.
+pub const TOKEN_PATH: &str = "/chatkit-token";
+
 /// A chat route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {

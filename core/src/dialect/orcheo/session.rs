@@ -58,6 +58,12 @@ impl Wire {
         }
     }
 
+    /// Whether it says for whom the token is to be.
+    #[must_use]
+    pub fn names_end_user(&self) -> bool {
+        self.user.as_ref().and_then(|user| user.get("id")).is_some_and(|id| !id.is_null())
+    }
+
     /// What is asked for. The end user is `user.id`; without one, nobody that a token was made for
     /// before: two visitors are never the same to the upstream.
     ///
@@ -97,8 +103,11 @@ impl Wire {
     }
 }
 
-/// `anon-` and 128 random bits.
-fn anonymous(entropy: &dyn Entropy) -> Result<EndUserId, Denial> {
+/// Somebody whom nobody knows: `anon-` and 128 random bits.
+///
+/// # Errors
+/// [`Code::Internal`] without randomness.
+pub fn anonymous(entropy: &dyn Entropy) -> Result<EndUserId, Denial> {
     let random = entropy::bytes::<16>(entropy).map_err(|_| Code::Internal)?;
     format!("anon-{}", entropy::hex(&random)).parse().map_err(|_| Code::Internal.into())
 }

@@ -4,6 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use url::form_urlencoded;
+
+use crate::denial::{Code, Denial};
+
 /// A workflow's id: a UUID (RFC 9562 section 4), in lower case.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WorkflowId(Arc<str>);
@@ -45,6 +49,20 @@ impl WorkflowId {
     }
 }
 
+/// The workflow that a query asks for, as `workflow_id` or `workflowId`; `None` if it asks for none.
+///
+/// # Errors
+/// [`Code::InvalidWorkflow`]; [`Code::InvalidRequest`] if it asks twice.
+pub fn asked_workflow(query: Option<&str>) -> Result<Option<WorkflowId>, Denial> {
+    let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+    let mut asked = pairs.filter(|(name, _)| name == "workflow_id" || name == "workflowId");
+    let Some((_, id)) = asked.next() else { return Ok(None) };
+    if asked.next().is_some() {
+        return Err(Denial::because(Code::InvalidRequest, "workflow_id stands in the query twice"));
+    }
+    id.parse().map(Some).map_err(|_| Code::InvalidWorkflow.into())
+}
+
 /// A workflow that an app lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Workflow {
@@ -75,6 +93,17 @@ impl Workflows {
     #[must_use]
     pub fn default_workflow(&self) -> Option<&Workflow> {
         self.0.first()
+    }
+
+    /// The one that is asked for, if it is listed; the default if none is.
+    ///
+    /// # Errors
+    /// [`Code::WorkflowNotFound`]; [`Code::MissingWorkflow`] if there is no default.
+    pub fn asked(&self, id: Option<&WorkflowId>) -> Result<&Workflow, Code> {
+        match id {
+            Some(id) => self.get(id).ok_or(Code::WorkflowNotFound),
+            None => self.default_workflow().ok_or(Code::MissingWorkflow),
+        }
     }
 
     /// The one of an id, if it is listed.

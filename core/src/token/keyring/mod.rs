@@ -19,18 +19,68 @@ use super::Algorithm;
 use crate::denial::{Code, Denial};
 use crate::secret::SecretDigest;
 
-/// Keys of one algorithm, pinned: a ring never verifies another, and each key is parsed for this
-/// algorithm alone, so that a public key cannot serve as an HMAC secret.
+/// Keys of one algorithm, pinned: they never verify another, and each key is parsed for this algorithm
+/// alone, so that a public key cannot serve as an HMAC secret.
+#[derive(Clone)]
+pub struct VerifyingKeys {
+    algorithm: Algorithm,
+    keys: Vec<VerifyingKey>,
+}
+
+/// An app's own keys: one signs, too.
 #[derive(Clone)]
 pub struct KeyRing {
-    algorithm: Algorithm,
     signing: Arc<SigningKey>,
-    verifying: Vec<VerifyingKey>,
+    verifying: VerifyingKeys,
+}
+
+impl std::fmt::Debug for VerifyingKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {} keys", self.keys.len(), self.algorithm)
+    }
 }
 
 impl std::fmt::Debug for KeyRing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "KeyRing({} {} keys)", self.verifying.len(), self.algorithm)
+        write!(f, "KeyRing({:?})", self.verifying)
+    }
+}
+
+impl VerifyingKeys {
+    /// No key yet.
+    #[must_use]
+    pub const fn new(algorithm: Algorithm) -> Self {
+        Self { algorithm, keys: Vec::new() }
+    }
+
+    /// Verifies with this key as well. An HS256 key is the UTF-8 bytes of the text; of key pairs the public
+    /// half is enough (PEM).
+    ///
+    /// # Errors
+    /// A key that is not fit for the algorithm.
+    pub fn add(&mut self, key: &SecretString) -> Result<(), InvalidKey> {
+        self.keys.push(Keys::read(self.algorithm, key)?.verifying);
+        Ok(())
+    }
+
+    /// The algorithm of all of them.
+    #[must_use]
+    pub const fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// Digests of the key material, to find one key under two apps or purposes. A private key and its
+    /// public half have the same one, however they are written.
+    pub fn fingerprints(&self) -> impl Iterator<Item = &SecretDigest> {
+        self.keys.iter().map(|key| &key.fingerprint)
+    }
+
+    /// Whether the token claims this algorithm and one of the keys made `signature` over `signing_input`.
+    pub(super) fn verify(&self, unverified: Algorithm, signing_input: &str, signature: &str) -> bool {
+        unverified == self.algorithm
+            && URL_SAFE_NO_PAD
+                .decode(signature)
+                .is_ok_and(|signature| self.keys.iter().any(|key| key.verifies(signing_input.as_bytes(), &signature)))
     }
 }
 
@@ -43,7 +93,7 @@ impl KeyRing {
     pub fn new(algorithm: Algorithm, active: &SecretString) -> Result<Self, InvalidKey> {
         let Keys { signing, verifying } = Keys::read(algorithm, active)?;
         let signing = Arc::new(signing.ok_or(InvalidKey::Public)?);
-        Ok(Self { algorithm, signing, verifying: vec![verifying] })
+        Ok(Self { signing, verifying: VerifyingKeys { algorithm, keys: vec![verifying] } })
     }
 
     /// Verifies with `retired` as well, so that tokens outlive a rotation. The public half of a key
@@ -52,20 +102,24 @@ impl KeyRing {
     /// # Errors
     /// As [`KeyRing::new`].
     pub fn retire(&mut self, retired: &SecretString) -> Result<(), InvalidKey> {
-        self.verifying.push(Keys::read(self.algorithm, retired)?.verifying);
-        Ok(())
+        self.verifying.add(retired)
+    }
+
+    /// What verifies.
+    #[must_use]
+    pub const fn verifying(&self) -> &VerifyingKeys {
+        &self.verifying
     }
 
     /// The algorithm of all its keys.
     #[must_use]
     pub const fn algorithm(&self) -> Algorithm {
-        self.algorithm
+        self.verifying.algorithm
     }
 
-    /// Digests of the key material, to find one key under two apps or purposes. A private key and its
-    /// public half have the same one, however they are written.
+    /// As [`VerifyingKeys::fingerprints`].
     pub fn fingerprints(&self) -> impl Iterator<Item = &SecretDigest> {
-        self.verifying.iter().map(|key| &key.fingerprint)
+        self.verifying.fingerprints()
     }
 
     /// Signs `claims`: a compact JWS with the header `{"alg":"…","typ":"JWT"}`.
@@ -74,7 +128,7 @@ impl KeyRing {
     /// [`Code::Internal`] if the claims cannot be written or the key fails.
     pub fn sign(&self, claims: &impl Serialize) -> Result<String, Denial> {
         let payload = serde_json::to_vec(claims).map_err(|_| Denial::from(Code::Internal))?;
-        let header = self.algorithm.header();
+        let header = self.algorithm().header();
         let mut token = String::with_capacity(header.len() + payload.len() * 4 / 3 + 64);
         token.push_str(header);
         token.push('.');
@@ -83,14 +137,5 @@ impl KeyRing {
         token.push('.');
         URL_SAFE_NO_PAD.encode_string(&signature, &mut token);
         Ok(token)
-    }
-
-    /// Whether the token claims this ring's algorithm and one of the keys made `signature` over
-    /// `signing_input`.
-    pub(super) fn verifies(&self, unverified: Algorithm, signing_input: &str, signature: &str) -> bool {
-        unverified == self.algorithm
-            && URL_SAFE_NO_PAD.decode(signature).is_ok_and(|signature| {
-                self.verifying.iter().any(|key| key.verifies(signing_input.as_bytes(), &signature))
-            })
     }
 }

@@ -69,7 +69,7 @@ fn fault(algorithm: Algorithm, key: &str) -> InvalidKey {
 }
 
 fn verifies(token: &str, keys: &KeyRing) -> bool {
-    UnverifiedToken::<Value>::parse(token).and_then(|token| token.verify(keys)).is_ok()
+    UnverifiedToken::<Value>::parse(token).and_then(|token| token.verify(keys.verifying())).is_ok()
 }
 
 /// The part of a token that is signed.

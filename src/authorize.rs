@@ -1,0 +1,58 @@
+//! Whether a page's visitor may have a token: the app's own rule, and the customer's server if that decides.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, Method};
+use sidegate_core::authorize::{Authorized, Question, Verdict};
+use sidegate_core::clock::Timestamp;
+use sidegate_core::denial::{Code, Denial};
+
+use crate::forward::{Call, Client, Failure, Refused, picked};
+use crate::registry::Registered;
+
+/// For the customer's server to answer, everything included.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Bytes of its answer, of which only the head counts.
+const MAX_ANSWER: usize = 64 * 1024;
+
+/// Asks the rule of an app about a request.
+///
+/// # Errors
+/// As [`sidegate_core::authorize::authorize`] and [`Question::answered`].
+pub async fn authorize(
+    registered: &Registered,
+    client: &Rc<Client>,
+    headers: &HeaderMap,
+    now: Timestamp,
+) -> Result<Authorized, Refused> {
+    match sidegate_core::authorize::authorize(&registered.app, headers, now)? {
+        Verdict::Yes(authorized) => Ok(authorized),
+        Verdict::Ask(question) => ask(question, registered, client, headers).await,
+    }
+}
+
+async fn ask(
+    question: Question,
+    registered: &Registered,
+    client: &Rc<Client>,
+    headers: &HeaderMap,
+) -> Result<Authorized, Refused> {
+    let (rule, upstream) = question.rule().zip(registered.authorizer.as_ref()).ok_or(Code::AuthorizationUnavailable)?;
+    let call = Call {
+        method: Method::GET,
+        path: &rule.path,
+        query: None,
+        headers: picked(headers, &rule.headers),
+        body: None,
+        limit: MAX_ANSWER,
+    };
+    let answered = tokio::time::timeout(TIMEOUT, client.call(&Arc::clone(upstream), call)).await;
+    let response = answered.unwrap_or(Err(Failure::ResponseTimeout)).map_err(|failure| {
+        tracing::warn!(upstream = upstream.settings.name, error = failure.error_type(), "nobody says who visitors are");
+        Refused { denial: Denial::from(Code::AuthorizationUnavailable), failure: Some(failure) }
+    })?;
+    Ok(question.answered(response.status(), response.headers())?)
+}

@@ -1,0 +1,190 @@
+//! A circuit breaker: an upstream that fails again and again is left alone for a while, then tried once.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Failures in a row until it opens.
+const FAILURES: u32 = 5;
+
+/// For how long it stays open at first; each failed trial doubles that.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+
+/// The longest that it stays open.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// A circuit breaker, shared by all workers.
+#[derive(Debug, Default)]
+pub struct Breaker(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// In a row.
+    failures: u32,
+    /// No one may pass before; `None` while it is closed.
+    open_until: Option<Instant>,
+    /// The wait that began it.
+    wait: Duration,
+    /// Whether somebody tries, to find out for all.
+    trying: bool,
+}
+
+/// Leave to ask the upstream. Dropped without a word, it says nothing about the upstream.
+#[derive(Debug)]
+pub struct Pass<'a> {
+    breaker: &'a Breaker,
+    /// Whether it is the one trial.
+    trial: bool,
+}
+
+/// What an outcome has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Nothing.
+    None,
+    /// It is open from now on.
+    Opened,
+    /// It is closed again.
+    Closed,
+}
+
+impl Breaker {
+    /// Asks for leave.
+    ///
+    /// # Errors
+    /// How long it will still be open.
+    pub fn enter(&self, now: Instant) -> Result<Pass<'_>, Duration> {
+        let mut state = self.state();
+        let trial = match state.open_until {
+            None => false,
+            Some(until) if until > now => return Err(until - now),
+            Some(_) if state.trying => return Err(FIRST_WAIT),
+            Some(_) => true,
+        };
+        state.trying = trial;
+        Ok(Pass { breaker: self, trial })
+    }
+
+    /// Whether it is open, or being tried.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.state().open_until.is_some()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pass<'_> {
+    /// The upstream works.
+    pub fn succeeded(self) -> Turn {
+        let mut state = self.breaker.state();
+        let was_open = state.open_until.is_some();
+        // A request from before it opened says nothing about now.
+        if was_open && !self.trial {
+            return Turn::None;
+        }
+        *state = State::default();
+        if was_open { Turn::Closed } else { Turn::None }
+    }
+
+    /// The upstream does not work.
+    pub fn failed(self, now: Instant) -> Turn {
+        let mut state = self.breaker.state();
+        state.failures += 1;
+        let was_open = state.open_until.is_some();
+        if (was_open && !self.trial) || state.failures < FAILURES {
+            return Turn::None;
+        }
+        state.wait = if self.trial { (state.wait * 2).min(LONGEST_WAIT) } else { FIRST_WAIT };
+        state.open_until = Some(now + state.wait);
+        if was_open { Turn::None } else { Turn::Opened }
+    }
+}
+
+impl Drop for Pass<'_> {
+    fn drop(&mut self) {
+        if self.trial {
+            self.breaker.state().trying = false;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn fail(breaker: &Breaker, now: Instant) -> Turn {
+        breaker.enter(now).expect("leave").failed(now)
+    }
+
+    fn opened(now: Instant) -> Breaker {
+        let breaker = Breaker::default();
+        let turns: Vec<_> = (0..FAILURES).map(|_| fail(&breaker, now)).collect();
+        assert_eq!(turns[..4], [Turn::None; 4]);
+        assert_eq!(turns[4], Turn::Opened);
+        breaker
+    }
+
+    #[test]
+    fn it_opens_after_failures_in_a_row_and_one_success_starts_the_count_anew() {
+        let now = Instant::now();
+        let breaker = Breaker::default();
+        for _ in 0..10 {
+            for _ in 1..FAILURES {
+                assert_eq!(fail(&breaker, now), Turn::None);
+            }
+            assert_eq!(breaker.enter(now).expect("leave").succeeded(), Turn::None);
+        }
+        assert!(!breaker.is_open());
+    }
+
+    #[test]
+    fn while_it_is_open_nobody_passes_then_one_tries() {
+        let now = Instant::now();
+        let breaker = opened(now);
+        assert_eq!(breaker.enter(now).expect_err("open"), SECOND);
+        let later = now + SECOND;
+        let trial = breaker.enter(later).expect("the trial");
+        assert!(breaker.enter(later).is_err(), "one tries, not all");
+        assert_eq!(trial.succeeded(), Turn::Closed);
+        assert!(breaker.enter(later).is_ok() && !breaker.is_open());
+    }
+
+    #[test]
+    fn each_failed_trial_doubles_the_wait_up_to_a_bound() {
+        let mut now = Instant::now();
+        let breaker = opened(now);
+        for wait in [2, 4, 8, 16, 30, 30] {
+            now += LONGEST_WAIT;
+            assert_eq!(fail(&breaker, now), Turn::None);
+            assert_eq!(breaker.enter(now).expect_err("open"), Duration::from_secs(wait));
+        }
+    }
+
+    #[test]
+    fn a_trial_that_is_given_up_lets_the_next_one_try() {
+        let now = Instant::now();
+        let breaker = opened(now);
+        drop(breaker.enter(now + SECOND).expect("the trial"));
+        assert!(breaker.enter(now + SECOND).is_ok());
+    }
+
+    #[test]
+    fn requests_from_before_it_opened_change_nothing() {
+        let now = Instant::now();
+        let breaker = Breaker::default();
+        let early = breaker.enter(now).expect("leave");
+        let late = breaker.enter(now).expect("leave");
+        for _ in 0..FAILURES {
+            fail(&breaker, now);
+        }
+        assert_eq!(early.succeeded(), Turn::None);
+        assert_eq!(late.failed(now), Turn::None);
+        assert_eq!(breaker.enter(now).expect_err("open"), SECOND);
+    }
+}

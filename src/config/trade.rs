@@ -1,0 +1,65 @@
+//! `authority = "upstream"` and `[apps.trade]`: the upstream makes the tokens, the gate fetches them.
+
+use std::time::Duration;
+
+use http::HeaderValue;
+use secrecy::{ExposeSecret as _, SecretString};
+use sidegate_core::dialect::Dialect;
+use sidegate_core::dialect::orcheo::{Trade, Vendor};
+
+use super::layered::parsers::{duration, one_of, secret_source};
+use super::layered::{Faults, Node, Reader, SecretSource};
+use super::settings::Resolve;
+use super::token::TokenOf;
+
+/// For all attempts at one token.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The variable in which the vendor's guide keeps the service token.
+const SERVICE_TOKEN: &str = "ORCHEO_SERVICE_TOKEN";
+
+/// `None` where the gate signs, or with a problem.
+pub(super) fn read_authority(table: &Reader<'_>, of: TokenOf<'_>, resolve: &Resolve<'_>) -> Option<Trade> {
+    let upstream = table.or("authority", one_of(&[("local", false), ("upstream", true)]), false);
+    let vendor = table.optional("vendor", one_of(&Vendor::ALL.map(|vendor| (vendor.name(), vendor))));
+    if !upstream {
+        for key in ["vendor", "trade"] {
+            if table.node(key).is_some() {
+                table.problem(key, "is for authority = \"upstream\"");
+            }
+        }
+        return None;
+    }
+    if of.dialect != Some(Dialect::Orcheo) {
+        table.problem("authority", "\"upstream\" is for dialect \"orcheo\"");
+    }
+    if table.node("token").is_some() {
+        table.problem("token", "is for authority = \"local\": the upstream makes the tokens");
+    }
+    let trade = table.section("trade");
+    let authorization = read_credential(&trade, resolve);
+    let timeout = trade.or("timeout", duration, TIMEOUT);
+    trade.finish();
+    Some(Trade { vendor: vendor.unwrap_or(Vendor::Orcheo), authorization: authorization?, timeout })
+}
+
+fn read_credential(trade: &Reader<'_>, resolve: &Resolve<'_>) -> Option<HeaderValue> {
+    let parse = |node: &Node| -> Result<_, Faults> { Ok(bearer(&resolve(&secret_source(node)?)?)?) };
+    if trade.node("credential").is_none()
+        && let Ok(found) = resolve(&SecretSource::Env(SERVICE_TOKEN.to_owned()))
+    {
+        return bearer(&found).map_err(|rule| trade.problem("credential", rule)).ok();
+    }
+    trade.required("credential", parse)
+}
+
+/// `Bearer` and the token (RFC 6750 section 2.1).
+fn bearer(token: &SecretString) -> Result<HeaderValue, &'static str> {
+    const RULE: &str = "must be a token as it stands behind `Bearer`: letters, digits and punctuation, no spaces";
+    if !token.expose_secret().bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(RULE);
+    }
+    let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose_secret())).map_err(|_| RULE)?;
+    value.set_sensitive(true);
+    Ok(value)
+}

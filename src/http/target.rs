@@ -1,0 +1,75 @@
+//! Which app a URL names: by the prefix `/apps/{id}`, by a host name that is one app's alone, or, where a token is
+//! asked for, by a workflow. What a browser shows beside it changes nothing about that, so the app's own
+//! list of origins decides from the first, preflights included.
+
+use std::sync::Arc;
+
+use http::Uri;
+use http::request::Parts;
+use sidegate_core::denial::{Code, Denial};
+use sidegate_core::dialect::orcheo;
+
+use super::head;
+use crate::registry::{Registered, Registry};
+
+const PREFIX: &str = "/apps/";
+
+/// The app, if the URL names one. The prefix is cut off, so that routes look the same without it.
+///
+/// # Errors
+/// [`Code::NotFound`] for an app that is not there, or two that contradict each other.
+pub(super) fn named(parts: &mut Parts, registry: &Registry) -> Result<Option<Arc<Registered>>, Denial> {
+    let by_host = if registry.has_hosts() {
+        head::host(parts).and_then(|authority| registry.of_host(authority.host())).cloned()
+    } else {
+        None
+    };
+    let by_prefix = if parts.uri.path().starts_with(PREFIX) { Some(cut(parts, registry)?) } else { None };
+    let named = match (by_host, by_prefix) {
+        (Some(host), Some(prefix)) if !Arc::ptr_eq(&host, &prefix) => return Err(Code::NotFound.into()),
+        (host, prefix) => prefix.or(host),
+    };
+    if named.is_some() || parts.uri.path() != orcheo::TOKEN_PATH {
+        return Ok(named);
+    }
+    // A workflow that is none is refused later, with what its page may read.
+    let workflow = orcheo::asked_workflow(parts.uri.query()).ok().flatten();
+    Ok(match workflow {
+        Some(id) => registry.of_workflow(&id).cloned(),
+        None => registry.only_issuer().cloned(),
+    })
+}
+
+/// Cuts the prefix off.
+fn cut(parts: &mut Parts, registry: &Registry) -> Result<Arc<Registered>, Denial> {
+    let gone = |_| Code::NotFound;
+    let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
+    let named = target.strip_prefix(PREFIX).and_then(|rest| rest.split_at_checked(rest.find('/')?));
+    let (id, rest) = named.ok_or(Code::NotFound)?;
+    let registered = registry.app(id).cloned().ok_or(Code::NotFound)?;
+    let rest = rest.parse().map_err(|_| Code::NotFound)?;
+    let mut changed = parts.uri.clone().into_parts();
+    changed.path_and_query = Some(rest);
+    parts.uri = Uri::from_parts(changed).map_err(gone)?;
+    Ok(registered)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cut_off(target: &str) -> Option<String> {
+        let registry = Registry::new(&[], Vec::new()).expect("a registry");
+        let mut parts = http::Request::builder().uri(target).body(()).expect("a request").into_parts().0;
+        named(&mut parts, &registry).ok().map(|_| parts.uri.to_string())
+    }
+
+    #[test]
+    fn what_names_no_app_stays_as_it_is_and_an_unknown_app_is_not_found() {
+        assert_eq!(cut_off("/api/chatkit?a=/apps/x/").as_deref(), Some("/api/chatkit?a=/apps/x/"));
+        assert_eq!(cut_off("/apps").as_deref(), Some("/apps"));
+        for unknown in ["/apps/", "/apps/x", "/apps/x/", "/apps//api/chatkit", "/apps/x/api/chatkit", "/apps/x?/"] {
+            assert_eq!(cut_off(unknown), None, "{unknown}");
+        }
+    }
+}
