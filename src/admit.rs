@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::header::ORIGIN;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use sidegate_core::app::Scoping;
 use sidegate_core::context::{ContextKey, SessionContext};
 use sidegate_core::cors::Cors;
@@ -34,6 +34,8 @@ pub struct Admission {
     registered: Arc<Registered>,
     call: Call,
     context: Option<SessionContext>,
+    /// A field that tells the upstream who it is for, where no token does.
+    naming: Option<(HeaderName, HeaderValue)>,
 }
 
 impl Admission {
@@ -53,6 +55,19 @@ impl Admission {
     #[must_use]
     pub const fn call(&self) -> &Call {
         &self.call
+    }
+
+    /// The same, with a field that names the end user to the upstream.
+    pub(crate) fn naming_end_user(mut self, field: HeaderName) -> Result<Self, Denial> {
+        let end_user = HeaderValue::from_bytes(self.permit.claims().subject.as_str().as_bytes());
+        self.naming = Some((field, end_user.map_err(|_| Code::ContextUnresolved)?));
+        Ok(self)
+    }
+
+    /// The field that names the end user to the upstream, where no token does.
+    #[must_use]
+    pub const fn naming(&self) -> Option<&(HeaderName, HeaderValue)> {
+        self.naming.as_ref()
     }
 
     /// The token's env and secrets, if the app's templates ask for any.
@@ -142,7 +157,8 @@ fn verify<'a>(
     Ok((Arc::clone(registered), claims, text))
 }
 
-async fn check(
+/// Limits, then whose conversation it is, then the token's context.
+pub(crate) async fn check(
     gate: &Gate,
     permit: Permit,
     registered: Arc<Registered>,
@@ -160,7 +176,7 @@ async fn check(
     }
     let context = open_context(gate, &permit).await?;
     use_up(gate, &permit).await?;
-    Ok(Admission { permit, registered, call, context })
+    Ok(Admission { permit, registered, call, context, naming: None })
 }
 
 /// Refuses a conversation that is not `owner`'s: another user's does not exist for this one.

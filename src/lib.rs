@@ -27,5 +27,6 @@ pub mod system;
 pub mod telemetry;
 pub mod trade;
 pub mod verified;
+pub mod visitor;
 pub mod wire;
 pub mod worker;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::HeaderName;
 use sidegate_core::app::App;
 use sidegate_core::authorize::Authorize;
-use sidegate_core::dialect::orcheo::WorkflowId;
+use sidegate_core::dialect::orcheo::{Access, WorkflowId};
 use sidegate_core::dialect::{Dialect, UnverifiedTarget};
 use sidegate_core::id::AppId;
 use sidegate_core::origin::OriginUnion;
@@ -39,6 +39,8 @@ pub struct Registry {
     workflows: HashMap<WorkflowId, AppId>,
     /// Which app has a host name for itself.
     hosts: HashMap<String, AppId>,
+    /// Whether any workflow is for those without a token.
+    publishes: bool,
     /// The one app that hands out tokens to pages, if it is the only one.
     only_issuer: Option<AppId>,
     upstreams: Arc<[Arc<Upstream>]>,
@@ -126,9 +128,11 @@ impl Registry {
             hosts.extend(app.hosts.iter().map(|host| (host.clone(), app.id.clone())));
             apps.insert(app.id.clone(), Arc::clone(registered));
         }
+        let all = apps.values().flat_map(|registered: &Arc<Registered>| registered.app.workflows.all());
+        let publishes = all.into_iter().any(|workflow| workflow.access != Access::Token);
         let mut issuers = apps.values().filter(|registered| registered.app.authorize.is_some());
         let only_issuer = issuers.next().filter(|_| issuers.next().is_none()).map(|only| only.app.id.clone());
-        Self { configured, apps, disabled, workflows, hosts, only_issuer, upstreams, unions, injected }
+        Self { configured, apps, disabled, workflows, hosts, publishes, only_issuer, upstreams, unions, injected }
     }
 
     /// The app of an id.
@@ -150,6 +154,12 @@ impl Registry {
     #[must_use]
     pub fn of_workflow(&self, id: &WorkflowId) -> Option<&Arc<Registered>> {
         self.apps.get(self.workflows.get(id)?)
+    }
+
+    /// Whether any workflow is for those without a token.
+    #[must_use]
+    pub const fn publishes(&self) -> bool {
+        self.publishes
     }
 
     /// Whether any app has a host name for itself.

@@ -48,7 +48,15 @@ impl App {
     /// Whether its pages send cookies that mean something to the gate.
     #[must_use]
     pub fn uses_cookies(&self) -> bool {
-        self.authorize.as_ref().is_some_and(Authorize::uses_cookies)
+        self.authorize.as_ref().is_some_and(Authorize::uses_cookies) || self.knows_visitors_by_cookie()
+    }
+
+    /// Whether a visitor without a token may be known again by a cookie of the gate's: some workflow is for everybody,
+    /// and only pages that are listed one by one may read what belongs to the cookie.
+    #[must_use]
+    pub fn knows_visitors_by_cookie(&self) -> bool {
+        let published = self.workflows.all().iter().any(|workflow| workflow.access == orcheo::Access::Everybody);
+        published && !self.origins.is_empty() && !self.origins.has_wildcard() && !self.allow_missing_origin
     }
 }
 

@@ -104,6 +104,10 @@ codes! {
     NotAuthorized = "NOT_AUTHORIZED", FORBIDDEN, "This visitor may not have a token";
     /// The customer's server could not be asked, or gave no usable answer.
     AuthorizationUnavailable = "AUTHORIZATION_UNAVAILABLE", BAD_GATEWAY, "The site's own server could not be asked";
+    /// Orcheo: no token, and nothing to tell the visitor from others.
+    MissingVisitor = "MISSING_VISITOR_ID", UNAUTHORIZED, "X-Orcheo-Visitor-Id must be 8 to 128 letters, digits, '_' or '-'";
+    /// Orcheo: no token, and no login at the customer's site.
+    LoginRequired = "LOGIN_REQUIRED", UNAUTHORIZED, "This workflow is for those who have logged in";
     /// A service token that is unknown or malformed.
     InvalidServiceToken = "INVALID_SERVICE_TOKEN", UNAUTHORIZED, "The service token is invalid";
     /// A service token that was revoked.

@@ -150,6 +150,12 @@ impl OriginSet {
         self.patterns.is_empty()
     }
 
+    /// Whether `*` is among them.
+    #[must_use]
+    pub fn has_wildcard(&self) -> bool {
+        self.written().iter().any(|entry| entry == "*")
+    }
+
     /// The entries as written, for the token's `allowedOrigins`.
     #[must_use]
     pub fn written(&self) -> &[String] {

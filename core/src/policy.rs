@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 use crate::context::SessionContext;
 use crate::credential::Principal;
 use crate::denial::{Code, Denial};
-use crate::dialect::orcheo::WorkflowId;
+use crate::dialect::orcheo::{Access, Workflow, WorkflowId};
 use crate::entropy::Entropy;
 use crate::id::{EndUserId, TokenId};
 use crate::origin::{Origin, OriginSet, RequestOrigin};
@@ -198,6 +198,38 @@ pub fn admit(
         return Err(Code::OriginNotAllowed.into());
     }
     Ok(Permit { app: Arc::clone(app), claims })
+}
+
+/// How long a stream lasts that was asked for without a token.
+const VISIT: Duration = Duration::from_secs(3_600);
+
+/// Decides on a request without a token, for a workflow that is published; who comes has been asked.
+///
+/// # Errors
+/// [`Code::NotPublished`], [`Code::OriginNotAllowed`].
+pub fn admit_visitor(
+    app: &Arc<App>,
+    workflow: &Workflow,
+    end_user: EndUserId,
+    from: Provenance<'_>,
+    (now, own_origin): (Timestamp, Option<&Origin>),
+) -> Result<Permit, Denial> {
+    check_origin(app, from, own_origin)?;
+    if workflow.access == Access::Token || app.workflows.get(&workflow.id) != Some(workflow) {
+        return Err(Code::NotPublished.into());
+    }
+    let claims = Claims {
+        app: app.id.clone(),
+        subject: end_user,
+        origins: Vec::new(),
+        id: None,
+        workflow: Some(workflow.id.clone()),
+        details: Map::new(),
+        issued_at: now,
+        not_before: None,
+        expires_at: now.plus(VISIT),
+    };
+    Ok(Permit { app: Arc::clone(app), claims: Arc::new(claims) })
 }
 
 /// Decides whether a page may ask anything of an app, before it shows any token.

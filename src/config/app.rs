@@ -7,7 +7,7 @@ use sidegate_core::authorize::Authorize;
 use sidegate_core::context::inject::{Injection, InjectionSource};
 use sidegate_core::context::template::Scope;
 use sidegate_core::dialect::Dialect;
-use sidegate_core::dialect::orcheo::Workflows;
+use sidegate_core::dialect::orcheo::{Access, Workflows};
 use sidegate_core::id::AppId;
 use sidegate_core::origin::OriginSet;
 use sidegate_core::secret::{SecretDigest, SecretDigests};
@@ -39,10 +39,14 @@ pub(super) fn read_app(
     let workflows = read_workflows(&table, name, keys);
     check_workflows(&table, dialect, &workflows);
     let of = TokenOf { dialect, app: id.as_ref(), upstream: upstream.as_deref() };
-    let authority = read_authority(&table, of, resolve);
-    let token = if authority.is_some() { None } else { read_token(&table, of, resolve, keys) };
+    let trade = read_authority(&table, of, resolve);
+    let token = if trade.is_some() { None } else { read_token(&table, of, resolve, keys) };
     let hosts = read_hosts(&table, name, keys);
     let authorize = read_authorize(&table, of, upstreams, resolve, keys);
+    let needs_login = workflows.all().iter().any(|workflow| workflow.access == Access::Login);
+    if needs_login && !authorize.as_ref().is_some_and(Authorize::names_end_users) {
+        table.problem("authorize", "must say who a visitor is: a workflow has require_login");
+    }
     if authorize.as_ref().is_some_and(Authorize::uses_cookies) {
         check_listed(&table, &origins, allow_missing_origin);
     }
@@ -59,10 +63,11 @@ pub(super) fn read_app(
         );
     }
     table.finish();
+    let authority = trade.map_or(Some(Authority::Local), |trade| trade.map(Authority::Upstream));
     let app = App {
         id: id?,
         dialect: dialect?,
-        authority: authority.map_or(Authority::Local, Authority::Upstream),
+        authority: authority?,
         hosts,
         authorize,
         secrets,

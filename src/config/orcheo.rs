@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
-use sidegate_core::dialect::orcheo::{Workflow, WorkflowId, Workflows};
+use sidegate_core::dialect::orcheo::{Access, Workflow, WorkflowId, Workflows};
 
-use super::layered::parsers::{non_empty, parsed};
+use super::layered::parsers::{boolean, non_empty, parsed};
 use super::layered::{Reader, SecretSource};
 use super::settings::{KeyUses, Resolve};
 
@@ -19,15 +19,29 @@ pub(super) fn read_workflows(table: &Reader<'_>, app: &str, uses: &mut KeyUses) 
     for workflow in table.tables("workflows") {
         let id = workflow.required("id", parsed::<WorkflowId>());
         let name = workflow.optional("name", non_empty);
+        let access = read_access(&workflow);
         if let Some(id) = id {
             if let Err(clash) = uses.claim_workflow(&id, app) {
                 workflow.problem("id", &clash);
             }
-            list.push(Workflow { id, name });
+            list.push(Workflow { id, name, access });
         }
         workflow.finish();
     }
     Workflows::new(list)
+}
+
+fn read_access(workflow: &Reader<'_>) -> Access {
+    let published = workflow.or("published", boolean, false);
+    match (published, workflow.or("require_login", boolean, false)) {
+        (true, false) => Access::Everybody,
+        (true, true) => Access::Login,
+        (false, false) => Access::Token,
+        (false, true) => {
+            workflow.problem("require_login", "is for a workflow with published = true: without a token");
+            Access::Token
+        }
+    }
 }
 
 /// A setting by the name that the backend's own environment has for it: `ORCHEO_CHATKIT_…`, or

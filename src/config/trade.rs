@@ -18,8 +18,8 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// The variable in which the vendor's guide keeps the service token.
 const SERVICE_TOKEN: &str = "ORCHEO_SERVICE_TOKEN";
 
-/// `None` where the gate signs, or with a problem.
-pub(super) fn read_authority(table: &Reader<'_>, of: TokenOf<'_>, resolve: &Resolve<'_>) -> Option<Trade> {
+/// `None` where the gate signs; `Some(None)` with a problem.
+pub(super) fn read_authority(table: &Reader<'_>, of: TokenOf<'_>, resolve: &Resolve<'_>) -> Option<Option<Trade>> {
     let upstream = table.or("authority", one_of(&[("local", false), ("upstream", true)]), false);
     let vendor = table.optional("vendor", one_of(&Vendor::ALL.map(|vendor| (vendor.name(), vendor))));
     if !upstream {
@@ -40,7 +40,8 @@ pub(super) fn read_authority(table: &Reader<'_>, of: TokenOf<'_>, resolve: &Reso
     let authorization = read_credential(&trade, resolve);
     let timeout = trade.or("timeout", duration, TIMEOUT);
     trade.finish();
-    Some(Trade { vendor: vendor.unwrap_or(Vendor::Orcheo), authorization: authorization?, timeout })
+    let vendor = vendor.unwrap_or(Vendor::Orcheo);
+    Some(authorization.map(|authorization| Trade { vendor, authorization, timeout }))
 }
 
 fn read_credential(trade: &Reader<'_>, resolve: &Resolve<'_>) -> Option<HeaderValue> {

@@ -65,17 +65,8 @@ impl Forward<'_> {
     }
 
     async fn rewritten(&self, parts: &Parts, body: ClientBody) -> Result<(RequestBody, Option<Rc<Progress>>), Refused> {
-        let sent = self.read_json(parts, body).await?;
+        let sent = read_json(parts, body, self.limits.json_body, self.body_timeout).await?;
         Ok((self.injected(&sent)?, None))
-    }
-
-    /// Reads a body that the gate must understand.
-    pub(super) async fn read_json(&self, parts: &Parts, body: ClientBody) -> Result<Bytes, Refused> {
-        if parts.headers.contains_key(CONTENT_ENCODING) {
-            return Err(Denial::because(Code::UnsupportedMediaType, "The body must have no content coding here").into());
-        }
-        refuse_longer(announced_length(parts), self.limits.json_body)?;
-        Ok(read(body, self.limits.json_body, self.body_timeout).await?)
     }
 
     /// A JSON object with the fields that the app injects.
@@ -86,6 +77,21 @@ impl Forward<'_> {
             .map_err(|fault| Denial::because(Code::InvalidRequest, format!("The body is refused: {fault}")))?;
         Ok(RequestBody::Full(Some(body.into())))
     }
+}
+
+/// Reads a body that the gate must understand.
+///
+/// # Errors
+/// [`Code::UnsupportedMediaType`] for anything but JSON without a content coding; as [`read`].
+pub async fn read_json(parts: &Parts, body: ClientBody, limit: usize, timeout: Duration) -> Result<Bytes, Denial> {
+    if MediaType::of(&parts.headers) != MediaType::Json {
+        return Err(Code::UnsupportedMediaType.into());
+    }
+    if parts.headers.contains_key(CONTENT_ENCODING) {
+        return Err(Denial::because(Code::UnsupportedMediaType, "The body must have no content coding here"));
+    }
+    refuse_longer(announced_length(parts), limit)?;
+    read(body, limit, timeout).await
 }
 
 /// What a body is, by its one `Content-Type`.

@@ -5,7 +5,7 @@ use http::request::Parts;
 use sidegate_core::denial::Code;
 use sidegate_core::dialect::{AnswerUse, orcheo};
 
-use super::MediaType;
+use super::read_json;
 use super::request::{Forward, Refused};
 use super::request_body::RequestBody;
 use crate::admit::check_owner;
@@ -14,10 +14,7 @@ use crate::wire::ClientBody;
 impl Forward<'_> {
     /// The body as the upstream gets it, and what is to be done with the answer.
     pub(super) async fn decided(&self, parts: &Parts, body: ClientBody) -> Result<(RequestBody, AnswerUse), Refused> {
-        if MediaType::of(&parts.headers) != MediaType::Json {
-            return Err(Code::UnsupportedMediaType.into());
-        }
-        let sent = self.read_json(parts, body).await?;
+        let sent = read_json(parts, body, self.limits.json_body, self.body_timeout).await?;
         let request = orcheo::Request::parse(&sent)?;
         let permit = self.admission.permit();
         let bound = permit.claims().workflow.as_ref();

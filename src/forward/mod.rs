@@ -21,7 +21,7 @@ mod stream;
 mod upstream;
 mod websocket;
 
-pub use body::{MediaType, read};
+pub use body::{MediaType, read, read_json};
 pub use call::{Call, picked};
 pub use client::Client;
 pub use connect::TlsConfigs;

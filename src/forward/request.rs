@@ -189,6 +189,9 @@ impl Forward<'_> {
         let query = app.injection.apply_query(self.values(), parts.uri.query())?;
         let target = self.upstream().target(parts.uri.path(), query.as_deref()).ok_or(Code::InvalidRequest)?;
         prepare_request(&mut parts.headers, self.upstream(), self.forwarded.clone(), self.request_id.clone(), app.pass);
+        if let Some((name, end_user)) = self.admission.naming() {
+            parts.headers.insert(name, end_user.clone());
+        }
         app.injection.apply_headers(self.values(), &mut parts.headers)?;
         let mut request = Request::new(body);
         *request.method_mut() = parts.method;

@@ -5,12 +5,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::header::AUTHORIZATION;
 use http::request::Parts;
-use http::{HeaderValue, Request};
+use http::{HeaderMap, HeaderValue, Request};
 use sidegate_core::clock::Timestamp;
 use sidegate_core::cors::{self, Cors};
 use sidegate_core::denial::{Code, Denial};
-use sidegate_core::dialect::{self, Call, Dialect, NoCall, orcheo, sigmic};
+use sidegate_core::dialect::{self, Call, Dialect, NoCall, Operation, orcheo, sigmic};
 use sidegate_core::origin::RequestOrigin;
 use tokio::time::Instant;
 
@@ -18,10 +20,11 @@ use super::access::Facts;
 use super::service::{Arrival, Common, Outcome, Service};
 use super::{convert, exchange, guard, head, target, token};
 use crate::admit::{Admission, Asked, admit, request_origin, unproven};
-use crate::forward::{Forward, Refused, forward};
+use crate::forward::{Forward, Refused, forward, read_json};
 use crate::metrics::Listener;
 use crate::registry::Registered;
 use crate::verified::VerifiedTokens;
+use crate::visitor::{Visit, admit_visitor};
 use crate::wire::ClientBody;
 
 /// The public service of one worker.
@@ -140,12 +143,54 @@ impl Public {
         let operation = call.operation;
         let dialect = Some(operation.dialect());
         let client = peer.client(&self.common.gate, &parts.headers);
+        if is_visit(operation, &parts.headers) && self.common.gate.registry.load().publishes() {
+            return Box::pin(self.visit(arrival, parts, body, (call, named))).await;
+        }
         let asked = Asked { call, headers: &parts.headers, client, named: named.as_ref() };
         let (cors, admission) = admit(&self.common.gate, &self.verified, asked).await;
-        let admission = match admission {
-            Ok(admission) => admission,
-            Err(denial) => return Outcome::refused(dialect, &denial, cors).of_call(operation, None),
-        };
+        match admission {
+            Ok(admission) => self.forward(arrival, parts, body, (admission, cors)).await,
+            Err(denial) => Outcome::refused(dialect, &denial, cors).of_call(operation, None),
+        }
+    }
+
+    /// A request without a token, in a route that knows of workflows for everybody.
+    async fn visit(
+        &self,
+        arrival: &Arrival,
+        parts: Parts,
+        body: ClientBody,
+        (call, named): (Call, Option<Arc<Registered>>),
+    ) -> Outcome {
+        let (gate, operation) = (&self.common.gate, call.operation);
+        let client = arrival.peer.client(gate, &parts.headers);
+        let read = read_json(&parts, body, gate.limits.json_body, gate.listen.body_timeout).await;
+        let body = ClientBody::Read(read.as_ref().map_or_else(|_| Bytes::new(), Clone::clone));
+        let asked = Asked { call, headers: &parts.headers, client, named: named.as_ref() };
+        let (cors, visit) = admit_visitor(gate, &self.common.client, asked, read).await;
+        match visit {
+            Ok(Visit { admission, set_cookie }) => {
+                let mut outcome = self.forward(arrival, parts, body, (admission, cors)).await;
+                if let Some(cookie) = set_cookie {
+                    orcheo::set_cookie(outcome.response.headers_mut(), cookie);
+                }
+                outcome
+            }
+            Err(Refused { denial, failure }) => {
+                let refused = Outcome::refused(Some(operation.dialect()), &denial, cors).after(failure);
+                refused.of_call(operation, None)
+            }
+        }
+    }
+
+    async fn forward(
+        &self,
+        arrival: &Arrival,
+        parts: Parts,
+        body: ClientBody,
+        (admission, cors): (Admission, Cors),
+    ) -> Outcome {
+        let (peer, operation) = (&arrival.peer, admission.call().operation);
         let ends_at = end_of(&admission, arrival.started, self.common.gate.now());
         let request = Forward {
             client: &self.common.client,
@@ -160,7 +205,9 @@ impl Public {
         };
         let outcome = match forward(request, parts, body).await {
             Ok(response) => Outcome { response, cors, facts: Facts::default() },
-            Err(Refused { denial, failure }) => Outcome::refused(dialect, &denial, cors).after(failure),
+            Err(Refused { denial, failure }) => {
+                Outcome::refused(Some(operation.dialect()), &denial, cors).after(failure)
+            }
         };
         outcome.of_call(operation, Some(&admission.permit().app().id))
     }
@@ -177,6 +224,11 @@ impl Public {
         }
         exchange::answer(&self.common, arrival, parts, body).await
     }
+}
+
+/// Whether a request comes without any token where some may.
+fn is_visit(operation: Operation, headers: &HeaderMap) -> bool {
+    operation == Operation::Orcheo(orcheo::Operation::Gateway) && !headers.contains_key(AUTHORIZATION)
 }
 
 /// The dialect and methods of a path, for preflights.

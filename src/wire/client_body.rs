@@ -14,6 +14,8 @@ use super::ClientWire;
 pub enum ClientBody {
     /// No body.
     Empty,
+    /// Read already.
+    Read(Bytes),
     /// Of HTTP/1.1; read from the connection when asked for, and only then.
     Http1(Http1Body),
     /// Of HTTP/2.
@@ -42,6 +44,8 @@ impl Body for ClientBody {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenBody>>> {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
+            Self::Read(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Self::Read(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Self::Http1(Http1Body(wire)) => wire.poll_body(cx).map_ok(Frame::data),
             Self::Http2(body) => Pin::new(body).poll_frame(cx).map_err(|_| BrokenBody),
         }
@@ -50,6 +54,7 @@ impl Body for ClientBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
+            Self::Read(bytes) => bytes.is_empty(),
             Self::Http1(Http1Body(wire)) => wire.is_body_read(),
             Self::Http2(body) => body.is_end_stream(),
         }
@@ -58,6 +63,7 @@ impl Body for ClientBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Empty => SizeHint::with_exact(0),
+            Self::Read(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Http1(Http1Body(wire)) => wire.body_left().map_or_else(SizeHint::default, SizeHint::with_exact),
             Self::Http2(body) => body.size_hint(),
         }

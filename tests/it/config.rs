@@ -78,7 +78,7 @@ fn set_is_laid_over_the_environment() {
 fn apps_of_several_files_are_all_there() {
     let other = GOOD.split_once("[[apps]]").expect("apps").1.replace("wapp_1", "wapp_2").replace("signing", "another");
     let run = program(&["check"]).config(GOOD).config(&format!("[[apps]]{other}")).run();
-    assert_eq!(run.out, "The configuration is good: 2 apps, 1 upstreams.\n");
+    assert_eq!(run.out, "The configuration is good: 3 apps, 1 upstreams.\n");
 }
 
 #[test]
@@ -191,6 +191,7 @@ fn uncommented(cert: &str, key: &str) -> String {
         .replace("/etc/sidegate/chat-ca.crt", cert)
         .replace("sha256:…", &format!("sha256:{}", "0".repeat(64)))
         .replace("{ file = \"/run/secrets/seal\" }", "{ env = \"SEAL\" }")
+        .replace("{ file = \"/etc/sidegate/login.pub\" }", "{ env = \"LOGIN_KEY\" }")
 }
 
 #[test]
@@ -207,6 +208,7 @@ fn every_commented_example_works_when_it_is_uncommented() {
     let run = run.env("REDIS_PASSWORD", "redis-password").env("POSTGRES_PASSWORD", "postgres-password");
     let run = run.env("SIDEGATE_SIGNING_KEY", "signing-key-0123456789abcdef0123456789");
     let run = run.env("ORCHEO_CHATKIT_TOKEN_SIGNING_KEY", "session-key-0123456789abcdef0123456789");
+    let run = run.env("ORCHEO_SERVICE_TOKEN", "service-token").env("LOGIN_KEY", &made.signing_key.public_key_pem());
     let run = run.env("SIDEGATE_BOOTSTRAP_TOKEN", "bootstrap-token-0123456789abcdef0123456789");
     let run = run.env("SEAL", "c2VhbC1rZXktb2YtdGhlLXRlc3RzLTAxMjM0NTY3ODk").run();
     assert_eq!(run.out, "The configuration is good: 2 apps, 1 upstreams.\n", "{}\n{text}", run.err);

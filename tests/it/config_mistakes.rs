@@ -33,6 +33,82 @@ fn assert_mistakes(check: Program, expected: &[&str]) {
 }
 
 #[test]
+fn mistakes_about_who_makes_tokens_and_who_gets_one() {
+    let config = r#"
+[[apps]]
+id = "a"
+dialect = "orcheo"
+authority = "upstream"
+vendor = "acme"
+upstream = "chat"
+hosts = ["shop.example.com:8080"]
+workflows = [{ id = "0b6ad1a8-5b0e-4a39-8a52-3cf4cf64a3d1" }]
+token.ttl = "5m"
+trade = { credential = { value = "with a space" }, timeout = "soon" }
+authorize = { kind = "request", upstream = "shop", path = "whoami?x", cookie = "a b" }
+
+[[apps]]
+id = "b"
+dialect = "orcheo"
+upstream = "chat"
+trade = {}
+workflows = [{ id = "1b6ad1a8-5b0e-4a39-8a52-3cf4cf64a3d1", require_login = true }]
+token.key = { value = "signing-key-0123456789abcdef0123456789" }
+allow_missing_origin = true
+authorize = { kind = "secret", header = "X-A", cookie = "a", secret_digests = [] }
+
+[[apps]]
+id = "c"
+dialect = "orcheo"
+upstream = "chat"
+workflows = [{ id = "2b6ad1a8-5b0e-4a39-8a52-3cf4cf64a3d1" }]
+origins = ["*"]
+token.key = { value = "signing-key-0123456789abcdef0123456789" }
+authorize = { kind = "jwt", cookie = "login", algorithm = "HS256", keys = [{ value = "signing-key-0123456789abcdef0123456789" }, { value = "short" }] }
+
+[[apps]]
+id = "d"
+dialect = "sigmic"
+upstream = "chat"
+authority = "upstream"
+trade = {}
+authorize = { kind = "anonymous" }
+
+[[apps]]
+id = "e"
+dialect = "orcheo"
+upstream = "chat"
+workflows = [{ id = "3b6ad1a8-5b0e-4a39-8a52-3cf4cf64a3d1", published = true, require_login = true }]
+token.key = { value = "signing-key-0123456789abcdef0123456789" }
+"#;
+    let check = program(&["check"]).config(&format!("{UPSTREAM}{config}"));
+    assert_mistakes(
+        check,
+        &[
+            "FILE1:11: apps[0].vendor: must be one of \"orcheo\"",
+            "FILE1:13: apps[0].hosts[0]: must be a host name without a port",
+            "FILE1:15: apps[0].token: is for authority = \"local\": the upstream makes the tokens",
+            "FILE1:16: apps[0].trade.credential: must be a token as it stands behind `Bearer`: letters, digits and punctuation, no spaces",
+            "FILE1:16: apps[0].trade.timeout: must be a duration such as \"30s\" (units ms, s, m, h, d), above zero and at most 36500d",
+            "FILE1:17: apps[0].authorize.cookie: must be the name of a cookie",
+            "FILE1:17: apps[0].authorize.path: must be a path that begins with `/`, without a query",
+            "FILE1:17: apps[0].authorize.upstream: is not the name of one of the [[upstreams]]",
+            "FILE1:23: apps[1].trade: is for authority = \"upstream\"",
+            "FILE1:24: apps[1].workflows[0].require_login: is for a workflow with published = true: without a token",
+            "FILE1:27: apps[1].authorize.cookie: must not stand beside `header`: it is in the one or the other",
+            "FILE1:27: apps[1].authorize.secret_digests: must be one digest, or two during a rotation",
+            "FILE1:34: apps[2].origins: must be listed one by one where cookies decide who a visitor is",
+            "FILE1:36: apps[2].authorize.keys: entry 2: must be at least 32 bytes long (RFC 7518 section 3.2); `sidegate keys generate` makes one",
+            "FILE1:36: apps[2].authorize.keys: the same key also serves upstream chat; give each its own",
+            "FILE1:42: apps[3].authority: \"upstream\" is for dialect \"orcheo\"",
+            "FILE1:43: apps[3].trade.credential: is required",
+            "FILE1:44: apps[3].authorize: is for dialect \"orcheo\"",
+            "FILE1:46: apps[4].authorize: must say who a visitor is: a workflow has require_login",
+        ],
+    );
+}
+
+#[test]
 fn all_mistakes_are_told_at_once_in_the_order_of_the_file() {
     let config = r#"
 [listen]

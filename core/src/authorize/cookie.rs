@@ -10,7 +10,7 @@ use crate::denial::{Code, Denial};
 /// # Errors
 /// [`Code::InvalidAuthFormat`] if several have the name: who else can set cookies for the gate's host, such
 /// as a neighbouring domain, would choose which of them is meant. Also if a field is no text.
-pub(super) fn one<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Denial> {
+pub(crate) fn one<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Denial> {
     let mut found = None;
     // HTTP/2 may cut the field into several (RFC 9113 section 8.2.3).
     for field in headers.get_all(COOKIE) {

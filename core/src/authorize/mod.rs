@@ -1,7 +1,7 @@
 //! Whether a page's visitor may have a token, and who that is: the app's rule on what the browser shows to
 //! the customer's own site. The gate asks anew each time; a token is never the answer to "who is it".
 
-mod cookie;
+pub(crate) mod cookie;
 mod jwt;
 
 use std::sync::Arc;
@@ -102,6 +102,16 @@ pub enum Verdict {
 pub struct Question(Arc<App>);
 
 impl Authorize {
+    /// Whether it can say who somebody is.
+    #[must_use]
+    pub const fn names_end_users(&self) -> bool {
+        match self {
+            Self::Anonymous => false,
+            Self::Secret(rule) => rule.end_user.is_some(),
+            Self::Jwt(_) | Self::Request(_) => true,
+        }
+    }
+
     /// Whether it looks at cookies, so that pages need leave to send theirs.
     #[must_use]
     pub fn uses_cookies(&self) -> bool {

@@ -1,7 +1,9 @@
 //! Orcheo's ChatKit API: tokens for customers' servers, and the gateway for pages.
 
 mod gateway;
+mod published;
 mod session;
+mod trade;
 
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};

@@ -82,6 +82,8 @@ const fn vendor_name(router: Router, code: Code) -> Option<(&'static str, Option
         (Router::Gateway, Code::InvalidToken) => ("chatkit.auth.invalid_jwt", JWT),
         (Router::Gateway, Code::WorkflowMismatch) => ("chatkit.auth.workflow_mismatch", JWT),
         (Router::Gateway, Code::NotPublished) => ("chatkit.auth.not_published", Some("publish")),
+        (Router::Gateway, Code::LoginRequired) => ("chatkit.auth.oauth_required", Some("publish")),
+        (Router::Gateway, Code::MissingVisitor) => ("chatkit.auth.missing_visitor_id", Some("publish")),
         (Router::Gateway, Code::RateLimited) => ("chatkit.rate_limit.identity", None),
         (Router::Session, Code::RateLimited) => ("chatkit.rate_limit.session", None),
         _ => return None,

@@ -177,6 +177,7 @@ fn json_text(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dialect::orcheo::Access;
 
     const ID: &str = "0b6ad1a8-5b0e-4a39-8a52-3cf4cf64a3d1";
 
@@ -215,7 +216,8 @@ mod tests {
 
     #[test]
     fn the_workflow_of_the_token_takes_every_place_of_the_pages() {
-        let workflow = Workflow { id: ID.parse().expect("a UUID"), name: Some("A \"B\"".into()) };
+        let workflow =
+            Workflow { id: ID.parse().expect("a UUID"), name: Some("A \"B\"".into()), access: Access::Token };
         let other = "11111111-1111-4111-8111-111111111111";
         let body = format!(
             r#"{{"type":"threads.list","params":{{"limit":1.0}},"workflowId":"{other}","metadata":{{"a":1,"workflow_id":"{other}"}}}}"#

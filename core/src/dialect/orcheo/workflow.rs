@@ -70,6 +70,20 @@ pub struct Workflow {
     pub id: WorkflowId,
     /// Its name, for the upstream's `metadata`.
     pub name: Option<String>,
+    /// Who may use it without a token.
+    pub access: Access,
+}
+
+/// Who may use a workflow without a token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Access {
+    /// Nobody.
+    #[default]
+    Token,
+    /// Who has logged in at the customer's site, by the app's rule.
+    Login,
+    /// Everybody.
+    Everybody,
 }
 
 /// The workflows of an app; the first is what a token is bound to when none is asked for.

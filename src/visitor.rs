@@ -1,0 +1,104 @@
+//! Requests without a token, for workflows that are published: the body names the workflow, and with it the app. The
+//! body is read first, then the same is asked as of any request; the result is an [`Admission`] like any other.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderValue;
+use sidegate_core::cors::Cors;
+use sidegate_core::denial::{Code, Denial};
+use sidegate_core::dialect::orcheo::{self, Access, Workflow};
+use sidegate_core::id::EndUserId;
+use sidegate_core::policy;
+
+use crate::admit::{Admission, Asked, check, provenance, request_origin, unproven};
+use crate::authorize::authorize;
+use crate::forward::{Client, Refused};
+use crate::gate::Gate;
+use crate::registry::Registered;
+
+/// A visitor's request that may pass.
+pub struct Visit {
+    /// The proof.
+    pub admission: Admission,
+    /// To be set with the answer.
+    pub set_cookie: Option<HeaderValue>,
+}
+
+/// Admits a request by its body or refuses it; either way says what the answer may tell a page of its origin.
+pub async fn admit_visitor(
+    gate: &Gate,
+    client: &Rc<Client>,
+    asked: Asked<'_>,
+    body: Result<Bytes, Denial>,
+) -> (Cors, Result<Visit, Refused>) {
+    let registry = gate.registry.load();
+    let origin = request_origin(asked.headers);
+    let found = body.and_then(|body| {
+        let workflow = orcheo::Request::parse(&body)?.unverified_workflow.ok_or(Code::MissingWorkflow)?;
+        let registered =
+            registry.of_workflow(&workflow).filter(|found| asked.named.is_none_or(|app| Arc::ptr_eq(app, found)));
+        let registered = registered.ok_or(Code::WorkflowNotFound)?;
+        Ok((Arc::clone(registered), registered.app.workflows.asked(Some(&workflow))?.clone()))
+    });
+    let (registered, workflow) = match found {
+        Ok(found) => found,
+        Err(denial) => {
+            let dialect = Some(asked.call.operation.dialect());
+            return (unproven(&registry, asked.named, dialect, origin), Err(denial.into()));
+        }
+    };
+    let app = &registered.app;
+    let mut cors = Cors::decide(origin, |origin| app.origins.is_empty() || app.origins.contains(origin));
+    if asked.named.is_some() && app.uses_cookies() {
+        cors = cors.with_credentials();
+    }
+    match visit(gate, client, asked, registered, workflow).await {
+        Err(refused) if refused.denial.code == Code::OriginNotAllowed => (Cors::Silent, Err(refused)),
+        visit => (cors, visit),
+    }
+}
+
+async fn visit(
+    gate: &Gate,
+    client: &Rc<Client>,
+    asked: Asked<'_>,
+    registered: Arc<Registered>,
+    workflow: Workflow,
+) -> Result<Visit, Refused> {
+    let app = &registered.app;
+    let (from, own) = (provenance(asked.headers), gate.own_origin());
+    // Before anybody is asked about who comes.
+    policy::check_origin(app, from, own)?;
+    let mut set_cookie = None;
+    let (end_user, known) = match workflow.access {
+        Access::Token => return Err(Code::NotPublished.into()),
+        Access::Login => (logged_in(&registered, client, &asked, gate).await?, true),
+        Access::Everybody => {
+            let sets_cookies = asked.named.is_some() && app.knows_visitors_by_cookie();
+            let visitor = orcheo::visitor(&app.id, asked.headers, sets_cookies, &*gate.entropy)?;
+            set_cookie = visitor.set_cookie;
+            (visitor.end_user, false)
+        }
+    };
+    let permit = policy::admit_visitor(app, &workflow, end_user, from, (gate.now(), own))?;
+    let admission = check(gate, permit, registered, asked.call, asked.client).await?;
+    let field = if known { orcheo::X_ORCHEO_OAUTH_SUBJECT } else { orcheo::X_ORCHEO_VISITOR_ID };
+    Ok(Visit { admission: admission.naming_end_user(field)?, set_cookie })
+}
+
+/// Who has logged in at the customer's site; a session that nobody has a name for is none.
+async fn logged_in(
+    registered: &Registered,
+    client: &Rc<Client>,
+    asked: &Asked<'_>,
+    gate: &Gate,
+) -> Result<EndUserId, Refused> {
+    let authorized = authorize(registered, client, asked.headers, gate.now()).await;
+    let authorized = authorized.map_err(|refused| match refused.denial.code {
+        Code::AuthRequired | Code::InvalidAuthFormat => Refused::from(Code::LoginRequired),
+        _ => refused,
+    })?;
+    Ok(authorized.end_user().cloned().ok_or(Code::LoginRequired)?)
+}
