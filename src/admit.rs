@@ -166,7 +166,9 @@ pub(crate) async fn check(
     address: IpAddr,
 ) -> Result<Admission, Denial> {
     if let Some(limit) = &registered.limits.chat {
-        gate.count(limit, Counted { address, end_user: &permit.claims().subject }).await?;
+        let claims = permit.claims();
+        let counted = Counted { address, end_user: &claims.subject, workflow: claims.workflow.as_ref() };
+        gate.count(limit, counted).await?;
     }
     if let Some(conversation) = &call.conversation
         && permit.app().scoping == Scoping::Gate

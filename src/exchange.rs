@@ -108,7 +108,7 @@ async fn trade(
     (request, anonymous): (ExchangeRequest, bool),
     address: IpAddr,
 ) -> Result<Reply, Refused> {
-    count(&broker.gate, registered, &request.subject, address).await?;
+    count(&broker.gate, registered, (&request.subject, request.workflow.as_ref()), address).await?;
     let ExchangeRequest { subject, workflow, details, .. } = request;
     let workflow = registered.app.workflows.asked(workflow.as_ref())?.clone();
     let order = Order::new(Arc::clone(registered), workflow, subject, anonymous, details);
@@ -123,15 +123,20 @@ async fn issue(
     request: ExchangeRequest,
     address: IpAddr,
 ) -> Result<Reply, Denial> {
-    count(gate, registered, &request.subject, address).await?;
+    count(gate, registered, (&request.subject, request.workflow.as_ref()), address).await?;
     let grant = policy::grant(principal, request, &*gate.entropy, gate.now())?;
     keep_context(gate, &grant).await?;
     registered.app.dialect.issued(&grant.issue()?)
 }
 
-async fn count(gate: &Gate, registered: &Registered, end_user: &EndUserId, address: IpAddr) -> Result<(), Denial> {
+async fn count(
+    gate: &Gate,
+    registered: &Registered,
+    (end_user, workflow): (&EndUserId, Option<&WorkflowId>),
+    address: IpAddr,
+) -> Result<(), Denial> {
     match &registered.limits.exchange {
-        Some(limit) => gate.count(limit, Counted { address, end_user }).await,
+        Some(limit) => gate.count(limit, Counted { address, end_user, workflow }).await,
         None => Ok(()),
     }
 }

@@ -7,7 +7,7 @@ use crate::context::inject::Injection;
 use crate::dialect::{Dialect, orcheo};
 use crate::id::AppId;
 use crate::origin::OriginSet;
-use crate::rate::Rate;
+use crate::rate::Rates;
 use crate::secret::SecretDigests;
 use crate::token::KeyRing;
 
@@ -101,13 +101,17 @@ impl TokenPolicy {
     }
 }
 
-/// An app's rates; `None` is unlimited.
-#[derive(Clone, Copy, Debug, Default)]
+/// What an app's users may do at most; no rate is no limit.
+#[derive(Clone, Debug, Default)]
 pub struct AppLimits {
     /// Exchanges.
-    pub exchange: Option<Rate>,
-    /// Admitted chat requests.
-    pub chat: Option<Rate>,
+    pub exchange: Rates,
+    /// Admitted chat requests with a token.
+    pub chat: Rates,
+    /// Admitted chat requests without one, to what is published (Orcheo).
+    pub publish: Rates,
+    /// Bytes of an uploaded form (Orcheo); none is taken that is larger.
+    pub upload: usize,
 }
 
 /// Who keeps one end user's conversations from another.

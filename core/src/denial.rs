@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -157,6 +158,21 @@ pub struct Denial {
     pub retry_after: Option<Duration>,
     /// For `Allow`, with [`Code::MethodNotAllowed`].
     pub allow: Option<&'static str>,
+    /// What is used up, with [`Code::RateLimited`].
+    pub used_up: Option<UsedUp>,
+}
+
+/// Whose share a limit has used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UsedUp {
+    /// That of the caller's network; the caller's own address, which may be told to it.
+    Address(IpAddr),
+    /// The end user's.
+    EndUser,
+    /// The workflow's.
+    Workflow,
+    /// The app's.
+    App,
 }
 
 impl Denial {
@@ -171,6 +187,12 @@ impl Denial {
         Self { retry_after: Some(wait), ..Self::from(code) }
     }
 
+    /// Over a limit: `used_up` has its share again after `wait`.
+    #[must_use]
+    pub fn rate_limited(used_up: UsedUp, wait: Duration) -> Self {
+        Self { used_up: Some(used_up), ..Self::retry(Code::RateLimited, wait) }
+    }
+
     /// The route takes these methods only, for example `GET, POST`.
     #[must_use]
     pub fn method_not_allowed(allow: &'static str) -> Self {
@@ -180,7 +202,7 @@ impl Denial {
 
 impl From<Code> for Denial {
     fn from(code: Code) -> Self {
-        Self { code, message: code.message().into(), retry_after: None, allow: None }
+        Self { code, message: code.message().into(), retry_after: None, allow: None, used_up: None }
     }
 }
 

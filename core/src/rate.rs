@@ -1,19 +1,21 @@
-//! Rates as the config writes them: `60/m per end_user`.
+//! Rates as the config writes them: `60/m per end_user`, and lists of them.
 
 use std::fmt;
 use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// What a limit counts by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// What a limit counts by, the narrowest first: the order in which rates are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RateKey {
-    /// One counter for the whole app.
-    App,
-    /// One counter for each end user of the app.
-    EndUser,
     /// One counter for each client address (an IPv6 address counts by its /64).
     Address,
+    /// One counter for each end user of the app.
+    EndUser,
+    /// One counter for each workflow of the app (Orcheo).
+    Workflow,
+    /// One counter for the whole app.
+    App,
 }
 
 /// So many in a period, counted by a key. The whole count may come at once (a burst), and is
@@ -35,7 +37,8 @@ pub struct InvalidRate;
 impl fmt::Display for InvalidRate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "must be COUNT/s, COUNT/m or COUNT/h, and may go on with `per app`, `per end_user` or `per address`",
+            "must be COUNT/s, COUNT/m or COUNT/h, and may go on with `per app`, `per workflow`, `per end_user` or \
+             `per address`",
         )
     }
 }
@@ -49,6 +52,7 @@ impl FromStr for Rate {
         let (amount, key) = match text.split_once(" per ") {
             None => (text, RateKey::App),
             Some((amount, "app")) => (amount, RateKey::App),
+            Some((amount, "workflow")) => (amount, RateKey::Workflow),
             Some((amount, "end_user")) => (amount, RateKey::EndUser),
             Some((amount, "address")) => (amount, RateKey::Address),
             Some(_) => return Err(InvalidRate),
@@ -65,6 +69,46 @@ impl FromStr for Rate {
     }
 }
 
+/// Rates that all count the same requests, in the order of their keys. There is no key twice, so there are
+/// four at most; none is no limit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rates(Vec<Rate>);
+
+/// Two rates of one list count by the same key: the one would never be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyTwice;
+
+impl fmt::Display for KeyTwice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("two of the rates count by the same key")
+    }
+}
+
+impl std::error::Error for KeyTwice {}
+
+impl Rates {
+    /// These rates, in whatever order.
+    ///
+    /// # Errors
+    /// [`KeyTwice`].
+    pub fn new(mut list: Vec<Rate>) -> Result<Self, KeyTwice> {
+        list.sort_by_key(|rate| rate.key);
+        if list.windows(2).any(|pair| pair[0].key == pair[1].key) { Err(KeyTwice) } else { Ok(Self(list)) }
+    }
+
+    /// The rates, the narrowest key first.
+    #[must_use]
+    pub fn all(&self) -> &[Rate] {
+        &self.0
+    }
+
+    /// Whether one of them counts by `key`.
+    #[must_use]
+    pub fn count_by(&self, key: RateKey) -> bool {
+        self.0.iter().any(|rate| rate.key == key)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,7 +119,23 @@ mod tests {
         assert_eq!(rate.count.get(), 60);
         assert_eq!(rate.period, Duration::from_secs(60));
         assert_eq!(rate.key, RateKey::EndUser);
-        assert_eq!("50/s".parse::<Rate>().map(|rate| rate.key), Ok(RateKey::App));
+        for (text, key) in [
+            ("50/s", RateKey::App),
+            ("50/s per app", RateKey::App),
+            ("50/s per workflow", RateKey::Workflow),
+            ("50/s per address", RateKey::Address),
+        ] {
+            assert_eq!(text.parse::<Rate>().map(|rate| rate.key), Ok(key), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_list_has_each_key_once_and_an_order() {
+        let rates = |texts: &[&str]| Rates::new(texts.iter().map(|text| text.parse().expect("a rate")).collect());
+        let all = rates(&["4/s", "3/s per workflow", "1/s per address", "2/s per end_user"]).expect("four keys");
+        assert_eq!(all.all().iter().map(|rate| rate.count.get()).collect::<Vec<_>>(), [1, 2, 3, 4]);
+        assert!(all.count_by(RateKey::Workflow) && !Rates::default().count_by(RateKey::Workflow));
+        assert_eq!(rates(&["1/s per app", "1/h per address", "9/h"]), Err(KeyTwice));
     }
 
     #[test]

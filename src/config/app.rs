@@ -2,20 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use sidegate_core::app::{App, AppLimits, Authority, Pass, Scoping};
-use sidegate_core::authorize::Authorize;
+use sidegate_core::app::{App, Authority, Pass, Scoping};
 use sidegate_core::context::inject::{Injection, InjectionSource};
 use sidegate_core::context::template::Scope;
 use sidegate_core::dialect::Dialect;
-use sidegate_core::dialect::orcheo::{Access, Workflows};
+use sidegate_core::dialect::orcheo::Workflows;
 use sidegate_core::id::AppId;
 use sidegate_core::origin::OriginSet;
 use sidegate_core::secret::{SecretDigest, SecretDigests};
 
-use super::authorize::{check_listed, read_authorize, read_hosts};
+use super::authorize::{check_authorize, read_authorize, read_hosts};
 use super::layered::parsers::{boolean, list, non_empty, one_of, parsed, string, string_list};
 use super::layered::{Faults, Node, Reader, to_json};
-use super::orcheo::read_workflows;
+use super::limits::read_limits;
+use super::orcheo::{self, read_workflows};
 use super::settings::{KeyUses, Resolve};
 use super::token::{TokenOf, read_token};
 use super::trade::read_authority;
@@ -32,7 +32,7 @@ pub(super) fn read_app(
     let dialect = table.required("dialect", one_of(&Dialect::ALL.map(|dialect| (dialect.name(), dialect))));
     let upstream = table.required("upstream", non_empty);
     let secrets = table.optional("secret_digests", secret_digests);
-    let origins = table.optional("origins", origin_set).unwrap_or_default();
+    let origins = read_origins(&table, dialect, resolve);
     let allow_missing_origin = table.or("allow_missing_origin", boolean, false);
     let scoping = table.or("scoping", one_of(SCOPINGS), Scoping::Gate);
     let pass = read_pass(&table, dialect);
@@ -43,14 +43,8 @@ pub(super) fn read_app(
     let token = if trade.is_some() { None } else { read_token(&table, of, resolve, keys) };
     let hosts = read_hosts(&table, name, keys);
     let authorize = read_authorize(&table, of, upstreams, resolve, keys);
-    let needs_login = workflows.all().iter().any(|workflow| workflow.access == Access::Login);
-    if needs_login && !authorize.as_ref().is_some_and(Authorize::names_end_users) {
-        table.problem("authorize", "must say who a visitor is: a workflow has require_login");
-    }
-    if authorize.as_ref().is_some_and(Authorize::uses_cookies) {
-        check_listed(&table, &origins, allow_missing_origin);
-    }
-    let limits = read_limits(&table);
+    check_authorize(&table, authorize.as_ref(), &workflows, (&origins, allow_missing_origin));
+    let limits = read_limits(&table, dialect, resolve);
     let known = upstreams.iter().find(|known| Some(&known.name) == upstream.as_ref());
     if upstream.is_some() && known.is_none() {
         table.problem("upstream", "is not the name of one of the [[upstreams]]");
@@ -109,13 +103,27 @@ pub(super) fn secret_digests(node: &Node) -> Result<SecretDigests, Faults> {
 /// is still one that the gate reads (8 KiB), and fits the header sizes that servers commonly take.
 const MAX_ORIGINS: usize = 4 * 1024;
 
-fn origin_set(node: &Node) -> Result<OriginSet, Faults> {
-    let entries = string_list(node)?;
+/// Where the app's pages live. For one of Orcheo that does not say it, the backend's own setting does.
+fn read_origins(table: &Reader<'_>, dialect: Option<Dialect>, resolve: &Resolve<'_>) -> OriginSet {
+    if table.node("origins").is_some() || dialect != Some(Dialect::Orcheo) {
+        let written = |node: &Node| -> Result<_, Faults> { Ok(origin_set(&string_list(node)?)?) };
+        return table.optional("origins", written).unwrap_or_default();
+    }
+    let Some(named) = orcheo::cors_origins(resolve) else { return OriginSet::default() };
+    named.and_then(|entries| origin_set(&entries).map_err(|fault| orcheo::in_cors_origins(&fault))).unwrap_or_else(
+        |fault| {
+            table.problem("origins", &fault);
+            OriginSet::default()
+        },
+    )
+}
+
+fn origin_set(entries: &[String]) -> Result<OriginSet, String> {
     let quotes_and_comma = 3;
     if entries.iter().map(|entry| entry.len() + quotes_and_comma).sum::<usize>() > MAX_ORIGINS {
-        return Err("is longer than a token can carry: 4096 bytes, with 3 more for each origin".into());
+        return Err("is longer than a token can carry: 4096 bytes, with 3 more for each origin".to_owned());
     }
-    OriginSet::parse(&entries).map_err(|(index, fault)| format!("entry {}: {fault}", index + 1).into())
+    OriginSet::parse(entries).map_err(|(index, fault)| format!("entry {}: {fault}", index + 1))
 }
 
 /// A token that the upstream verifies, too, passes unless the app says otherwise.
@@ -134,14 +142,6 @@ fn read_pass(table: &Reader<'_>, dialect: Option<Dialect>) -> Pass {
         set_cookie: what.contains(&What::SetCookie),
         token: what.contains(&What::Token),
     }
-}
-
-fn read_limits(table: &Reader<'_>) -> AppLimits {
-    let limits = table.section("limits");
-    let exchange = limits.optional("exchange", parsed());
-    let chat = limits.optional("chat", parsed());
-    limits.finish();
-    AppLimits { exchange, chat }
 }
 
 fn read_injection(

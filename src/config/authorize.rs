@@ -4,6 +4,7 @@ use http::HeaderName;
 use http::header::{AUTHORIZATION, COOKIE};
 use sidegate_core::authorize::{Authorize, Carrier, JwtRule, RequestRule, SecretRule};
 use sidegate_core::dialect::Dialect;
+use sidegate_core::dialect::orcheo::{Access, Workflows};
 use sidegate_core::origin::OriginSet;
 use sidegate_core::token::{Algorithm, VerifyingKeys};
 
@@ -128,9 +129,22 @@ fn path(node: &Node) -> Result<String, Faults> {
     }
 }
 
-/// Cookies come by themselves, from any page that asks: only pages of listed origins may ask.
-pub(super) fn check_listed(table: &Reader<'_>, origins: &OriginSet, allow_missing: bool) {
-    if origins.is_empty() || origins.written().iter().any(|origin| origin == "*") {
+/// Whether the rule does what the workflows need, and its cookies are safe: they come by themselves, from any page
+/// that asks, so only pages of listed origins may ask.
+pub(super) fn check_authorize(
+    table: &Reader<'_>,
+    rule: Option<&Authorize>,
+    workflows: &Workflows,
+    (origins, allow_missing): (&OriginSet, bool),
+) {
+    let needs_login = workflows.all().iter().any(|workflow| workflow.access == Access::Login);
+    if needs_login && !rule.is_some_and(Authorize::names_end_users) {
+        table.problem("authorize", "must say who a visitor is: a workflow has require_login");
+    }
+    if !rule.is_some_and(Authorize::uses_cookies) {
+        return;
+    }
+    if origins.is_empty() || origins.has_wildcard() {
         table.problem("origins", "must be listed one by one where cookies decide who a visitor is");
     }
     if allow_missing {

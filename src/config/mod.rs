@@ -6,6 +6,7 @@ mod app;
 mod authorize;
 mod kept;
 pub mod layered;
+mod limits;
 mod listen;
 mod load;
 mod orcheo;

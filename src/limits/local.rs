@@ -1,30 +1,73 @@
 //! Counters in this process (GCRA, by the `governor` crate).
 
+use std::convert::Infallible;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use governor::clock::{Clock as _, MonotonicClock};
+use governor::nanos::Nanos;
+use governor::state::StateStore;
+use governor::state::keyed::{DashMapStateStore, ShrinkableKeyedStateStore};
 use governor::{Quota, RateLimiter};
-use sidegate_core::denial::{Code, Denial};
 use sidegate_core::rate::Rate;
 
 use crate::store::Whose;
-
-type Keyed = RateLimiter<u64, governor::state::keyed::DashMapStateStore<u64>, MonotonicClock>;
 
 /// The most keys that one limit counts at once. Past it all keys share one counter until the next
 /// sweep finds fewer: memory stays bounded and the limit still holds for all of them together.
 const MAX_KEYS: usize = 1_000_000;
 
-/// The counters of one limit.
+/// The counters of one rate.
 #[derive(Debug)]
 pub(super) struct Local {
     /// Keyed at random, so that nobody can choose end users that collide.
     hasher: RandomState,
-    counters: Keyed,
+    counters: RateLimiter<Asked, Store, MonotonicClock>,
     /// Whether there were too many keys at the last sweep: to count them takes every lock.
     crowded: AtomicBool,
+}
+
+/// What is asked of one counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Asked {
+    key: u64,
+    /// Whether the request is counted, not only held against the counter.
+    counts: bool,
+}
+
+/// The counters' states. `governor` has no way to look at a counter without counting.
+#[derive(Debug, Default)]
+struct Store(DashMapStateStore<u64>);
+
+impl StateStore for Store {
+    type Key = Asked;
+
+    fn measure_and_replace<T, F, E>(&self, asked: &Asked, measure: F) -> Result<T, E>
+    where
+        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    {
+        if asked.counts {
+            return self.0.measure_and_replace(&asked.key, measure);
+        }
+        // What is an error replaces nothing.
+        let Err(measured) = self.0.measure_and_replace(&asked.key, |now| Err::<(Infallible, Nanos), _>(measure(now)));
+        measured.map(|(outcome, _)| outcome)
+    }
+}
+
+impl ShrinkableKeyedStateStore<Asked> for Store {
+    fn retain_recent(&self, drop_below: Nanos) {
+        ShrinkableKeyedStateStore::retain_recent(&self.0, drop_below);
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 impl Local {
@@ -32,20 +75,32 @@ impl Local {
         let interval = (rate.period / rate.count.get()).max(Duration::from_nanos(1));
         let quota = Quota::with_period(interval)
             .map_or_else(|| Quota::per_second(rate.count), |quota| quota.allow_burst(rate.count));
-        let counters = RateLimiter::dashmap_with_clock(quota, MonotonicClock);
+        let counters = RateLimiter::new(quota, Store::default(), MonotonicClock);
         Self { hasher: RandomState::new(), counters, crowded: AtomicBool::new(false) }
     }
 
-    pub(super) fn check(&self, whose: Whose<'_>) -> Result<(), Denial> {
-        let key = match whose {
+    /// Counts a request; how long to wait if it is over the rate, and then it is not counted.
+    pub(super) fn count(&self, whose: Whose<'_>) -> Result<(), Duration> {
+        self.ask(Asked { key: self.key(whose), counts: true })
+    }
+
+    /// As [`Self::count`], without counting.
+    pub(super) fn look(&self, whose: Whose<'_>) -> Result<(), Duration> {
+        self.ask(Asked { key: self.key(whose), counts: false })
+    }
+
+    fn ask(&self, asked: Asked) -> Result<(), Duration> {
+        self.counters.check_key(&asked).map_err(|not_until| not_until.wait_time_from(MonotonicClock.now()))
+    }
+
+    fn key(&self, whose: Whose<'_>) -> u64 {
+        match whose {
             Whose::App => 0,
             _ if self.crowded.load(Ordering::Relaxed) => 0,
             Whose::EndUser(end_user) => self.hasher.hash_one(end_user.as_str()),
+            Whose::Workflow(workflow) => self.hasher.hash_one(workflow.as_str()),
             Whose::Network(address) => self.hasher.hash_one(address),
-        };
-        self.counters
-            .check_key(&key)
-            .map_err(|not_until| Denial::retry(Code::RateLimited, not_until.wait_time_from(MonotonicClock.now())))
+        }
     }
 
     pub(super) fn sweep(&self) {
@@ -62,11 +117,22 @@ mod tests {
     fn a_burst_passes_and_the_next_waits() {
         let (ada, grace) = ("ada".parse().expect("id"), "grace".parse().expect("id"));
         let counters = Local::new("2/h per end_user".parse().expect("a rate"));
-        assert!(counters.check(Whose::EndUser(&ada)).is_ok());
-        assert!(counters.check(Whose::EndUser(&ada)).is_ok());
-        let denial = counters.check(Whose::EndUser(&ada)).expect_err("over the limit");
-        assert_eq!(denial.code, Code::RateLimited);
-        assert!(denial.retry_after.is_some_and(|wait| wait > Duration::from_secs(1_000)));
-        assert!(counters.check(Whose::EndUser(&grace)).is_ok(), "another end user has a counter of their own");
+        assert!(counters.count(Whose::EndUser(&ada)).is_ok());
+        assert!(counters.count(Whose::EndUser(&ada)).is_ok());
+        let wait = counters.count(Whose::EndUser(&ada)).expect_err("over the limit");
+        assert!(wait > Duration::from_secs(1_000));
+        assert!(counters.count(Whose::EndUser(&grace)).is_ok(), "another end user has a counter of their own");
+    }
+
+    #[test]
+    fn a_look_counts_nothing_and_sees_what_was_counted() {
+        let counters = Local::new("1/h".parse().expect("a rate"));
+        for _ in 0..3 {
+            assert_eq!(counters.look(Whose::App), Ok(()));
+        }
+        assert_eq!(counters.count(Whose::App), Ok(()));
+        assert!(counters.look(Whose::App).is_err_and(|wait| wait > Duration::from_secs(3_000)));
+        counters.sweep();
+        assert!(counters.look(Whose::App).is_err(), "a sweep forgets only what is at rest");
     }
 }

@@ -1,28 +1,35 @@
 //! Limits: how often an app may be used. Counted in this process, or by a store that all replicas
 //! share.
+//!
+//! A limit has one rate or several, which count by different keys. A request is counted by all of
+//! them or, if one is full, by none.
 
 mod local;
 mod shared;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use sidegate_core::app::{App, AppLimits};
-use sidegate_core::denial::Denial;
+use sidegate_core::app::App;
+use sidegate_core::denial::{Denial, UsedUp};
+use sidegate_core::dialect::orcheo::WorkflowId;
 use sidegate_core::id::{AppId, EndUserId};
-use sidegate_core::rate::{Rate, RateKey};
+use sidegate_core::rate::{Rate, RateKey, Rates};
 
 use self::local::Local;
 use crate::config::LimitsOnError;
 use crate::store::{Counters, Whose};
 
-/// An app's limits.
+/// An app's limits; `None` is unlimited.
 #[derive(Debug)]
 pub struct Limits {
     /// Of exchanges.
     pub exchange: Option<Limit>,
-    /// Of admitted chat requests.
+    /// Of admitted chat requests with a token.
     pub chat: Option<Limit>,
+    /// Of admitted chat requests without one, to what is published.
+    pub publish: Option<Limit>,
 }
 
 /// One limit.
@@ -30,6 +37,13 @@ pub struct Limits {
 pub struct Limit {
     app: AppId,
     name: &'static str,
+    /// One or more, in the order in which they are asked.
+    counting: Box<[Counting]>,
+}
+
+/// A rate, and where it is counted in this process.
+#[derive(Clone, Debug)]
+struct Counting {
     rate: Rate,
     local: Arc<Local>,
 }
@@ -41,39 +55,49 @@ pub struct Counted<'a> {
     pub address: IpAddr,
     /// The end user.
     pub end_user: &'a EndUserId,
+    /// The workflow, where the dialect has such.
+    pub workflow: Option<&'a WorkflowId>,
 }
 
 impl Limits {
-    /// An app's limits. One whose rate is that of `before` goes on counting where that one is; others
-    /// have fresh counters in this process.
+    /// An app's limits. A rate that is as in `before` goes on counting where that one is; others have
+    /// fresh counters in this process.
     #[must_use]
     pub fn new(app: &App, before: Option<&Self>) -> Self {
-        let limit = |name, rate: Rate, before: Option<&Limit>| {
-            let same = before.filter(|before| before.rate == rate);
-            let local = same.map_or_else(|| Arc::new(Local::new(rate)), |before| Arc::clone(&before.local));
-            Limit { app: app.id.clone(), name, rate, local }
-        };
-        let AppLimits { exchange, chat } = app.limits;
+        let limit = |name, rates: &Rates, before: Option<&Limit>| Limit::new(app, name, rates, before);
+        let limits = &app.limits;
         Self {
-            exchange: exchange.map(|rate| limit("exchange", rate, before.and_then(|before| before.exchange.as_ref()))),
-            chat: chat.map(|rate| limit("chat", rate, before.and_then(|before| before.chat.as_ref()))),
+            exchange: limit("exchange", &limits.exchange, before.and_then(|before| before.exchange.as_ref())),
+            chat: limit("chat", &limits.chat, before.and_then(|before| before.chat.as_ref())),
+            publish: limit("publish", &limits.publish, before.and_then(|before| before.publish.as_ref())),
         }
     }
 
     /// Forgets keys that are at rest.
     pub fn sweep(&self) {
-        for limit in [&self.exchange, &self.chat].into_iter().flatten() {
-            limit.local.sweep();
+        for limit in [&self.exchange, &self.chat, &self.publish].into_iter().flatten() {
+            limit.counting.iter().for_each(|counting| counting.local.sweep());
         }
     }
 }
 
 impl Limit {
+    fn new(app: &App, name: &'static str, rates: &Rates, before: Option<&Self>) -> Option<Self> {
+        let before = before.map_or(&[][..], |before| &before.counting);
+        let counting = |rate: &Rate| {
+            let same = before.iter().find(|before| before.rate == *rate).cloned();
+            same.unwrap_or_else(|| Counting { rate: *rate, local: Arc::new(Local::new(*rate)) })
+        };
+        let counting: Box<[_]> = rates.all().iter().map(counting).collect();
+        (!counting.is_empty()).then(|| Self { app: app.id.clone(), name, counting })
+    }
+
     /// Counts a request: by `counters` if there are any, else in this process, without waiting.
     ///
     /// # Errors
-    /// [`Code::RateLimited`](sidegate_core::denial::Code::RateLimited), with the time until the next
-    /// one. If `counters` do not answer, what `on_error` says.
+    /// [`Code::RateLimited`](sidegate_core::denial::Code::RateLimited), with whose share is used up and
+    /// the time until the next one; the request is counted nowhere then. If `counters` do not answer,
+    /// what `on_error` says.
     pub async fn check(
         &self,
         counters: Option<&dyn Counters>,
@@ -81,17 +105,48 @@ impl Limit {
         counted: Counted<'_>,
     ) -> Result<(), Denial> {
         match counters {
-            None => self.local.check(self.whose(counted)),
+            None => self.check_here(counted),
             Some(counters) => self.check_shared(counters, on_error, counted).await,
         }
+    }
+
+    /// Looks at every rate before it counts by any. Requests that come together may all find the last
+    /// place free: one gets it, the others have then been counted by the rates before it.
+    fn check_here(&self, counted: Counted<'_>) -> Result<(), Denial> {
+        if self.counting.len() > 1 {
+            self.counting.iter().try_for_each(|counting| counting.look(counted))?;
+        }
+        self.counting.iter().try_for_each(|counting| counting.count(counted))
+    }
+}
+
+impl Counting {
+    fn look(&self, counted: Counted<'_>) -> Result<(), Denial> {
+        self.local.look(self.whose(counted)).map_err(|wait| self.denial(counted, wait))
+    }
+
+    fn count(&self, counted: Counted<'_>) -> Result<(), Denial> {
+        self.local.count(self.whose(counted)).map_err(|wait| self.denial(counted, wait))
     }
 
     fn whose<'a>(&self, counted: Counted<'a>) -> Whose<'a> {
         match self.rate.key {
             RateKey::App => Whose::App,
+            // The settings refuse this key where there are no workflows.
+            RateKey::Workflow => counted.workflow.map_or(Whose::App, Whose::Workflow),
             RateKey::EndUser => Whose::EndUser(counted.end_user),
             RateKey::Address => Whose::Network(network(counted.address)),
         }
+    }
+
+    fn denial(&self, counted: Counted<'_>, wait: Duration) -> Denial {
+        let used_up = match self.rate.key {
+            RateKey::App => UsedUp::App,
+            RateKey::Workflow => UsedUp::Workflow,
+            RateKey::EndUser => UsedUp::EndUser,
+            RateKey::Address => UsedUp::Address(counted.address.to_canonical()),
+        };
+        Denial::rate_limited(used_up, wait)
     }
 }
 
@@ -105,13 +160,4 @@ fn network(address: IpAddr) -> IpAddr {
 }
 
 #[cfg(test)]
-mod tests {
-    #[test]
-    fn ipv6_counts_by_network_and_mapped_ipv4_as_ipv4() {
-        let network = |text: &str| super::network(text.parse().expect("an address"));
-        assert_eq!(network("2001:db8:0:1::1"), network("2001:db8:0:1::2"));
-        assert_ne!(network("2001:db8:0:1::1"), network("2001:db8:0:2::1"));
-        assert_eq!(network("192.0.2.1"), network("::ffff:192.0.2.1"));
-        assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
-    }
-}
+mod tests;

@@ -4,7 +4,7 @@ use sidegate_core::denial::{Code, Denial};
 
 use super::{Counted, Limit};
 use crate::config::LimitsOnError;
-use crate::store::{Counter, Counters, Unavailable};
+use crate::store::{Counter, Counters, Full, Unavailable};
 
 impl Limit {
     pub(super) async fn check_shared(
@@ -13,13 +13,16 @@ impl Limit {
         on_error: LimitsOnError,
         counted: Counted<'_>,
     ) -> Result<(), Denial> {
-        let whose = self.whose(counted);
-        match counters.count(Counter { app: &self.app, limit: self.name, whose }, self.rate).await {
+        let counter = |whose, rate| Counter { app: &self.app, limit: self.name, whose, rate };
+        let asked: Vec<_> = self.counting.iter().map(|one| counter(one.whose(counted), one.rate)).collect();
+        match counters.count(&asked).await {
             Ok(None) => Ok(()),
-            Ok(Some(wait)) => Err(Denial::retry(Code::RateLimited, wait)),
+            Ok(Some(Full { which, wait })) => {
+                Err(self.counting.get(which).map_or(Code::Internal.into(), |full| full.denial(counted, wait)))
+            }
             Err(Unavailable) => match on_error {
                 LimitsOnError::Deny => Err(Code::StoreUnavailable.into()),
-                LimitsOnError::Local => self.local.check(whose),
+                LimitsOnError::Local => self.check_here(counted),
                 LimitsOnError::Allow => Ok(()),
             },
         }

@@ -30,6 +30,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use sidegate_core::clock::Timestamp;
 use sidegate_core::context::ContextKey;
+use sidegate_core::dialect::orcheo::WorkflowId;
 use sidegate_core::id::{AppId, ConversationId, EndUserId, TokenId};
 use sidegate_core::rate::Rate;
 use sidegate_core::revocation::Revocation;
@@ -181,8 +182,8 @@ pub struct Revoked {
 
 /// Counters of limits.
 pub trait Counters: Send + Sync {
-    /// Counts one request; how long to wait if it is over the limit, and then it is not counted.
-    fn count<'a>(&'a self, counter: Counter<'a>, rate: Rate) -> Answer<'a, Option<Duration>>;
+    /// Counts one request with all of `counters`; if one is full, with none of them, and then says which.
+    fn count<'a>(&'a self, counters: &'a [Counter<'a>]) -> Answer<'a, Option<Full>>;
 
     /// Whether it counted when last asked.
     fn is_counting(&self) -> bool;
@@ -197,6 +198,17 @@ pub struct Counter<'a> {
     pub limit: &'static str,
     /// Whose requests are counted.
     pub whose: Whose<'a>,
+    /// How many it takes.
+    pub rate: Rate,
+}
+
+/// A counter that takes no request now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full {
+    /// The place of the first one that is full.
+    pub which: usize,
+    /// How long until it takes one.
+    pub wait: Duration,
 }
 
 /// Whose requests a counter counts.
@@ -206,6 +218,8 @@ pub enum Whose<'a> {
     App,
     /// Those of an end user.
     EndUser(&'a EndUserId),
+    /// Those to a workflow.
+    Workflow(&'a WorkflowId),
     /// Those from a client's network.
     Network(IpAddr),
 }

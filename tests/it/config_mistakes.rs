@@ -356,6 +356,13 @@ fn bad_rates_sizes_and_spans_are_refused() {
     for (lines, place) in [
         ("limits.chat = \"0/s\"", "apps[0].limits.chat: "),
         ("limits.exchange = \"5 per second\"", "apps[0].limits.exchange: "),
+        ("limits.chat = [\"1/s\", \"often\"]", "apps[0].limits.chat[1]: must be COUNT/s"),
+        ("limits.chat = [\"1/s\", \"5/h per app\"]", "apps[0].limits.chat: two of the rates count by the same key"),
+        ("limits.chat = 5", "apps[0].limits.chat: must be a string"),
+        ("limits.chat = [\"1/s per workflow\"]", "apps[0].limits.chat: `per workflow` is for dialect \"orcheo\""),
+        ("limits.exchange = \"1/s per workflow\"", "apps[0].limits.exchange: `per workflow` is for dialect"),
+        ("limits.publish = \"1/s\"", "apps[0].limits.publish: is for dialect \"orcheo\""),
+        ("limits.upload = \"1MiB\"", "apps[0].limits.upload: is for dialect \"orcheo\""),
         ("token.ttl = \"1w\"", "apps[0].token.ttl: "),
         ("token.max_ttl = \"0s\"", "apps[0].token.max_ttl: "),
         ("[limits]\njson_body = \"1 fortnight\"", "limits.json_body: "),

@@ -38,6 +38,22 @@ async fn a_burst_passes_and_the_next_is_told_when_to_come_back() {
 }
 
 #[tokio::test]
+async fn several_rates_hold_at_once_and_a_refused_request_uses_nothing_up() {
+    let upstream = Upstream::start().await;
+    let chat = "limits.chat = [\"4/h\", \"3/h per address\", \"1/h per end_user\"]";
+    let gate = Gate::builder(&upstream).app(chat).start().await;
+    for user in ["ada", "grace", "edsger"] {
+        let token = gate.token(user).mint().await;
+        assert_eq!(ask(&gate, &token).await.status(), 200);
+        for _ in 0..3 {
+            assert_limited(ask(&gate, &token).await, 3_600).await;
+        }
+    }
+    assert_limited(ask(&gate, &gate.token("barbara").mint().await).await, 1_200).await;
+    assert_eq!(upstream.count(), 3);
+}
+
+#[tokio::test]
 async fn an_end_user_does_not_use_up_anothers_share() {
     let upstream = Upstream::start().await;
     let gate = limited(&upstream, "1/h per end_user").await;

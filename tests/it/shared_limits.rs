@@ -58,6 +58,20 @@ async fn exchanges_and_addresses_are_counted_together() {
 }
 
 #[tokio::test]
+async fn several_rates_hold_for_all_replicas_together() {
+    let (server, upstream) = (RedisServer::start(), Upstream::start().await);
+    let app = "limits.chat = [\"10/h per end_user\", \"25/h\"]";
+    let gates = replicas(&server, &upstream, app).await;
+    let mut passed = Vec::new();
+    for user in ["ada", "grace", "edsger"] {
+        let token = gates[0].token(user).mint().await;
+        let statuses = join_all((0..30).map(|index| ask(&gates[index % 3], &token))).await;
+        passed.push((count(&statuses, 200), count(&statuses, 429)));
+    }
+    assert_eq!(passed, [(10, 20), (10, 20), (5, 25)]);
+}
+
+#[tokio::test]
 async fn counters_outlive_a_replica() {
     let (server, upstream) = (RedisServer::start(), Upstream::start().await);
     let start = || server.share(Gate::builder(&upstream)).app("limits.chat = \"1/h per end_user\"").start();

@@ -82,11 +82,12 @@ impl Keys {
         self.name("owned", &[owner.app.as_str(), owner.end_user.as_str()])
     }
 
-    pub(super) fn counter(&self, counter: Counter<'_>) -> String {
+    pub(super) fn counter(&self, counter: &Counter<'_>) -> String {
         let (app, limit) = (counter.app.as_str(), counter.limit);
         match counter.whose {
             Whose::App => self.name("limit", &[app, limit, "app"]),
             Whose::EndUser(end_user) => self.name("limit", &[app, limit, "end_user", end_user.as_str()]),
+            Whose::Workflow(workflow) => self.name("limit", &[app, limit, "workflow", workflow.as_str()]),
             Whose::Network(address) => self.name("limit", &[app, limit, "address", &hexadecimal(address)]),
         }
     }
@@ -136,7 +137,9 @@ mod tests {
         let user = "x:end_user:y".parse().expect("id");
         let token = "t".parse().expect("id");
         let of = |app| ContextKey { app, token: &token };
-        let counter = |app, limit, whose| keys.counter(Counter { app, limit, whose });
+        let rate = "1/s".parse().expect("a rate");
+        let counter = |app, limit, whose| keys.counter(&Counter { app, limit, whose, rate });
+        let workflow = "0b6ad1a8-5b0e-4a39-8a52-3cf4cf64a3d1".parse().expect("a UUID");
         let names = [
             keys.context(of(&app)),
             keys.context(of(&other)),
@@ -146,6 +149,7 @@ mod tests {
             counter(&app, "chat", Whose::App),
             counter(&app, "exchange", Whose::App),
             counter(&app, "chat", Whose::EndUser(&user)),
+            counter(&app, "chat", Whose::Workflow(&workflow)),
             counter(&app, "chat", Whose::Network("::1".parse().expect("an address"))),
             counter(&app, "chat", Whose::Network("0.0.0.1".parse().expect("an address"))),
             keys.last_mark(),

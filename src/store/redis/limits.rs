@@ -5,15 +5,17 @@ use std::time::Duration;
 use sidegate_core::rate::Rate;
 
 use super::Redis;
-use crate::store::{Answer, Counter, Counters, Unavailable};
+use crate::store::{Answer, Counter, Counters, Full, Unavailable};
 
 impl Counters for Redis {
-    fn count<'a>(&'a self, counter: Counter<'a>, rate: Rate) -> Answer<'a, Option<Duration>> {
+    fn count<'a>(&'a self, counters: &'a [Counter<'a>]) -> Answer<'a, Option<Full>> {
         Box::pin(async move {
-            let mut script = self.scripts.count.key(self.keys.counter(counter));
-            script.arg(cost(rate)).arg(rate.count.get());
-            let wait: u64 = self.link.run(&script).await.map_err(|_| Unavailable)?;
-            Ok((wait > 0).then(|| Duration::from_micros(wait)))
+            let mut script = self.scripts.count.prepare_invoke();
+            for counter in counters {
+                script.key(self.keys.counter(counter)).arg(cost(counter.rate)).arg(counter.rate.count.get());
+            }
+            let (place, wait): (usize, u64) = self.link.run(&script).await.map_err(|_| Unavailable)?;
+            Ok(place.checked_sub(1).map(|which| Full { which, wait: Duration::from_micros(wait) }))
         })
     }
 

@@ -1,6 +1,8 @@
 //! Orcheo's ChatKit API: tokens for customers' servers, and the gateway for pages.
 
+mod environment;
 mod gateway;
+mod limits;
 mod published;
 mod session;
 mod trade;
@@ -22,7 +24,12 @@ pub const UNLISTED: &str = "22222222-2222-4222-8222-222222222222";
 
 /// A gate with an app of this dialect beside the default one.
 pub fn builder(upstream: &Upstream) -> Builder {
-    with_app(upstream, &format!("token.key = {{ value = \"{KEY}\" }}"))
+    with_lines(upstream, "")
+}
+
+/// The same, with these lines behind the key in its table.
+pub fn with_lines(upstream: &Upstream, lines: &str) -> Builder {
+    with_app(upstream, &format!("token.key = {{ value = \"{KEY}\" }}\n{lines}"))
 }
 
 /// The same, with these lines in its table.
@@ -67,6 +74,11 @@ pub async fn token(gate: &Gate, end_user: &str, workflow: &str) -> String {
     let answer = session(gate, BOOTSTRAP, &json!({ "workflow_id": workflow, "user": { "id": end_user } })).await;
     assert_eq!(answer.status(), 200);
     json_of(answer).await["client_secret"].as_str().expect("a token").to_owned()
+}
+
+/// The body of the simplest request.
+pub fn list() -> Value {
+    json!({ "type": "threads.list", "params": {} })
 }
 
 /// A page's request.

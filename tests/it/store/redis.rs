@@ -11,6 +11,7 @@ use sidegate::store::{
     Counter, Counters as _, Mark, Owners as _, Redis, Replay as _, Revocations as _, Unavailable, Vault as _, Whose,
 };
 use sidegate_core::id::{AppId, EndUserId};
+use sidegate_core::rate::Rate;
 use sidegate_core::revocation::Revocation;
 
 use super::conformance::{self, Ids, after};
@@ -55,16 +56,20 @@ async fn what_is_over_is_given_back_after_a_margin() {
 /// Three at once, whoever asks.
 pub async fn counts_exactly(store: &Redis) {
     let (app, ada, grace) = (id("app"), end_user("ada"), end_user("grace"));
-    let of = |limit, end_user| Counter { app: &app, limit, whose: Whose::EndUser(end_user) };
-    let rate = "3/h per end_user".parse().expect("a rate");
-    let waits = join_all((0..20).map(|_| store.count(of("chat", &ada), rate))).await;
+    let of = |limit, end_user| [Counter { app: &app, limit, whose: Whose::EndUser(end_user), rate: rate("3/h") }];
+    let chat = of("chat", &ada);
+    let waits = join_all((0..20).map(|_| store.count(&chat))).await;
     let (allowed, over): (Vec<_>, Vec<_>) =
         waits.into_iter().map(|wait| wait.expect("counted")).partition(Option::is_none);
     assert_eq!((allowed.len(), over.len()), (3, 17));
     let near = Duration::from_secs(1_190)..=Duration::from_secs(1_200);
-    assert!(over.iter().flatten().all(|wait| near.contains(wait)), "{over:?}");
-    assert_eq!(store.count(of("chat", &grace), rate).await, Ok(None));
-    assert_eq!(store.count(of("exchange", &ada), rate).await, Ok(None));
+    assert!(over.iter().flatten().all(|full| full.which == 0 && near.contains(&full.wait)), "{over:?}");
+    assert_eq!(store.count(&of("chat", &grace)).await, Ok(None));
+    assert_eq!(store.count(&of("exchange", &ada)).await, Ok(None));
+}
+
+fn rate(text: &str) -> Rate {
+    text.parse().expect("a rate")
 }
 
 fn id(text: &str) -> AppId {
@@ -85,26 +90,49 @@ async fn a_limit_is_counted_exactly() {
         .await;
 }
 
+/// Who is refused by one counter has used up nothing of the others, wherever the full one stands.
+#[tokio::test]
+async fn a_request_counts_by_all_rates_or_by_none() {
+    let server = RedisServer::start();
+    let (store, app, ada) = (open(&server).await, id("app"), end_user("ada"));
+    let workflow = "0b6ad1a8-5b0e-4a39-8a52-3cf4cf64a3d1".parse().expect("a UUID");
+    let of = |whose, count: &str| Counter { app: &app, limit: "chat", whose, rate: rate(count) };
+    let counters = [
+        of(Whose::Network("192.0.2.1".parse().expect("an address")), "30/h"),
+        of(Whose::EndUser(&ada), "20/h"),
+        of(Whose::Workflow(&workflow), "10/h"),
+    ];
+    let waits = join_all((0..60).map(|_| store.count(&counters))).await;
+    let full: Vec<_> = waits.into_iter().filter_map(|wait| wait.expect("counted")).collect();
+    assert_eq!(full.len(), 50, "the narrowest decides");
+    assert!(full.iter().all(|full| full.which == 2 && full.wait <= Duration::from_secs(360)), "{full:?}");
+    for (left, counter) in [(20, counters[0]), (10, counters[1])] {
+        let waits = join_all((0..30).map(|_| store.count(std::slice::from_ref(&counter)))).await;
+        assert_eq!(waits.iter().filter(|wait| **wait == Ok(None)).count(), left, "{counter:?}");
+    }
+    let first = store.count(&counters).await.expect("counted").expect("all are full");
+    assert_eq!(first.which, 0);
+}
+
 #[tokio::test]
 async fn a_limit_gives_back_evenly() {
     let server = RedisServer::start();
     let (store, app) = (open(&server).await, id("app"));
-    let counter = Counter { app: &app, limit: "chat", whose: Whose::App };
-    let rate = "10/s".parse().expect("a rate");
+    let counter = Counter { app: &app, limit: "chat", whose: Whose::App, rate: rate("10/s") };
+    let ask = async |counter: Counter<'_>| store.count(&[counter]).await.expect("counted");
     for _ in 0..10 {
-        store.count(counter, rate).await.expect("counted");
+        ask(counter).await;
     }
-    let wait = store.count(counter, rate).await.expect("counted").expect("over the limit");
-    assert!(wait <= Duration::from_millis(100), "{wait:?}");
-    until("another is allowed", async || store.count(counter, rate).await == Ok(None)).await;
+    let full = ask(counter).await.expect("over the limit");
+    assert!(full.wait <= Duration::from_millis(100), "{full:?}");
+    until("another is allowed", async || ask(counter).await.is_none()).await;
     // A limit that has become stricter does not make up for the past.
-    let strict = "1/s".parse().expect("a rate");
-    let wait = store.count(counter, strict).await.expect("counted").expect("over the limit");
-    assert!(wait <= Duration::from_secs(1), "{wait:?}");
+    let full = ask(Counter { rate: rate("1/s"), ..counter }).await.expect("over the limit");
+    assert!(full.wait <= Duration::from_secs(1), "{full:?}");
     // Nor does one that was loosened.
-    let hourly = Counter { limit: "exchange", ..counter };
-    store.count(hourly, "1/h".parse().expect("a rate")).await.expect("counted");
-    until("another is allowed", async || store.count(hourly, rate).await == Ok(None)).await;
+    let exchange = Counter { limit: "exchange", ..counter };
+    ask(Counter { rate: rate("1/h"), ..exchange }).await;
+    until("another is allowed", async || ask(exchange).await.is_none()).await;
     until("the key is gone at rest", async || {
         server.command::<u64>(&["EXISTS", "sidegate:limit:app:chat:app"]).await == 0
     })
@@ -125,8 +153,8 @@ async fn odd_end_users_and_large_contexts_are_kept() {
         assert_eq!(store.of(ids.owner()).await.map(|all| all.contains(&own)), Ok(true), "{odd}");
         assert_eq!(store.owns(ids.owner(), &task).await, Ok(false));
         let whose = Whose::EndUser(ids.owner().end_user);
-        let counter = Counter { app: &id("app"), limit: "chat", whose };
-        assert_eq!(store.count(counter, "1/h per end_user".parse().expect("a rate")).await, Ok(None), "{odd}");
+        let counter = Counter { app: &id("app"), limit: "chat", whose, rate: rate("1/h") };
+        assert_eq!(store.count(&[counter]).await, Ok(None), "{odd}");
     }
     let large = Bytes::from(vec![0xff; 4 << 20]);
     let ids = Ids::new();
@@ -192,9 +220,9 @@ async fn a_thousand_calls_at_once_are_answered() {
     let used = join_all(names.iter().map(|name| store.first_use(ids.key(name), after(10)))).await;
     assert!(used.iter().all(|first| *first == Ok(true)));
     let _: () = server.command(&["SCRIPT", "FLUSH"]).await;
-    let (app, rate) = (id("app"), "500/h".parse().expect("a rate"));
-    let counter = Counter { app: &app, limit: "chat", whose: Whose::App };
-    let waits = join_all((0..1_000).map(|_| store.count(counter, rate))).await;
+    let app = id("app");
+    let counters = [Counter { app: &app, limit: "chat", whose: Whose::App, rate: rate("500/h") }];
+    let waits = join_all((0..1_000).map(|_| store.count(&counters))).await;
     assert_eq!(waits.iter().filter(|wait| **wait == Ok(None)).count(), 500);
 }
 

@@ -1,10 +1,13 @@
 //! What Orcheo answers: tokens and refusals.
 
-use http::StatusCode;
+use std::borrow::Cow;
+
+use http::header::WWW_AUTHENTICATE;
+use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
 use crate::clock::Timestamp;
-use crate::denial::{Code, Denial};
+use crate::denial::{Code, Denial, UsedUp};
 use crate::message::Reply;
 use crate::policy::Issued;
 
@@ -52,6 +55,7 @@ pub fn refusal(router: Router, denial: &Denial) -> Reply {
             let fault = Fault { kind: "value_error", loc: ["body"], msg: message, input: () };
             serde_json::to_vec(&Refused { detail: [fault] })
         }
+        (router, Code::RateLimited) => limited(router, denial.used_up),
         (router, code) => {
             let ours = format!("sidegate.{}", code.name().to_ascii_lowercase());
             let (name, auth_mode) = vendor_name(router, code).unwrap_or((&ours, None));
@@ -61,7 +65,34 @@ pub fn refusal(router: Router, denial: &Denial) -> Reply {
     // Strings can always be written.
     let mut reply = Reply::refusal(denial, "application/json", body.unwrap_or_default());
     reply.status = status(router, denial.code);
+    if denial.code == Code::RateLimited {
+        // As the vendor's, which also names a way in (RFC 9110 section 11.6.1 lets it).
+        reply.headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"sidegate\""));
+    }
     reply
+}
+
+/// Over a limit. Only the caller's own address is told, and to nobody else; no id is.
+fn limited(router: Router, used_up: Option<UsedUp>) -> serde_json::Result<Vec<u8>> {
+    let requests = match router {
+        Router::Gateway => "Too many ChatKit requests",
+        Router::Session => "Too many ChatKit session requests",
+    };
+    let message = match used_up {
+        Some(UsedUp::Address(address)) => Cow::from(format!("{requests} from {address}")),
+        Some(UsedUp::EndUser) => Cow::from(format!("{requests} for this user")),
+        Some(UsedUp::Workflow) => Cow::from(format!("{requests} for this workflow")),
+        Some(UsedUp::App) => Cow::from(format!("{requests} for this app")),
+        None => Cow::from(requests),
+    };
+    let code = match (router, used_up) {
+        (_, Some(UsedUp::Address(_))) => "chatkit.rate_limit.ip",
+        (Router::Session, _) => "chatkit.rate_limit.session",
+        (Router::Gateway, Some(UsedUp::EndUser)) => "chatkit.rate_limit.identity",
+        (Router::Gateway, Some(UsedUp::Workflow)) => "chatkit.rate_limit.publish",
+        (Router::Gateway, Some(UsedUp::App) | None) => "sidegate.rate_limited",
+    };
+    serde_json::to_vec(&Refused { detail: Detail { message: &message, code, auth_mode: None } })
 }
 
 /// The vendor's own name of a fault, and its `auth_mode`; `None` for what only the gate refuses.
@@ -84,8 +115,6 @@ const fn vendor_name(router: Router, code: Code) -> Option<(&'static str, Option
         (Router::Gateway, Code::NotPublished) => ("chatkit.auth.not_published", Some("publish")),
         (Router::Gateway, Code::LoginRequired) => ("chatkit.auth.oauth_required", Some("publish")),
         (Router::Gateway, Code::MissingVisitor) => ("chatkit.auth.missing_visitor_id", Some("publish")),
-        (Router::Gateway, Code::RateLimited) => ("chatkit.rate_limit.identity", None),
-        (Router::Session, Code::RateLimited) => ("chatkit.rate_limit.session", None),
         _ => return None,
     })
 }
@@ -171,6 +200,39 @@ mod tests {
         ] {
             let reply = refusal(router, &code.into());
             assert_eq!((reply.status.as_u16(), body(&reply)), (status, expected.to_owned()), "{code}");
+        }
+    }
+
+    #[test]
+    fn a_full_limit_is_named_as_the_vendor_does_and_tells_no_id() {
+        let address = UsedUp::Address("192.0.2.1".parse().expect("an address"));
+        for (router, used_up, code, message) in [
+            (Router::Gateway, address, "chatkit.rate_limit.ip", "Too many ChatKit requests from 192.0.2.1"),
+            (
+                Router::Gateway,
+                UsedUp::EndUser,
+                "chatkit.rate_limit.identity",
+                "Too many ChatKit requests for this user",
+            ),
+            (
+                Router::Gateway,
+                UsedUp::Workflow,
+                "chatkit.rate_limit.publish",
+                "Too many ChatKit requests for this workflow",
+            ),
+            (Router::Gateway, UsedUp::App, "sidegate.rate_limited", "Too many ChatKit requests for this app"),
+            (Router::Session, address, "chatkit.rate_limit.ip", "Too many ChatKit session requests from 192.0.2.1"),
+            (
+                Router::Session,
+                UsedUp::EndUser,
+                "chatkit.rate_limit.session",
+                "Too many ChatKit session requests for this user",
+            ),
+        ] {
+            let reply = refusal(router, &Denial::rate_limited(used_up, std::time::Duration::from_millis(1_200)));
+            assert_eq!(body(&reply), format!(r#"{{"detail":{{"message":"{message}","code":"{code}"}}}}"#));
+            assert_eq!((reply.status.as_u16(), &reply.headers["retry-after"]), (429, &HeaderValue::from_static("2")));
+            assert!(reply.headers["www-authenticate"].to_str().is_ok_and(|text| text.starts_with("Bearer")));
         }
     }
 }

@@ -1,22 +1,33 @@
--- Counts one request against a limit (GCRA). The key holds the time, in microseconds, from which on
--- nothing is left of the requests counted so far; the server's clock is that of all replicas.
--- KEYS: the counter. ARGV: microseconds that one request costs, how many may come at once.
--- Answers 0 if the request is within the limit, else the microseconds until one is.
+-- Counts one request against limits (GCRA): against all of them, or none if one is full. Each key holds the
+-- time, in microseconds, from which on nothing is left of the requests counted so far; the server's clock is
+-- that of all replicas.
+-- KEYS: the counters. ARGV: for each, microseconds that one request costs, how many may come at once.
+-- Answers two zeros if the request is within every limit; else the place of the first that is full, counted
+-- from one, and the microseconds until it takes a request.
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local cost, most = tonumber(ARGV[1]), tonumber(ARGV[1]) * tonumber(ARGV[2])
-local rest = math.max((tonumber(redis.call('GET', KEYS[1])) or now) - now, 0)
-local function keep(rest)
-    redis.call('SET', KEYS[1], string.format('%.0f', now + rest), 'PX', math.ceil(rest / 1000))
+local function keep(key, rest)
+    redis.call('SET', key, string.format('%.0f', now + rest), 'PX', math.ceil(rest / 1000))
 end
--- More than the whole is left after a change of the limit, or of the clock. It is kept as the whole, which
--- is then given back; else nobody would be let through until the time in the key is near.
-if rest > most then
-    rest = most
-    keep(rest)
+local full, wait, rests = 0, 0, {}
+for place, key in ipairs(KEYS) do
+    local cost = tonumber(ARGV[2 * place - 1])
+    local most = cost * tonumber(ARGV[2 * place])
+    local rest = math.max((tonumber(redis.call('GET', key)) or now) - now, 0)
+    -- More than the whole is left after a change of the limit, or of the clock. It is kept as the whole, which
+    -- is then given back; else nobody would be let through until the time in the key is near.
+    if rest > most then
+        rest = most
+        keep(key, rest)
+    end
+    if full == 0 and rest + cost > most then
+        full, wait = place, rest + cost - most
+    end
+    rests[place] = rest + cost
 end
-if rest + cost > most then
-    return rest + cost - most
+if full == 0 then
+    for place, key in ipairs(KEYS) do
+        keep(key, rests[place])
+    end
 end
-keep(rest + cost)
-return 0
+return {full, wait}

@@ -1,0 +1,76 @@
+//! `[apps.limits]`: how often an app may be used, and how large a file may be. Apps of the dialect "orcheo"
+//! have the backend's limits unless they say otherwise.
+
+use sidegate_core::app::AppLimits;
+use sidegate_core::dialect::Dialect;
+use sidegate_core::rate::{Rate, RateKey, Rates};
+
+use super::layered::parsers::{bytes, list, parsed};
+use super::layered::{Faults, Node, Reader};
+use super::orcheo::{self, DefaultRate};
+use super::settings::Resolve;
+
+pub(super) fn read_limits(table: &Reader<'_>, dialect: Option<Dialect>, resolve: &Resolve<'_>) -> AppLimits {
+    let limits = table.section("limits");
+    let read = match dialect {
+        Some(Dialect::Orcheo) => read_orcheo(&limits, resolve),
+        Some(Dialect::Sigmic) | None => {
+            let (exchange, chat) = (limits.optional("exchange", rates), limits.optional("chat", rates));
+            let (exchange, chat) = (exchange.unwrap_or_default(), chat.unwrap_or_default());
+            if dialect.is_some() {
+                refuse_orcheos_own(&limits, [("exchange", &exchange), ("chat", &chat)]);
+            }
+            AppLimits { exchange, chat, ..AppLimits::default() }
+        }
+    };
+    limits.finish();
+    read
+}
+
+fn read_orcheo(limits: &Reader<'_>, resolve: &Resolve<'_>) -> AppLimits {
+    let or = |key: &'static str, defaults: &[DefaultRate]| {
+        if limits.node(key).is_some() {
+            return limits.optional(key, rates).unwrap_or_default();
+        }
+        orcheo::default_rates(resolve, defaults).unwrap_or_else(|rule| {
+            limits.problem(key, &rule);
+            Rates::default()
+        })
+    };
+    let (exchange, chat) = (or("exchange", &orcheo::SESSION_RATES), or("chat", &orcheo::CHAT_RATES));
+    let publish = or("publish", &orcheo::PUBLISH_RATES);
+    AppLimits { exchange, chat, publish, upload: read_upload(limits, resolve) }
+}
+
+fn read_upload(limits: &Reader<'_>, resolve: &Resolve<'_>) -> usize {
+    if limits.node("upload").is_some() {
+        return limits.optional("upload", bytes).unwrap_or_default();
+    }
+    orcheo::max_upload(resolve).unwrap_or_else(|rule| {
+        limits.problem("upload", &rule);
+        0
+    })
+}
+
+/// What only an app with workflows has.
+fn refuse_orcheos_own(limits: &Reader<'_>, read: [(&str, &Rates); 2]) {
+    for key in ["publish", "upload"] {
+        if limits.node(key).is_some() {
+            limits.problem(key, "is for dialect \"orcheo\"");
+        }
+    }
+    for (key, rates) in read {
+        if rates.count_by(RateKey::Workflow) {
+            limits.problem(key, "`per workflow` is for dialect \"orcheo\"");
+        }
+    }
+}
+
+/// One rate, or a list of them.
+fn rates(node: &Node) -> Result<Rates, Faults> {
+    let read = match node.as_array() {
+        Some(_) => list(parsed::<Rate>())(node)?,
+        None => vec![parsed::<Rate>()(node)?],
+    };
+    Rates::new(read).map_err(|rule| rule.to_string().into())
+}
