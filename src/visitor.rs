@@ -16,6 +16,7 @@ use crate::admit::{Admission, Asked, check, provenance, request_origin, unproven
 use crate::authorize::authorize;
 use crate::forward::{Client, Refused};
 use crate::gate::Gate;
+use crate::limits::Counted;
 use crate::registry::Registered;
 
 /// A visitor's request that may pass.
@@ -82,6 +83,10 @@ async fn visit(
             (visitor.end_user, false)
         }
     };
+    if let Some(limit) = &registered.limits.publish {
+        let counted = Counted { address: asked.client, end_user: &end_user, workflow: Some(&workflow.id) };
+        gate.count(limit, counted).await?;
+    }
     let permit = policy::admit_visitor(app, &workflow, end_user, from, (gate.now(), own))?;
     let admission = check(gate, permit, registered, asked.call, asked.client).await?;
     let field = if known { orcheo::X_ORCHEO_OAUTH_SUBJECT } else { orcheo::X_ORCHEO_VISITOR_ID };

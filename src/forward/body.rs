@@ -43,6 +43,7 @@ impl Forward<'_> {
                 let rule = "The request body must be application/json or multipart/form-data";
                 Err(Denial::because(Code::UnsupportedMediaType, rule).into())
             }
+            (BodyUse::Form, _) => self.passed(parts, body, self.check_form(parts)?).await,
             (BodyUse::Json | BodyUse::Decide, _) => Err(Code::UnsupportedMediaType.into()),
         }
     }

@@ -11,6 +11,7 @@ mod client;
 mod connect;
 mod decide;
 mod failure;
+mod form;
 mod head;
 mod http1;
 mod pool;

@@ -38,6 +38,10 @@ impl Forward<'_> {
                 self.streamed(&head.headers, first, body, under_way)
             }
             AnswerUse::RecordOwner => AnswerBody::Full(self.record_owner(body).await?),
+            AnswerUse::RecordUpload => {
+                keep_media_type_and_cookies(&mut head.headers);
+                AnswerBody::Full(self.record_upload(body).await?)
+            }
             AnswerUse::FilterList => {
                 keep_media_type_and_cookies(&mut head.headers);
                 AnswerBody::Full(self.filter_list(body).await?)
@@ -79,6 +83,15 @@ impl Forward<'_> {
         Ok(body)
     }
 
+    async fn record_upload(&self, body: UpstreamBody) -> Result<Bytes, Refused> {
+        let body = self.collect(body).await?;
+        let (attachment, kept) = orcheo::uploaded(&body).ok_or(Failure::Unreadable)?;
+        if self.scopes() {
+            self.owners.record(self.owner(), &attachment).await.map_err(|_| Code::StoreUnavailable)?;
+        }
+        Ok(kept.into())
+    }
+
     async fn filter_list(&self, body: UpstreamBody) -> Result<Bytes, Refused> {
         let body = self.collect(body).await?;
         let owned = self.owners.of(self.owner()).await.map_err(|_| Code::StoreUnavailable)?;
@@ -91,7 +104,7 @@ impl Forward<'_> {
     }
 }
 
-/// The fields of a list that we cut down describe the whole of it: its length, a validator, links
+/// The fields of an answer that we cut down describe the whole of it: its length, a validator, links
 /// to other pages, totals of all users.
 fn keep_media_type_and_cookies(headers: &mut HeaderMap) {
     remove_all(headers, |name| name != CONTENT_TYPE && name != SET_COOKIE);

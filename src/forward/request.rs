@@ -143,7 +143,8 @@ impl Forward<'_> {
 
     /// Asks for room before a conversation is created that could not be recorded.
     async fn reserve_owner(&self, answer_use: AnswerUse) -> Result<(), Refused> {
-        let records = matches!(answer_use, AnswerUse::RecordOwner | AnswerUse::RecordOwnerOfStream);
+        use AnswerUse::{RecordOwner, RecordOwnerOfStream, RecordUpload};
+        let records = self.scopes() && matches!(answer_use, RecordOwner | RecordOwnerOfStream | RecordUpload);
         if records && !matches!(self.owners.has_room().await, Ok(true)) {
             return Err(Code::StoreUnavailable.into());
         }
@@ -178,7 +179,9 @@ impl Forward<'_> {
                 (body, progress, operation.answer_use())
             }
         };
-        let answer_use = if self.scopes() { answer_use } else { AnswerUse::Pass };
+        // What an upload's answer tells too much is removed whoever keeps users apart.
+        let reads = self.scopes() || answer_use == AnswerUse::RecordUpload;
+        let answer_use = if reads { answer_use } else { AnswerUse::Pass };
         let request = self.head(parts, body)?;
         Ok(Prepared { request, progress, answer_use })
     }
@@ -186,7 +189,8 @@ impl Forward<'_> {
     /// The request's head as the upstream gets it.
     pub(super) fn head<B>(&self, mut parts: Parts, body: B) -> Result<Request<B>, Refused> {
         let app = self.admission.permit().app();
-        let query = app.injection.apply_query(self.values(), parts.uri.query())?;
+        let bound = self.bound_query(parts.uri.query())?;
+        let query = app.injection.apply_query(self.values(), bound.as_deref().or(parts.uri.query()))?;
         let target = self.upstream().target(parts.uri.path(), query.as_deref()).ok_or(Code::InvalidRequest)?;
         prepare_request(&mut parts.headers, self.upstream(), self.forwarded.clone(), self.request_id.clone(), app.pass);
         if let Some((name, end_user)) = self.admission.naming() {

@@ -144,13 +144,9 @@ impl Injection {
         Ok((!pairs.is_empty()).then(|| pairs.join("&")))
     }
 
-    /// Whether a reader could take a sent parameter for one of ours: by RFC 3986 escapes and `+`,
-    /// another spelling, `name[]`, or a `;` before it (HTML 4 took that for `&`).
+    /// Whether a reader could take a sent parameter for one of ours.
     fn owns_parameter(&self, pair: &str) -> bool {
-        pair.split(';').filter_map(|part| url::form_urlencoded::parse(part.as_bytes()).next()).any(|(name, _)| {
-            let name = json::folded(&encoded(name.split('[').next().unwrap_or_default()));
-            self.query.iter().any(|(ours, _)| json::folded(ours) == name)
-        })
+        parameter_names(pair).any(|name| self.query.iter().any(|(ours, _)| json::folded(ours) == name))
     }
 
     /// The body to forward: the client's JSON object without the members that `owned` names, and
@@ -172,6 +168,13 @@ impl Injection {
         }
         Ok(json::check_object(body).and_then(|body| json::rewrite(body, changes)))
     }
+}
+
+/// The names that readers could find in one sent parameter, encoded and folded: by RFC 3986 escapes and
+/// `+`, another spelling, `name[]`, or a `;` before it (HTML 4 took that for `&`).
+pub(crate) fn parameter_names(pair: &str) -> impl Iterator<Item = String> {
+    let parts = pair.split(';').filter_map(|part| url::form_urlencoded::parse(part.as_bytes()).next());
+    parts.map(|(name, _)| json::folded(&encoded(name.split('[').next().unwrap_or_default())))
 }
 
 /// Fields that frame a message or belong to one hop; injecting them would break it.

@@ -43,6 +43,8 @@ pub enum BodyUse {
     Json,
     /// JSON as above, or a form with files that passes as it comes.
     JsonOrForm,
+    /// A form with a file, of a size that the app says, that passes as it comes.
+    Form,
     /// JSON that says what is asked for: read, allowed or refused, and bound to what the token names.
     Decide,
 }
@@ -54,6 +56,8 @@ pub enum AnswerUse {
     Pass,
     /// It names a new conversation, whose owner is recorded before it passes.
     RecordOwner,
+    /// It names a new attachment, whose owner is recorded, and where the server keeps it, which is removed.
+    RecordUpload,
     /// Its events begin with a new conversation, whose owner is recorded before they pass.
     RecordOwnerOfStream,
     /// It lists conversations, and only the caller's pass.

@@ -6,6 +6,7 @@ mod limits;
 mod published;
 mod session;
 mod trade;
+mod upload;
 
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};

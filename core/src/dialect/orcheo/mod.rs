@@ -7,6 +7,7 @@ mod route;
 mod session;
 mod token;
 mod trade;
+mod upload;
 mod visitor;
 mod workflow;
 
@@ -17,6 +18,7 @@ pub use route::{Operation, SESSION_PATH, TOKEN_PATH, route};
 pub use session::{Wire, anonymous, parse_session};
 pub use token::{WireClaims, bearer, sign};
 pub use trade::{Ask, Trade, Traded, Vendor, Wanted, handed_over};
+pub use upload::{bound_query, uploaded};
 pub use visitor::{Visitor, X_ORCHEO_OAUTH_SUBJECT, X_ORCHEO_VISITOR_ID, set_cookie, visitor};
 pub use workflow::{Access, Workflow, WorkflowId, Workflows, asked_workflow};
 

@@ -15,29 +15,34 @@ pub const TOKEN_PATH: &str = "/chatkit-token";
 pub enum Operation {
     /// `POST /api/chatkit`: every request of the ChatKit protocol, told apart by its body's `type`.
     Gateway,
+    /// `POST /api/chatkit/upload`: a file.
+    Upload,
 }
 
 impl Operation {
     /// Every route, in the order of the enum.
-    pub const ALL: &[Self] = &[Self::Gateway];
+    pub const ALL: &[Self] = &[Self::Gateway, Self::Upload];
 
     /// The path.
     #[must_use]
     pub const fn template(self) -> &'static str {
         match self {
             Self::Gateway => "/api/chatkit",
+            Self::Upload => "/api/chatkit/upload",
         }
     }
 
     pub(in crate::dialect) const fn body_use(self) -> BodyUse {
         match self {
             Self::Gateway => BodyUse::Decide,
+            Self::Upload => BodyUse::Form,
         }
     }
 
     pub(in crate::dialect) const fn answer_use(self) -> AnswerUse {
         match self {
             Self::Gateway => AnswerUse::AsAsked,
+            Self::Upload => AnswerUse::RecordUpload,
         }
     }
 }
@@ -59,13 +64,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_gateway_and_nothing_else_is_found() {
-        let call = route(&Method::POST, "/api/chatkit").expect("a route");
-        assert_eq!(call.operation, crate::dialect::Operation::Orcheo(Operation::Gateway));
+    fn the_gateway_uploads_and_nothing_else_are_found() {
+        for operation in Operation::ALL {
+            let call = route(&Method::POST, operation.template()).expect("a route");
+            assert_eq!(call.operation, crate::dialect::Operation::Orcheo(*operation));
+        }
         for path in ["/api/chatkit/", "/api/chatkit/session", "/API/chatkit", "//api/chatkit", "/api/chatki%74", "/"] {
             assert_eq!(route(&Method::POST, path), Err(NoCall::UnknownPath), "{path}");
         }
         let other = NoCall::OtherMethod { dialect: Dialect::Orcheo, allow: "POST" };
         assert_eq!(route(&Method::GET, "/api/chatkit"), Err(other));
+        assert_eq!(route(&Method::PUT, "/api/chatkit/upload"), Err(other));
     }
 }
