@@ -64,7 +64,8 @@ need_postgres() { compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || pa
 # where `make clean` removes them. The copy of the lock comes last: half an installation is begun anew.
 sources=benches/compare/exchange
 installed=target/bench
-declare -A registry=([express]=npm [fastapi]=PyPI)
+declare -A registry=([express]=npm [fastapi]=PyPI [chatkit]=PyPI)
+declare -A lock=([express]=$sources/express [fastapi]=$sources/fastapi [chatkit]=tests/clients/chatkit)
 
 need_express() {
     need node nodejs
@@ -95,6 +96,23 @@ install_fastapi() {
         cp $sources/fastapi/requirements.txt $installed/fastapi/installed
 }
 
+# OpenAI's ChatKit server SDK, a chat service of the tests; kept and locked in the same way.
+clients=tests/clients
+installed_clients=target/test-clients
+
+need_chatkit() {
+    cmp -s $clients/chatkit/requirements.txt $installed_clients/chatkit/installed && return
+    /usr/bin/python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3 python3-venv)
+    servers+=(chatkit)
+}
+
+install_chatkit() {
+    /usr/bin/python3 -m venv --clear $installed_clients/chatkit &&
+        $installed_clients/chatkit/bin/pip install --quiet --disable-pip-version-check --require-hashes \
+            --only-binary :all: -r $clients/chatkit/requirements.txt &&
+        cp $clients/chatkit/requirements.txt $installed_clients/chatkit/installed
+}
+
 case $goal in
     demo)
         need_build
@@ -111,6 +129,7 @@ case $goal in
         need strace strace
         need faketime faketime
         need_jwcrypto
+        need_chatkit
         need_browser
         ;;
     bench)
@@ -145,7 +164,7 @@ echo "make $goal needs the following, which is missing and will be installed now
 [ ${#snaps[@]} -eq 0 ] || echo "  snap install ${snaps[*]}"
 [ ${#components[@]} -eq 0 ] || echo "  rustup component add ${components[*]}"
 for server in "${servers[@]}"; do
-    echo "  from ${registry[$server]}: what $sources/$server locks, into $installed/$server"
+    echo "  from ${registry[$server]}: what ${lock[$server]} locks, into target/"
 done
 
 if [ ${#packages[@]} -gt 0 ]; then
@@ -156,7 +175,7 @@ fi
 [ ${#snaps[@]} -eq 0 ] || "${as_root[@]}" snap install "${snaps[@]}" || fail "snap failed; install by hand: $wanted"
 [ ${#components[@]} -eq 0 ] || rustup component add "${components[@]}"
 for server in "${servers[@]}"; do
-    "install_$server" || fail "installing what $sources/$server locks failed; ${registry[$server]} must be within reach"
+    "install_$server" || fail "installing what ${lock[$server]} locks failed; ${registry[$server]} must be within reach"
 done
 
 # Only the programs are wanted; installing them started them as services.

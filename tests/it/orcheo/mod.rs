@@ -4,6 +4,7 @@ mod environment;
 mod gateway;
 mod limits;
 mod published;
+mod sdk;
 mod session;
 mod trade;
 mod upload;

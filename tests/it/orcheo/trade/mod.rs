@@ -21,8 +21,10 @@ const CREDENTIAL: &str = "orcheo-service-token-canary-0123456789";
 const LOGIN_KEY: &str = "the-key-of-the-customers-logins-0123456789";
 const BY_JWT: &str = r#"authorize = { kind = "jwt", header = "X-Login", algorithm = "HS256", keys = [{ value = "the-key-of-the-customers-logins-0123456789" }] }"#;
 
-/// A gate with an app whose upstream makes the tokens, with these lines in its table.
+/// A gate with an app whose upstream makes the tokens, with these lines in its table; without limits unless they
+/// set any.
 fn builder(upstream: &Upstream, lines: &str) -> Builder {
+    let limits = if lines.contains("limits") { "" } else { "limits.exchange = []" };
     Gate::builder(upstream).toml(&format!(
         r#"
 [[apps]]
@@ -34,6 +36,7 @@ origins = ["{SHOP}"]
 workflows = [{{ id = "{WORKFLOW}", name = "Support" }}, {{ id = "{OTHER}" }}]
 trade.credential = {{ value = "{CREDENTIAL}" }}
 {lines}
+{limits}
 
 [admin]
 bootstrap_token = {{ value = "{BOOTSTRAP}" }}
