@@ -17,7 +17,7 @@ use sidegate_core::context::inject::{Injection, InjectionSource};
 use sidegate_core::context::seal::{Sealer, new_key};
 use sidegate_core::context::template::{Scope, Values};
 use sidegate_core::context::{ContextKey, ContextLimits, SessionContext};
-use sidegate_core::dialect::orcheo::Workflows;
+use sidegate_core::dialect::orcheo::{Workflows, Workspaces};
 use sidegate_core::dialect::{Dialect, sigmic};
 use sidegate_core::id::{AppId, EndUserId, TokenId};
 use sidegate_core::origin::{OriginSet, RequestOrigin};
@@ -42,6 +42,7 @@ fn claims(now: Timestamp) -> Claims {
         origins: vec![SHOP.to_owned()],
         id: Some(token_id()),
         workflow: None,
+        workspaces: Workspaces::default(),
         details: serde_json::Map::new(),
         issued_at: now,
         not_before: None,
@@ -68,6 +69,7 @@ fn app() -> Arc<App> {
         origins: OriginSet::parse(&[SHOP]).expect("an origin"),
         allow_missing_origin: false,
         workflows: Workflows::default(),
+        workspace: None,
         token: Some(TokenPolicy {
             keys: keys(Algorithm::Hs256),
             ttl: std::time::Duration::from_secs(3_600),

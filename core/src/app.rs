@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::authorize::Authorize;
 use crate::context::inject::Injection;
 use crate::dialect::{Dialect, orcheo};
-use crate::id::AppId;
+use crate::id::{AppId, WorkspaceId};
 use crate::origin::OriginSet;
 use crate::rate::Rates;
 use crate::secret::SecretDigests;
@@ -32,6 +32,8 @@ pub struct App {
     pub allow_missing_origin: bool,
     /// The workflows that its tokens may be bound to (Orcheo); empty for other dialects.
     pub workflows: orcheo::Workflows,
+    /// The workspace that it belongs to (Orcheo); `None` for none, and for other dialects.
+    pub workspace: Option<WorkspaceId>,
     /// How its tokens are made; `None` if signing is not configured.
     pub token: Option<TokenPolicy>,
     /// What is placed into its forwarded requests.

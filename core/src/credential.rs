@@ -8,6 +8,7 @@ use crate::app::App;
 use crate::authorize::Authorized;
 use crate::clock::Timestamp;
 use crate::denial::{Code, Denial};
+use crate::id::WorkspaceId;
 use crate::secret::SecretDigests;
 use crate::service_token::{Scope, ServiceToken};
 
@@ -24,6 +25,7 @@ pub struct AppCredential {
 #[derive(Clone, Debug)]
 pub struct Principal {
     app: Arc<App>,
+    workspaces: Vec<WorkspaceId>,
 }
 
 impl Principal {
@@ -32,22 +34,34 @@ impl Principal {
     pub const fn app(&self) -> &Arc<App> {
         &self.app
     }
+
+    /// The workspaces that the caller acts for (Orcheo), in order.
+    #[must_use]
+    pub fn workspaces(&self) -> &[WorkspaceId] {
+        &self.workspaces
+    }
 }
 
 impl From<&Authorized> for Principal {
     /// A visitor whom the app's own rule lets have a token.
     fn from(authorized: &Authorized) -> Self {
-        Self { app: Arc::clone(authorized.app()) }
+        let app = Arc::clone(authorized.app());
+        Self { workspaces: app.workspace.iter().cloned().collect(), app }
     }
 }
 
 /// Checks that a service token, whose secret was shown, may ask for session tokens of an app.
 ///
 /// # Errors
-/// As [`ServiceToken::allows`].
+/// As [`ServiceToken::allows`] and [`ServiceToken::enters`].
 pub fn authorize(token: &ServiceToken, app: &Arc<App>, now: Timestamp) -> Result<Principal, Denial> {
     token.allows(Scope::CHATKIT_SESSION, Some(&app.id), now)?;
-    Ok(Principal { app: Arc::clone(app) })
+    token.enters(app.workspace.as_ref())?;
+    let workspaces = match &*token.workspaces {
+        [] => app.workspace.iter().cloned().collect(),
+        own => own.to_vec(),
+    };
+    Ok(Principal { app: Arc::clone(app), workspaces })
 }
 
 /// Checks an app secret. `app` is what the registry knows under the claimed id: an unknown app, an
@@ -58,7 +72,7 @@ pub fn authorize(token: &ServiceToken, app: &Arc<App>, now: Timestamp) -> Result
 pub fn authenticate(app: Option<&Arc<App>>, credential: &AppCredential) -> Result<Principal, Denial> {
     let known = app.and_then(|app| app.secrets.as_ref());
     match (SecretDigests::verify(known, &credential.secret), app) {
-        (true, Some(app)) => Ok(Principal { app: Arc::clone(app) }),
+        (true, Some(app)) => Ok(Principal { app: Arc::clone(app), workspaces: Vec::new() }),
         _ => Err(Code::InvalidCredentials.into()),
     }
 }

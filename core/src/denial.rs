@@ -117,6 +117,8 @@ codes! {
     ServiceTokenExpired = "SERVICE_TOKEN_EXPIRED", FORBIDDEN, "The service token has expired";
     /// A service token that may not do this, or not to this app.
     MissingScope = "MISSING_SCOPE", FORBIDDEN, "The service token lacks a scope";
+    /// A service token that is for other workspaces (Orcheo).
+    WorkspaceForbidden = "WORKSPACE_FORBIDDEN", FORBIDDEN, "The service token is not for this workspace";
     /// Something of this name exists already, or has changed since it was read.
     Conflict = "CONFLICT", CONFLICT, "It exists already, or has changed meanwhile";
     /// What an `If-Match` names is not what is there.

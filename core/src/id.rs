@@ -131,6 +131,13 @@ impl ServiceTokenId {
 }
 
 id! {
+    /// A workspace's id at the upstream (Orcheo).
+    WorkspaceId, "must be 1 to 64 letters, digits, '_' or '-'", |text| {
+        (1..=64).contains(&text.len()) && text.bytes().all(is_word)
+    }
+}
+
+id! {
     /// A conversation's id as it stands in paths (Sigmic says task id). Plain characters only, so
     /// that no encoding or dot segment can make one path look like another.
     ConversationId, "must be 1 to 128 letters, digits, '_', '-' or '.', not all dots", |text| {

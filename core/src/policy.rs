@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 use crate::context::SessionContext;
 use crate::credential::Principal;
 use crate::denial::{Code, Denial};
-use crate::dialect::orcheo::{Access, Workflow, WorkflowId};
+use crate::dialect::orcheo::{Access, Workflow, WorkflowId, Workspaces};
 use crate::entropy::Entropy;
 use crate::id::{EndUserId, TokenId};
 use crate::origin::{Origin, OriginSet, RequestOrigin};
@@ -84,6 +84,7 @@ pub fn grant(
         origins: app.origins.written().to_vec(),
         id,
         workflow: request.workflow,
+        workspaces: Workspaces { own: app.workspace.clone(), all: principal.workspaces().to_vec() },
         details: request.details,
         issued_at,
         not_before: None,
@@ -224,6 +225,7 @@ pub fn admit_visitor(
         origins: Vec::new(),
         id: None,
         workflow: Some(workflow.id.clone()),
+        workspaces: Workspaces::default(),
         details: Map::new(),
         issued_at: now,
         not_before: None,

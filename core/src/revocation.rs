@@ -166,6 +166,7 @@ mod tests {
             origins: Vec::new(),
             id: id.map(|id| id.parse().expect("id")),
             workflow: None,
+            workspaces: crate::dialect::orcheo::Workspaces::default(),
             details: serde_json::Map::new(),
             issued_at: at(issued_at),
             not_before: None,

@@ -10,8 +10,11 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::denial::{Code, Denial};
 use crate::entropy::{self, Entropy, EntropyUnavailable};
-use crate::id::{AppId, ServiceTokenId};
+use crate::id::{AppId, ServiceTokenId, WorkspaceId};
 use crate::secret::SecretDigest;
+
+/// Workspaces of one service token: the session tokens that it gets name them all, and travel in a header.
+const MAX_WORKSPACES: usize = 32;
 
 /// What begins the text of a service token: searches for leaked secrets can find it.
 pub const PREFIX: &str = "sgst_";
@@ -38,6 +41,9 @@ impl Scope {
     /// Every scope that is asked for anywhere.
     pub const ALL: [&str; 6] =
         [Self::APPS_READ, Self::APPS_WRITE, Self::TOKENS_READ, Self::TOKENS_WRITE, Self::REVOKE, Self::CHATKIT_SESSION];
+
+    /// What a service token may do that is for workspaces: all else is for apps of every workspace, or of none.
+    pub const OF_WORKSPACES: [&str; 2] = [Self::TOKENS_WRITE, Self::CHATKIT_SESSION];
 
     /// The scope as text.
     #[must_use]
@@ -89,6 +95,9 @@ pub struct ServiceToken {
     /// The apps that it may do that with; empty for all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub apps: Vec<AppId>,
+    /// The workspaces whose apps it may do that with (Orcheo), in order; empty for all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workspaces: Vec<WorkspaceId>,
     /// The digest of its secret.
     pub digest: SecretDigest,
     /// The secret before the last rotation, and until when it is good.
@@ -133,8 +142,68 @@ pub struct NewServiceToken {
     pub scopes: Vec<Scope>,
     /// The apps that it may do that with; empty for all.
     pub apps: Vec<AppId>,
+    /// The workspaces whose apps it may do that with (Orcheo); empty for all.
+    pub workspaces: Vec<WorkspaceId>,
     /// How long it is good; `None` for ever.
     pub lifetime: Option<Duration>,
+}
+
+impl NewServiceToken {
+    /// The rights that it would have.
+    #[must_use]
+    pub fn rights(&self) -> Rights<'_> {
+        Rights { scopes: &self.scopes, apps: &self.apps, workspaces: &self.workspaces }
+    }
+
+    /// Whether there can be such a token.
+    ///
+    /// # Errors
+    /// [`Code::InvalidRequest`] without a scope, with more than 32 workspaces, or for a scope that
+    /// cannot be held to workspaces.
+    pub fn check(&self) -> Result<(), Denial> {
+        let refused = |rule: String| Err(Denial::because(Code::InvalidRequest, rule));
+        if self.scopes.is_empty() {
+            return refused("scopes must name one scope or more".to_owned());
+        }
+        if self.workspaces.len() > MAX_WORKSPACES {
+            return refused(format!("a service token is for {MAX_WORKSPACES} workspaces at most, or for all"));
+        }
+        let of_all = |scope: &&Scope| !Scope::OF_WORKSPACES.contains(&scope.as_str());
+        match self.scopes.iter().find(of_all) {
+            Some(scope) if !self.workspaces.is_empty() => {
+                refused(format!("{} cannot be held to workspaces", scope.as_str()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What a service token may do.
+#[derive(Clone, Copy, Debug)]
+pub struct Rights<'a> {
+    /// The scopes.
+    pub scopes: &'a [Scope],
+    /// The apps that they are for; empty for all.
+    pub apps: &'a [AppId],
+    /// The workspaces that they are for; empty for all.
+    pub workspaces: &'a [WorkspaceId],
+}
+
+/// How often a service token was shown while it was good.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Uses {
+    /// How often.
+    pub count: u64,
+    /// When last.
+    pub last: Option<Timestamp>,
+}
+
+impl Uses {
+    /// These and those.
+    #[must_use]
+    pub fn and(self, others: Self) -> Self {
+        Self { count: self.count.saturating_add(others.count), last: self.last.max(others.last) }
+    }
 }
 
 impl ServiceToken {
@@ -147,15 +216,18 @@ impl ServiceToken {
         entropy: &dyn Entropy,
         now: Timestamp,
     ) -> Result<(Self, SecretString), EntropyUnavailable> {
-        let NewServiceToken { id, mut scopes, apps, lifetime } = asked;
+        let NewServiceToken { id, mut scopes, apps, mut workspaces, lifetime } = asked;
         scopes.sort();
         scopes.dedup();
+        workspaces.sort();
+        workspaces.dedup();
         let id = id.map_or_else(|| ServiceTokenId::new(entropy), Ok)?;
         let secret = new_secret(entropy)?;
         let token = Self {
             id,
             scopes,
             apps,
+            workspaces,
             digest: SecretDigest::of(&secret),
             previous: None,
             issued_at: now,
@@ -172,6 +244,7 @@ impl ServiceToken {
             id: ServiceTokenId::parse("bootstrap").ok()?,
             scopes: Scope::ALL.iter().filter_map(|scope| scope.parse().ok()).collect(),
             apps: Vec::new(),
+            workspaces: Vec::new(),
             digest: SecretDigest::of(secret),
             previous: None,
             issued_at: now,
@@ -211,30 +284,55 @@ impl ServiceToken {
         std::iter::once(&self.digest).chain(previous.map(|previous| &previous.digest))
     }
 
+    /// Whether it is good now.
+    ///
+    /// # Errors
+    /// [`Code::ServiceTokenRevoked`], [`Code::ServiceTokenExpired`].
+    pub fn check_end(&self, now: Timestamp) -> Result<(), Code> {
+        if self.revoked.is_some() {
+            return Err(Code::ServiceTokenRevoked);
+        }
+        if self.expires_at.is_some_and(|end| now >= end) {
+            return Err(Code::ServiceTokenExpired);
+        }
+        Ok(())
+    }
+
     /// Whether it may do what `scope` says, now, to `app`, or to any app if `None`.
     ///
     /// # Errors
-    /// [`Code::ServiceTokenRevoked`], [`Code::ServiceTokenExpired`], [`Code::MissingScope`].
+    /// As [`Self::check_end`]; [`Code::MissingScope`]; [`Code::WorkspaceForbidden`] for one that is for
+    /// workspaces and a scope that is not.
     pub fn allows(&self, scope: &str, app: Option<&AppId>, now: Timestamp) -> Result<(), Denial> {
-        if self.revoked.is_some() {
-            return Err(Code::ServiceTokenRevoked.into());
-        }
-        if self.expires_at.is_some_and(|end| now >= end) {
-            return Err(Code::ServiceTokenExpired.into());
-        }
+        self.check_end(now)?;
         let of_app = self.apps.is_empty() || app.is_some_and(|app| self.apps.contains(app));
-        if of_app && self.scopes.iter().any(|held| held.as_str() == scope) {
+        if !of_app || !self.scopes.iter().any(|held| held.as_str() == scope) {
+            return Err(Denial::because(Code::MissingScope, format!("The service token lacks {scope} here")));
+        }
+        if self.workspaces.is_empty() || Scope::OF_WORKSPACES.contains(&scope) {
             return Ok(());
         }
-        Err(Denial::because(Code::MissingScope, format!("The service token lacks {scope} here")))
+        Err(Code::WorkspaceForbidden.into())
+    }
+
+    /// Whether it is for apps of this workspace. What is of no workspace is of none of its own.
+    ///
+    /// # Errors
+    /// [`Code::WorkspaceForbidden`].
+    pub fn enters(&self, workspace: Option<&WorkspaceId>) -> Result<(), Denial> {
+        if self.workspaces.is_empty() || workspace.is_some_and(|workspace| self.workspaces.contains(workspace)) {
+            return Ok(());
+        }
+        Err(Code::WorkspaceForbidden.into())
     }
 
     /// Whether it may hand out, take over or end a service token with these rights: nobody makes
     /// more of their own.
     ///
     /// # Errors
-    /// As [`Self::allows`].
-    pub fn governs(&self, scopes: &[Scope], apps: &[AppId], now: Timestamp) -> Result<(), Denial> {
+    /// As [`Self::allows`] and [`Self::enters`].
+    pub fn governs(&self, rights: Rights<'_>, now: Timestamp) -> Result<(), Denial> {
+        let Rights { scopes, apps, workspaces } = rights;
         self.allows(Scope::TOKENS_WRITE, apps.first(), now)?;
         for scope in scopes {
             match apps {
@@ -242,7 +340,16 @@ impl ServiceToken {
                 apps => apps.iter().try_for_each(|app| self.allows(scope.as_str(), Some(app), now))?,
             }
         }
-        Ok(())
+        match workspaces {
+            [] => self.enters(None),
+            workspaces => workspaces.iter().try_for_each(|workspace| self.enters(Some(workspace))),
+        }
+    }
+
+    /// Its rights.
+    #[must_use]
+    pub fn rights(&self) -> Rights<'_> {
+        Rights { scopes: &self.scopes, apps: &self.apps, workspaces: &self.workspaces }
     }
 }
 
@@ -276,7 +383,8 @@ mod tests {
 
     fn asked(scopes: &[&str]) -> NewServiceToken {
         let scopes = scopes.iter().map(|scope| scope.parse().expect("a scope")).collect();
-        NewServiceToken { id: None, scopes, apps: Vec::new(), lifetime: Some(Duration::from_secs(60)) }
+        let (apps, workspaces) = (Vec::new(), Vec::new());
+        NewServiceToken { id: None, scopes, apps, workspaces, lifetime: Some(Duration::from_secs(60)) }
     }
 
     fn code(token: &ServiceToken, scope: &str, app: Option<&str>, now: u64) -> Option<Code> {
@@ -315,11 +423,52 @@ mod tests {
         let (token, _) = ServiceToken::new(asked, &entropy(), at(0)).expect("a token");
         let scopes =
             |texts: &[&str]| -> Vec<Scope> { texts.iter().map(|text| text.parse().expect("a scope")).collect() };
-        let governs = |held: &[&str], apps: &[AppId]| token.governs(&scopes(held), apps, at(1)).is_ok();
+        let governs = |held: &[&str], apps: &[AppId]| {
+            token.governs(Rights { scopes: &scopes(held), apps, workspaces: &[] }, at(1)).is_ok()
+        };
         assert!(governs(&[Scope::REVOKE], std::slice::from_ref(&one)));
         assert!(!governs(&[Scope::REVOKE], &[]), "of all apps");
         assert!(!governs(&[Scope::REVOKE], &[one.clone(), other]));
         assert!(!governs(&[Scope::APPS_READ], &[one]));
+    }
+
+    fn workspace(text: &str) -> WorkspaceId {
+        text.parse().expect("id")
+    }
+
+    #[test]
+    fn one_of_workspaces_is_for_their_apps_and_their_service_tokens_alone() {
+        let (one, other) = (workspace("one"), workspace("other"));
+        let rights = [Scope::TOKENS_WRITE, Scope::CHATKIT_SESSION, Scope::APPS_WRITE];
+        let asked = NewServiceToken { workspaces: vec![other.clone(), one.clone(), one.clone()], ..asked(&rights) };
+        let (token, _) = ServiceToken::new(asked, &entropy(), at(0)).expect("a token");
+        assert_eq!(token.workspaces, [one.clone(), other.clone()], "in order, each once");
+        assert!(token.enters(Some(&one)).is_ok() && token.enters(Some(&other)).is_ok());
+        for workspace in [None, Some(workspace("third"))] {
+            let refused = token.enters(workspace.as_ref()).expect_err("it is not one of its own");
+            assert_eq!(refused.code, Code::WorkspaceForbidden, "{workspace:?}");
+        }
+        assert_eq!(code(&token, Scope::CHATKIT_SESSION, None, 1), None);
+        assert_eq!(code(&token, Scope::APPS_WRITE, None, 1), Some(Code::WorkspaceForbidden), "apps are of all");
+        let scopes = ["chatkit:session".parse().expect("a scope")];
+        let governs = |workspaces: &[WorkspaceId]| {
+            token.governs(Rights { scopes: &scopes, apps: &[], workspaces }, at(1)).is_ok()
+        };
+        assert!(governs(std::slice::from_ref(&one)) && governs(&[one.clone(), other]));
+        assert!(!governs(&[]) && !governs(&[one, workspace("third")]));
+        let of_all = ServiceToken { workspaces: Vec::new(), ..token };
+        assert!(of_all.enters(None).is_ok() && of_all.enters(Some(&workspace("third"))).is_ok());
+    }
+
+    #[test]
+    fn what_cannot_be_held_to_workspaces_is_refused_with_them() {
+        let check = |scopes: &[&str], workspaces: usize| {
+            let workspaces = (0..workspaces).map(|index| workspace(&index.to_string())).collect();
+            NewServiceToken { workspaces, ..asked(scopes) }.check().is_ok()
+        };
+        assert!(check(&[Scope::REVOKE], 0) && check(&Scope::OF_WORKSPACES, 32));
+        assert!(!check(&[Scope::CHATKIT_SESSION, Scope::REVOKE], 1));
+        assert!(!check(&[Scope::CHATKIT_SESSION], 33) && !check(&[], 0));
     }
 
     #[test]

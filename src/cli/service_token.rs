@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use serde_json::json;
 use sidegate_core::denial::Denial;
 use sidegate_core::duration::{InvalidLifetime, parse_lifetime};
-use sidegate_core::id::{AppId, ServiceTokenId};
+use sidegate_core::id::{AppId, ServiceTokenId, WorkspaceId};
 use sidegate_core::service_token::{NewServiceToken, Scope, ServiceToken};
 
 use super::serve::control_runtime;
@@ -31,6 +31,9 @@ pub(super) enum ServiceTokenCommand {
         /// An app that it may do that with; all apps if none is given
         #[arg(long = "app", value_name = "ID")]
         apps: Vec<AppId>,
+        /// A workspace of Orcheo whose apps it may do that with; all if none is given
+        #[arg(long = "workspace", value_name = "ID")]
+        workspaces: Vec<WorkspaceId>,
         /// How long it is good, such as 30d; for ever if not given
         #[arg(long, value_name = "SPAN", value_parser = parse_lifetime)]
         expires_in: Option<Duration>,
@@ -77,8 +80,8 @@ pub(super) fn overlap(text: &str) -> Result<Duration, InvalidLifetime> {
 pub(super) fn run(command: ServiceTokenCommand) -> Result<(), Exit> {
     use ServiceTokenCommand::{Create, List, Revoke, Rotate, Show};
     match command {
-        Create { id, scopes, apps, expires_in, config } => with(config, async |tokens| {
-            let asked = NewServiceToken { id, scopes, apps, lifetime: expires_in };
+        Create { id, scopes, apps, workspaces, expires_in, config } => with(config, async |tokens| {
+            let asked = NewServiceToken { id, scopes, apps, workspaces, lifetime: expires_in };
             print_with_secret(tokens.create(asked).await?);
             Ok(())
         }),

@@ -15,7 +15,7 @@ use super::authorize::{check_authorize, read_authorize, read_hosts};
 use super::layered::parsers::{boolean, list, non_empty, one_of, parsed, string, string_list};
 use super::layered::{Faults, Node, Reader, to_json};
 use super::limits::read_limits;
-use super::orcheo::{self, read_workflows};
+use super::orcheo::{self, read_workflows, read_workspace};
 use super::settings::{KeyUses, Resolve};
 use super::token::{TokenOf, read_token};
 use super::trade::read_authority;
@@ -38,6 +38,7 @@ pub(super) fn read_app(
     let pass = read_pass(&table, dialect);
     let workflows = read_workflows(&table, name, keys);
     check_workflows(&table, dialect, &workflows);
+    let workspace = read_workspace(&table, dialect);
     let of = TokenOf { dialect, app: id.as_ref(), upstream: upstream.as_deref() };
     let trade = read_authority(&table, of, resolve);
     let token = if trade.is_some() { None } else { read_token(&table, of, resolve, keys) };
@@ -68,6 +69,7 @@ pub(super) fn read_app(
         origins,
         allow_missing_origin,
         workflows,
+        workspace,
         token,
         injection,
         limits,

@@ -109,7 +109,7 @@ impl Written {
 }
 
 fn without_secrets(settings: &Value) -> Value {
-    const PLAIN: [&str; 15] = [
+    const PLAIN: [&str; 16] = [
         "id",
         "dialect",
         "authority",
@@ -117,6 +117,7 @@ fn without_secrets(settings: &Value) -> Value {
         "upstream",
         "workflows",
         "hosts",
+        "workspace",
         "origins",
         "allow_missing_origin",
         "scoping",

@@ -1,11 +1,13 @@
-//! What apps of the dialect "orcheo" have beside: workflows, and the backend's own names of settings.
+//! What apps of the dialect "orcheo" have beside: workflows, a workspace, and the backend's own names of settings.
 
 use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
+use sidegate_core::dialect::Dialect;
 use sidegate_core::dialect::orcheo::{Access, Workflow, WorkflowId, Workflows};
+use sidegate_core::id::WorkspaceId;
 use sidegate_core::rate::{Rate, RateKey, Rates};
 
 use super::layered::parsers::{boolean, non_empty, parsed};
@@ -45,6 +47,15 @@ fn read_access(workflow: &Reader<'_>) -> Access {
             Access::Token
         }
     }
+}
+
+/// The workspace of an app.
+pub(super) fn read_workspace(table: &Reader<'_>, dialect: Option<Dialect>) -> Option<WorkspaceId> {
+    let workspace = table.optional("workspace", parsed());
+    if workspace.is_some() && dialect == Some(Dialect::Sigmic) {
+        table.problem("workspace", "is for dialect \"orcheo\"");
+    }
+    workspace
 }
 
 /// A setting by the name that the backend's own environment has for it: `ORCHEO_CHATKIT_…`, or

@@ -161,8 +161,9 @@ impl ServiceTokens {
     /// Makes one.
     ///
     /// # Errors
-    /// [`Code::Conflict`] if its name is taken, [`Code::StoreUnavailable`].
+    /// As [`NewServiceToken::check`]; [`Code::Conflict`] if its name is taken, [`Code::StoreUnavailable`].
     pub async fn create(&self, asked: NewServiceToken) -> Result<(ServiceToken, SecretString), Denial> {
+        asked.check()?;
         let (token, secret) = ServiceToken::new(asked, &*self.entropy, self.now()).map_err(|_| Code::Internal)?;
         if !self.entries.add(&entry_of(&token, 1)?).await? {
             return Err(Denial::because(Code::Conflict, "A service token of this name exists already"));

@@ -3,7 +3,7 @@
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use sidegate_core::clock::Timestamp;
-use sidegate_core::id::{AppId, ServiceTokenId};
+use sidegate_core::id::{AppId, ServiceTokenId, WorkspaceId};
 use sidegate_core::service_token::{Scope, ServiceToken};
 
 /// A service token as it is shown: never its secret, nor the secret's digest.
@@ -12,6 +12,7 @@ pub struct Shown<'a> {
     id: &'a ServiceTokenId,
     scopes: &'a [Scope],
     apps: &'a [AppId],
+    workspaces: &'a [WorkspaceId],
     issued_at: Option<String>,
     expires_at: Option<String>,
     previous_secret_until: Option<String>,
@@ -31,6 +32,7 @@ impl<'a> Shown<'a> {
             id: &token.id,
             scopes: &token.scopes,
             apps: &token.apps,
+            workspaces: &token.workspaces,
             issued_at: token.issued_at.rfc3339_millis(),
             expires_at: token.expires_at.and_then(Timestamp::rfc3339_millis),
             previous_secret_until: token.previous.as_ref().and_then(|previous| previous.until.rfc3339_millis()),

@@ -389,3 +389,11 @@ fn serve_refuses_a_wrong_configuration_as_check_does() {
     let run = program(&["serve"]).config("[listen]\npublik = 1").run();
     assert_eq!((run.code, run.err.as_str()), (2, "FILE1:2: listen.publik: unknown key; did you mean \"public\"?\n"));
 }
+
+#[test]
+fn a_workspace_is_for_apps_of_orcheo() {
+    assert_mistakes(with_app("workspace = \"acme\""), &["FILE1:12: apps[0].workspace: is for dialect \"orcheo\""]);
+    let run = with_app("workspace = \"no spaces\"").run();
+    let expected = "FILE1:12: apps[0].workspace: must be 1 to 64 letters, digits, '_' or '-'";
+    assert!(run.code == 2 && run.err.lines().any(|line| line == expected), "{}", run.err);
+}

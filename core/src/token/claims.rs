@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::clock::Timestamp;
 use crate::denial::{Code, Denial};
-use crate::dialect::orcheo::WorkflowId;
+use crate::dialect::orcheo::{WorkflowId, Workspaces};
 use crate::id::{AppId, EndUserId, TokenId};
 
 /// How far two clocks may differ: the one leeway for `exp`, `nbf` and `iat` (RFC 7519 sections
@@ -28,6 +28,8 @@ pub struct Claims {
     pub id: Option<TokenId>,
     /// The workflow that it is bound to, where the dialect binds it to one.
     pub workflow: Option<WorkflowId>,
+    /// The workspaces that it names, where the dialect has them; written, never read.
+    pub workspaces: Workspaces,
     /// What it says beside, for the upstream; written, never read.
     pub details: Map<String, Value>,
     /// When it was issued.

@@ -126,6 +126,7 @@ fn times_are_checked_with_one_leeway() {
         origins: Vec::new(),
         id: None,
         workflow: None,
+        workspaces: crate::dialect::orcheo::Workspaces::default(),
         details: serde_json::Map::new(),
         issued_at: at(issued),
         not_before: not_before.map(at),

@@ -25,7 +25,7 @@ use sidegate_core::denial::{Code, Denial};
 use sidegate_core::duration::parse_lifetime;
 use sidegate_core::id::AppId;
 use sidegate_core::json;
-use sidegate_core::service_token::{Scope, ServiceToken};
+use sidegate_core::service_token::{Rights, ServiceToken};
 use tower::ServiceExt as _;
 
 use super::convert;
@@ -109,8 +109,8 @@ impl Caller {
     }
 
     /// Refuses unless the token holds these rights itself.
-    fn governs(&self, scopes: &[Scope], apps: &[AppId]) -> Result<(), Denial> {
-        self.token.governs(scopes, apps, self.gate.now())
+    fn governs(&self, rights: Rights<'_>) -> Result<(), Denial> {
+        self.token.governs(rights, self.gate.now())
     }
 }
 

@@ -4,7 +4,7 @@ use axum::extract::{Path, State};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use sidegate_core::denial::{Code, Denial};
-use sidegate_core::id::{AppId, ServiceTokenId};
+use sidegate_core::id::{AppId, ServiceTokenId, WorkspaceId};
 use sidegate_core::service_token::{NewServiceToken, Scope};
 
 use super::{Answered, Caller, Strict, TheGate, answered, lifetime, overlap};
@@ -25,6 +25,8 @@ pub(super) struct Create {
     scopes: Vec<Scope>,
     #[serde(default)]
     apps: Vec<AppId>,
+    #[serde(default)]
+    workspaces: Vec<WorkspaceId>,
     expires_in: Option<String>,
 }
 
@@ -49,13 +51,11 @@ pub(super) async fn list(caller: Caller, State(gate): TheGate) -> Answered {
 }
 
 pub(super) async fn create(caller: Caller, State(gate): TheGate, Strict(asked): Strict<Create>) -> Answered {
-    let Create { id, scopes, apps, expires_in } = asked;
-    if scopes.is_empty() {
-        return Err(Denial::because(Code::InvalidRequest, "scopes must name one scope or more").into());
-    }
-    caller.governs(&scopes, &apps)?;
+    let Create { id, scopes, apps, workspaces, expires_in } = asked;
     let lifetime = lifetime("expires_in", expires_in)?;
-    let (token, secret) = gate.service_tokens.create(NewServiceToken { id, scopes, apps, lifetime }).await?;
+    let asked = NewServiceToken { id, scopes, apps, workspaces, lifetime };
+    caller.governs(asked.rights())?;
+    let (token, secret) = gate.service_tokens.create(asked).await?;
     answered(StatusCode::CREATED, &Shown::new(&token, Some(&secret)))
 }
 
@@ -96,7 +96,7 @@ pub(super) async fn revoke(
 async fn govern(caller: &Caller, id: &ServiceTokenId) -> Result<(), Denial> {
     caller.may(Scope::TOKENS_WRITE, caller.token.apps.first())?;
     let token = caller.gate.service_tokens.get(id).await?;
-    caller.governs(&token.scopes, &token.apps)
+    caller.governs(token.rights())
 }
 
 /// What is no name names nothing.

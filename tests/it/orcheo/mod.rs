@@ -8,6 +8,7 @@ mod sdk;
 mod session;
 mod trade;
 mod upload;
+mod workspaces;
 
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
@@ -60,10 +61,16 @@ pub async fn started() -> (Upstream, Gate) {
 
 /// A service token with this scope, for these apps.
 pub async fn service_token(gate: &Gate, scope: &str, apps: &[&str]) -> String {
+    let made = made(gate, &json!({ "scopes": [scope], "apps": apps })).await;
+    made["secret"].as_str().expect("a secret").to_owned()
+}
+
+/// A service token that is asked for so, as it is shown.
+pub async fn made(gate: &Gate, asked: &Value) -> Value {
     let request = gate.private(Method::POST, "/admin/v1/service-tokens").bearer_auth(BOOTSTRAP);
-    let answer = request.json(&json!({ "scopes": [scope], "apps": apps })).send().await.expect("an answer");
+    let answer = request.json(asked).send().await.expect("an answer");
     assert_eq!(answer.status(), 201);
-    json_of(answer).await["secret"].as_str().expect("a secret").to_owned()
+    json_of(answer).await
 }
 
 /// Asks for a token.

@@ -7,12 +7,13 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    APP, BOOTSTRAP, KEY, OTHER, SESSION, UNLISTED, WORKFLOW, builder, refused, service_token, session, started,
+    APP, BOOTSTRAP, KEY, OTHER, SESSION, UNLISTED, WORKFLOW, builder, made, refused, service_token, session, started,
     with_app,
 };
 use crate::support::cases::cases;
 use crate::support::gate::{Gate, json_of, sidegate};
 use crate::support::jwcrypto;
+use crate::support::redis::until;
 use crate::support::upstream::Upstream;
 
 /// A row of the contract's table of errors.
@@ -37,11 +38,17 @@ fn post() -> String {
 async fn every_fault_has_the_vendors_status_and_code() {
     let (_upstream, gate) = started().await;
     let reader = service_token(&gate, "admin:apps:read", &[]).await;
+    let secret = |made: Value| made["secret"].as_str().expect("a secret").to_owned();
+    let body = json!({ "scopes": ["chatkit:session"], "workspaces": ["elsewhere"] });
+    let elsewhere = secret(made(&gate, &body).await);
+    let expired = secret(made(&gate, &json!({ "scopes": ["chatkit:session"], "expires_in": "1s" })).await);
+    until("it has expired", async || session(&gate, &expired, &json!({})).await.status() == 403).await;
     for case in cases::<Case>("orcheo/session.json") {
         println!("{}", case.name);
         let mut request = gate.private(case.method.parse().expect("a method"), SESSION).body(case.body);
         for (name, value) in &case.headers {
             let value = value.replace("{service}", BOOTSTRAP).replace("{reader}", &reader);
+            let value = value.replace("{expired}", &expired).replace("{elsewhere}", &elsewhere);
             request = request.header(name, value);
         }
         let answer = request.send().await.expect("an answer");
@@ -57,7 +64,7 @@ async fn every_fault_has_the_vendors_status_and_code() {
 }
 
 /// The token of an answer, checked by another library: its claims.
-fn claims(answer: &Value) -> Value {
+pub fn claims(answer: &Value) -> Value {
     let token = answer["client_secret"].as_str().expect("a token");
     assert_eq!(answer["token"], answer["client_secret"], "under both names");
     let verified = jwcrypto::verify(token, "HS256", KEY);

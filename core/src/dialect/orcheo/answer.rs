@@ -102,6 +102,7 @@ const fn vendor_name(router: Router, code: Code) -> Option<(&'static str, Option
         (Router::Session, Code::AuthRequired) => ("auth.missing_token", None),
         (Router::Session, Code::InvalidAuthFormat) => ("auth.invalid_scheme", None),
         (_, Code::InvalidServiceToken) => ("auth.invalid_token", None),
+        (_, Code::WorkspaceForbidden) => ("auth.workspace_forbidden", None),
         (_, Code::MissingScope) => ("auth.missing_scope", None),
         (_, Code::ServiceTokenRevoked) => ("auth.token_revoked", None),
         (_, Code::ServiceTokenExpired) => ("auth.token_expired", None),

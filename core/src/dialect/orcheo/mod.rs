@@ -16,7 +16,7 @@ pub use events::{Beginning, beginning, created_attachment, filter_list};
 pub use request::{Kind, Request};
 pub use route::{Operation, SESSION_PATH, TOKEN_PATH, route};
 pub use session::{Wire, anonymous, parse_session};
-pub use token::{WireClaims, bearer, sign};
+pub use token::{WireClaims, Workspaces, bearer, sign};
 pub use trade::{Ask, Trade, Traded, Vendor, Wanted, handed_over};
 pub use upload::{bound_query, uploaded};
 pub use visitor::{Visitor, X_ORCHEO_OAUTH_SUBJECT, X_ORCHEO_VISITOR_ID, set_cookie, visitor};

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use crate::app::{App, TokenPolicy};
 use crate::clock::Timestamp;
 use crate::denial::{Code, Denial};
+use crate::id::WorkspaceId;
 use crate::service_token::Scope;
 use crate::token::Claims;
 
@@ -36,12 +37,22 @@ pub struct WireClaims<'a> {
     pub chatkit: ChatKit<'a>,
 }
 
+/// The workspaces that a token names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Workspaces {
+    /// The app's own, `workspace_id`; one without is refused where an app has one, and the other way round.
+    pub own: Option<WorkspaceId>,
+    /// Those of whoever asked for the token, `workspace_ids`.
+    pub all: Vec<WorkspaceId>,
+}
+
 /// The claim `chatkit`.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ChatKit<'a> {
-    /// Always null: workspaces are the upstream's.
+    /// The workspace of the app.
     #[serde(default)]
     workspace_id: Option<Cow<'a, str>>,
+    /// Those of whoever asked for the token, in order.
     #[serde(default)]
     workspace_ids: Vec<Cow<'a, str>>,
     /// The workflow that the token is bound to; one without is refused.
@@ -62,11 +73,12 @@ impl WireClaims<'_> {
     /// The claims in core's words, if the token is one of `app`.
     ///
     /// # Errors
-    /// [`Code::InvalidToken`] for another issuer or audience, an unbound token, or a workflow that the
-    /// app does not list (any more).
+    /// [`Code::InvalidToken`] for another issuer, audience or workspace, an unbound token, or a workflow
+    /// that the app does not list (any more).
     pub fn into_claims(self, app: &App) -> Result<Claims, Denial> {
         let policy = app.token.as_ref().ok_or(Code::InvalidToken)?;
-        let known = self.iss == policy.issuer() && self.aud == policy.audience();
+        let own_workspace = self.chatkit.workspace_id.as_deref() == app.workspace.as_ref().map(WorkspaceId::as_str);
+        let known = self.iss == policy.issuer() && self.aud == policy.audience() && own_workspace;
         let workflow = self.chatkit.workflow_id.parse().ok().filter(|id| app.workflows.get(id).is_some());
         let workflow = workflow.filter(|_| known).ok_or(Code::InvalidToken)?;
         let invalid = |_| Denial::from(Code::InvalidToken);
@@ -76,6 +88,7 @@ impl WireClaims<'_> {
             origins: Vec::new(),
             id: self.jti.map(|id| id.parse()).transpose().map_err(invalid)?,
             workflow: Some(workflow),
+            workspaces: Workspaces::default(),
             details: Map::new(),
             issued_at: Timestamp::from_seconds(self.iat),
             not_before: self.nbf.map(Timestamp::from_seconds),
@@ -101,8 +114,8 @@ pub fn sign(policy: &TokenPolicy, claims: &Claims) -> Result<String, Denial> {
         exp: claims.expires_at.seconds(),
         jti: Some(id.as_str().into()),
         chatkit: ChatKit {
-            workspace_id: None,
-            workspace_ids: Vec::new(),
+            workspace_id: claims.workspaces.own.as_ref().map(|own| own.as_str().into()),
+            workspace_ids: claims.workspaces.all.iter().map(|workspace| workspace.as_str().into()).collect(),
             workflow_id: workflow.as_str().into(),
             scopes: vec![Scope::CHATKIT_SESSION.into()],
             identity_type: Some("service".into()),

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::denial::{Code, Denial};
+use crate::dialect::orcheo::Workspaces;
 use crate::token::{Claims, KeyRing};
 
 /// The claims as they stand in the token. `appId` and `allowedOrigins` are this dialect's markers:
@@ -45,6 +46,7 @@ impl TryFrom<WireClaims<'_>> for Claims {
             origins: wire.allowed_origins.into_owned(),
             id: wire.jti.map(|id| id.parse()).transpose().map_err(invalid)?,
             workflow: None,
+            workspaces: Workspaces::default(),
             details: serde_json::Map::new(),
             issued_at: Timestamp::from_seconds(wire.iat),
             not_before: wire.nbf.map(Timestamp::from_seconds),
