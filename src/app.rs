@@ -31,6 +31,12 @@ use crate::worker::{Parts, Worker};
 /// How often expired contexts and counters at rest are dropped.
 const SWEEP: Duration = Duration::from_secs(5);
 
+/// How often the uses of service tokens are written down: what a crash forgets at most.
+const KEEP_USES: Duration = Duration::from_secs(3);
+
+/// For how long the end waits for that.
+const LAST_USES: Duration = Duration::from_secs(2);
+
 /// Why the program did not start: every reason that was found.
 #[derive(Debug)]
 pub struct StartError(pub Vec<String>);
@@ -117,6 +123,7 @@ impl Sidegate {
             acceptors.1,
             tokio::spawn(revocations.run(|| System.now())),
             tokio::spawn(registry.run()),
+            tokio::spawn(keep_uses(Arc::clone(&gate))),
             tokio::spawn(sweep(gate)),
         ];
         let drain_timeout = listen.drain_timeout;
@@ -149,6 +156,10 @@ impl Sidegate {
         }
         let threads: Vec<_> = self.workers.into_iter().map(|worker| worker.thread).collect();
         let finished = tokio::time::timeout(self.drain_timeout, join_all(threads)).await;
+        let uses = self.readiness.gate.service_tokens.keep_uses();
+        if !matches!(tokio::time::timeout(LAST_USES, uses).await, Ok(Ok(()))) {
+            tracing::warn!("the last uses of service tokens could not be counted");
+        }
         for task in self.background {
             task.abort();
         }
@@ -242,6 +253,14 @@ async fn sweep(gate: Arc<Gate>) {
     loop {
         tokio::time::sleep(SWEEP).await;
         gate.sweep().await;
+    }
+}
+
+/// What the store does not take it says itself, and it is tried again.
+async fn keep_uses(gate: Arc<Gate>) {
+    loop {
+        tokio::time::sleep(KEEP_USES).await;
+        let _ = gate.service_tokens.keep_uses().await;
     }
 }
 

@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// The deepest nesting that is read. serde_json itself stops at 128.
@@ -62,6 +62,19 @@ pub fn check(body: &[u8]) -> Result<&str, InvalidJson> {
 pub fn check_object(body: &[u8]) -> Result<&str, InvalidJson> {
     let text = check(body)?;
     if text.trim_ascii_start().starts_with('{') { Ok(text) } else { Err(InvalidJson("not a JSON object".into())) }
+}
+
+/// Reads `body`, an object that passes [`check_object`].
+///
+/// # Errors
+/// What is wrong with it. Members are named, values never: any may be a secret.
+pub fn read_object<T: DeserializeOwned>(body: &[u8]) -> Result<T, InvalidJson> {
+    serde_json::from_str(check_object(body)?).map_err(|fault| {
+        let text = fault.to_string();
+        let named = ["missing field", "unknown field", "must be"].iter().any(|begins| text.starts_with(begins));
+        let place = || format!("a value of another kind at line {} column {}", fault.line(), fault.column());
+        InvalidJson(if named { text } else { place() })
+    })
 }
 
 /// Visits a value and keeps nothing of it; the number is how much deeper it may go.

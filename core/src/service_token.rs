@@ -13,6 +13,9 @@ use crate::entropy::{self, Entropy, EntropyUnavailable};
 use crate::id::{AppId, ServiceTokenId, WorkspaceId};
 use crate::secret::SecretDigest;
 
+/// For how long an old secret is good beside its new one, when nothing else is asked for.
+pub const OVERLAP: Duration = Duration::from_secs(300);
+
 /// Workspaces of one service token: the session tokens that it gets name them all, and travel in a header.
 const MAX_WORKSPACES: usize = 32;
 

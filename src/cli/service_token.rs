@@ -9,12 +9,12 @@ use serde_json::json;
 use sidegate_core::denial::Denial;
 use sidegate_core::duration::{InvalidLifetime, parse_lifetime};
 use sidegate_core::id::{AppId, ServiceTokenId, WorkspaceId};
-use sidegate_core::service_token::{NewServiceToken, Scope, ServiceToken};
+use sidegate_core::service_token::{NewServiceToken, Scope};
 
 use super::serve::control_runtime;
 use super::store::open_registry;
 use super::{ConfigArgs, Exit};
-use crate::service_tokens::{ServiceTokens, Shown};
+use crate::service_tokens::{Kept, ServiceTokens, Shown};
 use crate::system::System;
 
 #[derive(Debug, Subcommand)]
@@ -117,11 +117,11 @@ fn with(config: ConfigArgs, work: impl AsyncFnOnce(ServiceTokens) -> Result<(), 
     })
 }
 
-fn print(token: &ServiceToken, secret: Option<&SecretString>) {
+fn print(token: &Kept, secret: Option<&SecretString>) {
     println!("{:#}", json!(Shown::new(token, secret)));
 }
 
-fn print_with_secret((token, secret): (ServiceToken, SecretString)) {
+fn print_with_secret((token, secret): (Kept, SecretString)) {
     print(&token, Some(&secret));
     eprintln!("The secret is shown only here.");
 }

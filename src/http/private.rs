@@ -46,10 +46,10 @@ impl Service for Private {
             orcheo::SESSION_PATH | orcheo::TOKEN_PATH => {
                 Box::pin(session::answer(&self.common, arrival, &parts, body)).await
             }
-            path if path.starts_with(admin::PREFIX) => {
-                Box::pin(admin::answer(&self.admin, &self.common, parts, body)).await
-            }
-            _ => Outcome::refused(None, &Code::NotFound.into(), Cors::Silent),
+            path => match admin::Shape::of(path) {
+                Some(shape) => Box::pin(admin::answer(shape, &self.admin, &self.common, parts, body)).await,
+                None => Outcome::refused(None, &Code::NotFound.into(), Cors::Silent),
+            },
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod shown;
 mod silence;
+mod tally;
 
 pub use shown::Shown;
 
@@ -17,11 +18,12 @@ use sidegate_core::denial::{Code, Denial};
 use sidegate_core::entropy::Entropy;
 use sidegate_core::id::ServiceTokenId;
 use sidegate_core::secret::SecretDigest;
-use sidegate_core::service_token::{NewServiceToken, ServiceToken};
+use sidegate_core::service_token::{NewServiceToken, ServiceToken, Uses};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use self::silence::Silence;
+use self::tally::Tally;
 use crate::store::{Entries, Entry, EntryKind, Unavailable};
 
 /// Characters of a secret that is looked up.
@@ -29,6 +31,15 @@ const MAX_SECRET: usize = 512;
 
 /// How often a change is tried anew that another one has overtaken.
 const TRIES: usize = 8;
+
+/// A service token, and how often it was used.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// The token.
+    pub token: ServiceToken,
+    /// As far as is known here: other replicas tell theirs every few seconds.
+    pub uses: Uses,
+}
 
 /// All service tokens, and where they are kept.
 pub struct ServiceTokens {
@@ -38,6 +49,7 @@ pub struct ServiceTokens {
     known: ArcSwap<Known>,
     /// Of the registry, as the task that follows it finds.
     silence: Silence,
+    tally: Tally,
     /// Held while the registry is read: what was read later is never replaced by what was read before.
     reading: Mutex<()>,
     clock: Arc<dyn Clock>,
@@ -62,8 +74,9 @@ impl ServiceTokens {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, Unavailable> {
-        let (known, silence, reading) = (ArcSwap::default(), Silence::new(), Mutex::default());
-        let tokens = Self { entries, bootstrap: bootstrap.map(Arc::new), known, silence, reading, clock, entropy };
+        let (known, silence, tally, reading) = (ArcSwap::default(), Silence::new(), Tally::default(), Mutex::default());
+        let bootstrap = bootstrap.map(Arc::new);
+        let tokens = Self { entries, bootstrap, known, silence, tally, reading, clock, entropy };
         tokens.refresh().await?;
         Ok(tokens)
     }
@@ -115,7 +128,16 @@ impl ServiceTokens {
         Ok(())
     }
 
-    /// The service token of a secret that somebody shows. Only its digest is compared, so how long
+    /// Adds the uses that were counted here to those that the registry keeps. Called every few seconds, and
+    /// at the end.
+    ///
+    /// # Errors
+    /// [`Unavailable`] if the store does not answer; then they are kept for the next time.
+    pub async fn keep_uses(&self) -> Result<(), Unavailable> {
+        self.tally.write(&*self.entries).await
+    }
+
+    /// The service token of a secret that somebody shows, which counts as a use if it is good. Only its digest is compared, so how long
     /// that takes says nothing of the secret.
     ///
     /// # Errors
@@ -129,10 +151,15 @@ impl ServiceTokens {
         let token = self.known.load().by_digest.get(&digest).cloned();
         let token = token.filter(|token| token.digests(self.now()).any(|good| *good == digest));
         let is_bootstrap = |token: &Arc<_>| self.bootstrap.as_ref().is_some_and(|own| Arc::ptr_eq(own, token));
-        if self.are_stale() && !token.as_ref().is_some_and(is_bootstrap) {
+        let is_bootstrap = token.as_ref().is_some_and(is_bootstrap);
+        if self.are_stale() && !is_bootstrap {
             return Err(Code::StoreUnavailable.into());
         }
-        token.ok_or_else(|| Code::InvalidServiceToken.into())
+        let (token, now) = (token.ok_or(Code::InvalidServiceToken)?, self.now());
+        if !is_bootstrap && token.check_end(now).is_ok() {
+            self.tally.count(&token.id, now);
+        }
+        Ok(token)
     }
 
     /// The time, as these tokens see it.
@@ -145,31 +172,35 @@ impl ServiceTokens {
     ///
     /// # Errors
     /// [`Code::StoreUnavailable`].
-    pub async fn list(&self) -> Result<Vec<ServiceToken>, Denial> {
+    pub async fn list(&self) -> Result<Vec<Kept>, Denial> {
         let entries = self.entries.entries(EntryKind::ServiceToken).await?;
-        Ok(entries.iter().filter_map(|entry| parse(entry).ok()).collect())
+        let uses = self.tally.all(&*self.entries).await?;
+        let kept = |token: ServiceToken| Kept { uses: uses.get(&token.id).copied().unwrap_or_default(), token };
+        Ok(entries.iter().filter_map(|entry| parse(entry).ok()).map(kept).collect())
     }
 
     /// The one of a name.
     ///
     /// # Errors
     /// [`Code::NotFound`], [`Code::StoreUnavailable`].
-    pub async fn get(&self, id: &ServiceTokenId) -> Result<ServiceToken, Denial> {
-        Ok(parse(&self.entry(id).await?)?)
+    pub async fn get(&self, id: &ServiceTokenId) -> Result<Kept, Denial> {
+        let token = parse(&self.entry(id).await?)?;
+        Ok(Kept { token, uses: self.uses(id).await? })
     }
 
     /// Makes one.
     ///
     /// # Errors
     /// As [`NewServiceToken::check`]; [`Code::Conflict`] if its name is taken, [`Code::StoreUnavailable`].
-    pub async fn create(&self, asked: NewServiceToken) -> Result<(ServiceToken, SecretString), Denial> {
+    pub async fn create(&self, asked: NewServiceToken) -> Result<(Kept, SecretString), Denial> {
         asked.check()?;
         let (token, secret) = ServiceToken::new(asked, &*self.entropy, self.now()).map_err(|_| Code::Internal)?;
         if !self.entries.add(&entry_of(&token, 1)?).await? {
             return Err(Denial::because(Code::Conflict, "A service token of this name exists already"));
         }
         self.refresh().await?;
-        Ok((token, secret))
+        // No name is ever free again, so nobody has used it.
+        Ok((Kept { token, uses: Uses::default() }, secret))
     }
 
     /// Gives one a new secret.
@@ -181,7 +212,7 @@ impl ServiceTokens {
         id: &ServiceTokenId,
         overlap: Duration,
         lifetime: Option<Duration>,
-    ) -> Result<(ServiceToken, SecretString), Denial> {
+    ) -> Result<(Kept, SecretString), Denial> {
         let now = self.now();
         self.change(id, |token| {
             if token.revoked.is_some() {
@@ -196,7 +227,7 @@ impl ServiceTokens {
     ///
     /// # Errors
     /// As [`Self::rotate`].
-    pub async fn revoke(&self, id: &ServiceTokenId, reason: &str) -> Result<ServiceToken, Denial> {
+    pub async fn revoke(&self, id: &ServiceTokenId, reason: &str) -> Result<Kept, Denial> {
         let now = self.now();
         let changed = self.change(id, |token| {
             token.revoke(reason.to_owned(), now);
@@ -209,17 +240,23 @@ impl ServiceTokens {
         &self,
         id: &ServiceTokenId,
         change: impl Fn(&mut ServiceToken) -> Result<T, Denial>,
-    ) -> Result<(ServiceToken, T), Denial> {
+    ) -> Result<(Kept, T), Denial> {
+        // Asked first: once there is a new secret, nothing may keep it from its owner.
+        let uses = self.uses(id).await?;
         for _ in 0..TRIES {
             let entry = self.entry(id).await?;
             let mut token = parse(&entry)?;
             let outcome = change(&mut token)?;
             if self.entries.change(&entry_of(&token, entry.revision)?).await? {
                 self.refresh().await?;
-                return Ok((token, outcome));
+                return Ok((Kept { token, uses }, outcome));
             }
         }
         Err(Code::Conflict.into())
+    }
+
+    async fn uses(&self, id: &ServiceTokenId) -> Result<Uses, Denial> {
+        Ok(self.tally.all(&*self.entries).await?.get(id).copied().unwrap_or_default())
     }
 
     async fn entry(&self, id: &ServiceTokenId) -> Result<Entry, Denial> {

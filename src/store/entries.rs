@@ -1,9 +1,10 @@
 //! What the registry keeps beside the configuration file: apps and service tokens, as documents by id.
 
-use super::Answer;
+use super::{Answer, UseCounts};
 
-/// Entries of the registry. All replicas that share it see a change within a second.
-pub trait Entries: Send + Sync {
+/// Entries of the registry, beside how often those that are service tokens were used. All replicas that
+/// share it see a change within a second.
+pub trait Entries: UseCounts {
     /// Adds an entry; whether its id was free. Its revision is ignored: it begins at 1.
     fn add<'a>(&'a self, entry: &'a Entry) -> Answer<'a, bool>;
 

@@ -13,6 +13,7 @@ mod postgres;
 mod redis;
 mod rekey;
 mod sqlite;
+mod use_counts;
 
 pub use entries::{Entries, Entry, EntryKind};
 pub use memory::Memory;
@@ -21,6 +22,7 @@ pub use postgres::Postgres;
 pub use redis::Redis;
 pub use rekey::{Interrupted, Rekeyed, rekey};
 pub use sqlite::Sqlite;
+pub use use_counts::{UseCounts, Used};
 
 use std::future::Future;
 use std::net::IpAddr;

@@ -38,6 +38,7 @@ mod private;
 mod scoping;
 mod secrets;
 mod secrets_in_config;
+mod service_token_uses;
 mod shared_both;
 mod shared_limits;
 mod shared_outage;

@@ -1,10 +1,17 @@
 //! The gate's own API, on the private listener: apps, service tokens and revocations. Callers show a
-//! service token; answers are JSON, refusals are problems (RFC 9457).
+//! service token; answers are JSON, refusals are problems (RFC 9457). Service tokens are there a second
+//! time, in Orcheo's words.
 
 mod apps;
+mod calls;
+mod orcheo;
 mod revocations;
 mod service_tokens;
+mod shape;
 
+pub(super) use shape::Shape;
+
+use std::future::{Ready, ready};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,34 +22,31 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE};
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE};
 use http::request::Parts;
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sidegate_core::cors::Cors;
 use sidegate_core::denial::{Code, Denial};
+use sidegate_core::dialect::orcheo::bearer;
+use sidegate_core::dialect::orcheo::service_tokens::SERVICE_TOKENS_PATH;
 use sidegate_core::duration::parse_lifetime;
 use sidegate_core::id::AppId;
 use sidegate_core::json;
-use sidegate_core::service_token::{Rights, ServiceToken};
+use sidegate_core::service_token::{OVERLAP, Rights, ServiceToken};
 use tower::ServiceExt as _;
 
-use super::convert;
 use super::service::{Common, Outcome};
 use crate::forward::{MediaType, read};
 use crate::gate::Gate;
 use crate::wire::ClientBody;
-
-/// What all of its paths begin with.
-pub(super) const PREFIX: &str = "/admin/v1/";
 
 /// Bytes of a request's body.
 const MAX_BODY: usize = 64 * 1024;
 
 /// All routes.
 pub(super) fn router(gate: Arc<Gate>) -> Router {
-    let wrong = |allow| move || async move { Refused(Denial::method_not_allowed(allow)) };
     let (apps, tokens) = ("/admin/v1/apps", "/admin/v1/service-tokens");
     Router::new()
         .route(apps, get(apps::list).post(apps::create).fallback(wrong("GET, POST")))
@@ -58,35 +62,57 @@ pub(super) fn router(gate: Arc<Gate>) -> Router {
         )
         .route(&format!("{tokens}/{{id}}/rotate"), post(service_tokens::rotate).fallback(wrong("POST")))
         .route("/admin/v1/revocations", post(revocations::revoke).fallback(wrong("POST")))
+        .merge(orcheos())
         .fallback(|| async { Refused(Code::NotFound.into()) })
         .with_state(gate)
 }
 
-/// Answers a request of [`PREFIX`].
-pub(super) async fn answer(router: &Router, common: &Common, parts: Parts, body: ClientBody) -> Outcome {
-    let body = match read(body, MAX_BODY, common.gate.listen.body_timeout).await {
-        Ok(body) => body,
-        Err(denial) => return Outcome::refused(None, &denial, Cors::Silent),
+fn orcheos() -> Router<Arc<Gate>> {
+    let tokens = SERVICE_TOKENS_PATH;
+    Router::new()
+        .route(tokens, get(orcheo::list).post(orcheo::create).fallback(wrong("GET, POST")))
+        .route(&format!("{tokens}/{{id}}"), get(orcheo::show).delete(orcheo::revoke).fallback(wrong("GET, DELETE")))
+        .route(&format!("{tokens}/{{id}}/rotate"), post(orcheo::rotate).fallback(wrong("POST")))
+}
+
+/// Answers other methods.
+fn wrong(allow: &'static str) -> impl Fn() -> Ready<Refused> + Clone + Send + Sync + 'static {
+    move || ready(Refused(Denial::method_not_allowed(allow)))
+}
+
+/// Answers a request to one of the APIs.
+pub(super) async fn answer(shape: Shape, router: &Router, common: &Common, parts: Parts, body: ClientBody) -> Outcome {
+    let answered = match read(body, MAX_BODY, common.gate.listen.body_timeout).await {
+        Ok(body) => routed(router, Request::from_parts(parts, Body::from(body))).await,
+        Err(denial) => Err(denial),
     };
-    let request = Request::from_parts(parts, Body::from(body));
+    let response = answered.unwrap_or_else(|denial| shape.refusal(&denial));
+    Outcome::of(response, Cors::Silent).of_route(shape.route())
+}
+
+/// The answer to a request, or why there is none.
+async fn routed(router: &Router, request: Request) -> Result<http::Response<Bytes>, Denial> {
     let response = match router.clone().oneshot(request).await {
         Ok(response) => response,
         Err(never) => match never {},
     };
-    let (parts, body) = response.into_parts();
-    match axum::body::to_bytes(body, usize::MAX).await {
-        Ok(body) => Outcome::of(http::Response::from_parts(parts, body), Cors::Silent),
-        Err(_) => Outcome::refused(None, &Code::Internal.into(), Cors::Silent),
+    let (mut parts, body) = response.into_parts();
+    if let Some(Refused(denial)) = parts.extensions.remove() {
+        return Err(denial);
     }
-    .of_route(PREFIX)
+    let body = axum::body::to_bytes(body, usize::MAX).await.map_err(|_| Code::Internal)?;
+    Ok(http::Response::from_parts(parts, body))
 }
 
-/// A refusal as an answer.
+/// A refusal, until it is known in whose words.
+#[derive(Clone)]
 struct Refused(Denial);
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        convert::refusal(None, &self.0).map(Body::from)
+        let mut response = Response::default();
+        response.extensions_mut().insert(self);
+        response
     }
 }
 
@@ -118,16 +144,31 @@ impl FromRequestParts<Arc<Gate>> for Caller {
     type Rejection = Refused;
 
     async fn from_request_parts(parts: &mut Parts, gate: &Arc<Gate>) -> Result<Self, Refused> {
-        let mut fields = parts.headers.get_all(AUTHORIZATION).iter();
-        let field = fields.next().ok_or(Code::AuthRequired)?;
-        let text = field.to_str().ok().filter(|_| fields.next().is_none()).ok_or(Code::InvalidServiceToken)?;
-        let (scheme, secret) = text.split_once(' ').ok_or(Code::InvalidServiceToken)?;
-        let secret = secret.trim();
-        if !scheme.eq_ignore_ascii_case("bearer") {
-            return Err(Code::InvalidServiceToken.into());
-        }
+        const RULE: &str = "Authorization must be `Bearer` and a service token";
+        let shown = bearer(&parts.headers).map_err(|denial| Denial::because(denial.code, RULE))?;
+        let secret = shown.ok_or(Code::AuthRequired)?;
         let token = gate.service_tokens.authenticate(&SecretString::from(secret))?;
         Ok(Self { token, gate: Arc::clone(gate) })
+    }
+}
+
+/// A body that says it is JSON; an empty one that says nothing asks for nothing in particular.
+struct JsonBody(Bytes);
+
+impl FromRequest<Arc<Gate>> for JsonBody {
+    type Rejection = Refused;
+
+    async fn from_request(request: Request, gate: &Arc<Gate>) -> Result<Self, Refused> {
+        let headers = request.headers();
+        let absent = !headers.contains_key(CONTENT_TYPE);
+        let coded = headers.contains_key(CONTENT_ENCODING);
+        let json = MediaType::of(headers) == MediaType::Json;
+        let body = Bytes::from_request(request, gate).await.map_err(|_| Code::InvalidRequest)?;
+        let body = if absent && body.is_empty() { Bytes::from_static(b"{}") } else { body };
+        if coded || !(json || (absent && *body == *b"{}")) {
+            return Err(Code::UnsupportedMediaType.into());
+        }
+        Ok(Self(body))
     }
 }
 
@@ -138,29 +179,10 @@ impl<T: DeserializeOwned> FromRequest<Arc<Gate>> for Strict<T> {
     type Rejection = Refused;
 
     async fn from_request(request: Request, gate: &Arc<Gate>) -> Result<Self, Refused> {
-        let headers = request.headers();
-        let absent = !headers.contains_key(CONTENT_TYPE);
-        let coded = headers.contains_key(CONTENT_ENCODING);
-        let json = MediaType::of(headers) == MediaType::Json;
-        let body = Bytes::from_request(request, gate).await.map_err(|_| Code::InvalidRequest)?;
-        let body: &[u8] = if absent && body.is_empty() { b"{}" } else { &body };
-        if coded || !(json || (absent && body == b"{}")) {
-            return Err(Code::UnsupportedMediaType.into());
-        }
-        let text = json::check_object(body).map_err(|fault| unreadable(&fault))?;
-        serde_json::from_str(text).map(Self).map_err(|fault| unreadable(&rule(&fault)).into())
+        let JsonBody(body) = JsonBody::from_request(request, gate).await?;
+        let unreadable = |fault| Denial::because(Code::InvalidRequest, format!("The body is refused: {fault}"));
+        Ok(Self(json::read_object(&body).map_err(unreadable)?))
     }
-}
-
-fn unreadable(fault: &dyn std::fmt::Display) -> Denial {
-    Denial::because(Code::InvalidRequest, format!("The body is refused: {fault}"))
-}
-
-/// What is wrong with a body. Members are named, values never: any may be a secret.
-fn rule(fault: &serde_json::Error) -> String {
-    let text = fault.to_string();
-    let named = ["missing field", "unknown field", "must be"].iter().any(|begins| text.starts_with(begins));
-    if named { text } else { format!("a value of another kind at line {} column {}", fault.line(), fault.column()) }
 }
 
 /// A JSON answer that no cache may keep.
@@ -173,9 +195,6 @@ fn answered(status: StatusCode, body: &impl Serialize) -> Result<Response, Refus
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Nothing {}
-
-/// For how long an old secret is good beside its new one, when nothing else is asked for.
-const OVERLAP: Duration = Duration::from_secs(300);
 
 fn overlap(text: Option<String>) -> Result<Duration, Denial> {
     match text.as_deref() {

@@ -2,13 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use sidegate_core::id::ServiceTokenId;
+
 use super::Memory;
-use crate::store::{Answer, Entries, Entry, EntryKind};
+use crate::store::use_counts::MOST;
+use crate::store::{Answer, Entries, Entry, EntryKind, UseCounts, Used};
 
 /// Entries by kind and id. Operators make them, so they are few, and not counted.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
     entries: BTreeMap<(EntryKind, String), Entry>,
+    used: BTreeMap<ServiceTokenId, Used>,
     generation: u64,
 }
 
@@ -57,5 +61,24 @@ impl Entries for Memory {
 
     fn is_shared(&self) -> bool {
         false
+    }
+}
+
+impl UseCounts for Memory {
+    fn add_uses<'a>(&'a self, used: &'a [Used]) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let mut kept = self.kept();
+            for Used { token, count, last } in used {
+                let none = Used { token: token.clone(), count: 0, last: *last };
+                let known = kept.used.entry(token.clone()).or_insert(none);
+                known.count = known.count.saturating_add(*count).min(MOST);
+                known.last = known.last.max(*last);
+            }
+            Ok(())
+        })
+    }
+
+    fn use_counts(&self) -> Answer<'_, Vec<Used>> {
+        Box::pin(async move { Ok(self.kept().used.values().cloned().collect()) })
     }
 }

@@ -11,6 +11,7 @@ mod options;
 mod rights;
 mod schema;
 mod statements;
+mod use_counts;
 
 use self::calls::Calls;
 use self::statements::Statements;

@@ -6,12 +6,15 @@ use sqlx::query_scalar;
 use super::open::unusable;
 
 /// What the statements need.
-const RIGHTS: [(&str, &str); 5] = [
+const RIGHTS: [(&str, &str); 8] = [
     ("entries", "SELECT"),
     ("entries", "INSERT"),
     ("entries", "UPDATE"),
     ("generation", "SELECT"),
     ("generation", "UPDATE"),
+    ("use_counts", "SELECT"),
+    ("use_counts", "INSERT"),
+    ("use_counts", "UPDATE"),
 ];
 
 pub(super) async fn check(connection: &mut PgConnection, schema: &str) -> Result<(), String> {

@@ -115,7 +115,10 @@ fn migrations(schema: &str) -> Migrator {
     let simple = |version, name: &'static str, sql: &'static str| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
     };
-    let all = vec![simple(1, "registry", include_str!("migrations/1_registry.sql"))];
+    let all = vec![
+        simple(1, "registry", include_str!("migrations/1_registry.sql")),
+        simple(2, "use counts", include_str!("migrations/2_use_counts.sql")),
+    ];
     let mut migrations = Migrator::with_migrations(all);
     migrations.dangerous_set_table_name(format!("\"{schema}\"._sqlx_migrations"));
     // Ours is held already, and ends with the transaction; the driver's would outlive it in a pooler.
@@ -134,6 +137,7 @@ mod tests {
         let other = vec![(1, vec![0; 48])];
         let newer = [all.clone(), vec![(99, vec![0; 48])]].concat();
         assert_eq!(judge(&[], &ours), Found::Older);
+        assert_eq!(judge(&all[..1], &ours), Found::Older);
         assert_eq!(judge(&all, &ours), Found::Current);
         assert_eq!(judge(&newer, &ours), Found::Newer);
         assert_eq!(judge(&other, &ours), Found::Foreign);

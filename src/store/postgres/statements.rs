@@ -6,6 +6,8 @@ use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, query};
 
+use crate::store::use_counts::MOST;
+
 /// The texts, with the schema in place.
 pub(super) struct Statements {
     pub(super) add: Arc<str>,
@@ -13,6 +15,8 @@ pub(super) struct Statements {
     pub(super) entry: Arc<str>,
     pub(super) entries: Arc<str>,
     pub(super) generation: Arc<str>,
+    pub(super) add_uses: Arc<str>,
+    pub(super) use_counts: Arc<str>,
 }
 
 impl Statements {
@@ -42,6 +46,16 @@ impl Statements {
             entries: format!("select id, revision, document from \"{schema}\".entries where kind = $1 order by id")
                 .into(),
             generation: format!("select changes from \"{schema}\".generation").into(),
+            // All replicas lock rows in one order, so none waits for another in a circle.
+            add_uses: format!(
+                "insert into \"{schema}\".use_counts as kept (token, uses, last_used) \
+                 select * from unnest($1::text[], $2::bigint[], $3::bigint[]) as added (token, uses, last_used) \
+                 order by token collate \"C\" on conflict (token) do update \
+                 set uses = least(kept.uses + excluded.uses, {MOST}), \
+                 last_used = greatest(kept.last_used, excluded.last_used)"
+            )
+            .into(),
+            use_counts: format!("select token, uses, last_used from \"{schema}\".use_counts").into(),
         }
     }
 }

@@ -112,6 +112,10 @@ impl Keys {
         self.name("registry:generation", &[])
     }
 
+    pub(super) fn use_counts(&self) -> String {
+        self.name("registry:use_counts", &[])
+    }
+
     /// Where it is tried whether the server takes what is written.
     pub(super) fn probe(&self) -> String {
         self.name("probe", &[])
@@ -157,6 +161,7 @@ mod tests {
             keys.revocations_by_time(),
             keys.entries(EntryKind::ServiceToken),
             keys.generation(),
+            keys.use_counts(),
             keys.probe(),
         ];
         let different: std::collections::BTreeSet<_> = names.iter().collect();

@@ -12,6 +12,7 @@ mod pages;
 mod scripts;
 mod time;
 mod tokens;
+mod use_counts;
 
 use std::sync::Arc;
 

@@ -5,6 +5,7 @@ use redis::Script;
 /// All scripts.
 #[derive(Debug)]
 pub(super) struct Scripts {
+    pub(super) add_uses: Script,
     pub(super) count: Script,
     pub(super) own: Script,
     pub(super) replace: Script,
@@ -17,6 +18,7 @@ pub(super) struct Scripts {
 impl Scripts {
     pub(super) fn new() -> Self {
         Self {
+            add_uses: Script::new(include_str!("scripts/add_uses.lua")),
             count: Script::new(include_str!("scripts/count.lua")),
             own: Script::new(include_str!("scripts/own.lua")),
             replace: Script::new(include_str!("scripts/replace.lua")),

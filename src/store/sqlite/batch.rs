@@ -11,7 +11,8 @@ use sqlx::sqlite::{SqliteArguments, SqliteConnection};
 use sqlx::{Row as _, query};
 
 use super::cache::{Conversation, Key};
-use crate::store::Entry;
+use super::use_counts::add_uses;
+use crate::store::{Entry, Used};
 
 /// What can be asked of the writer. Each takes place or does not.
 pub(super) enum Change {
@@ -29,6 +30,8 @@ pub(super) enum Change {
     AddEntry(Entry),
     /// Another document for an entry; not if it no longer has the revision.
     RewriteEntry(Entry),
+    /// Uses of service tokens.
+    AddUses(Vec<Used>),
     /// Drops some of what is over; "took place" says that there may be more.
     Sweep { now: Timestamp },
     /// Finds out whether there is room again, and some to spare.
@@ -167,6 +170,7 @@ async fn apply(connection: &mut SqliteConnection, change: &Change) -> Result<boo
         Change::Probe => query("replace into probe (id, filling) values (1, zeroblob(?))").bind(PROBED),
         Change::AddEntry(entry) => return write_entry(connection, entry, ADD_ENTRY).await,
         Change::RewriteEntry(entry) => return write_entry(connection, entry, REWRITE_ENTRY).await,
+        Change::AddUses(used) => return add_uses(connection, used).await.map(|()| true),
         Change::Sweep { now } => return sweep(connection, *now).await,
         Change::Put { .. } | Change::Use { .. } => return Ok(false),
     };

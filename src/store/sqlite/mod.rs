@@ -15,6 +15,7 @@ mod pages;
 mod reads;
 mod schema;
 mod tokens;
+mod use_counts;
 mod writer;
 
 use std::path::Path;

@@ -21,7 +21,10 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     let simple = |version, name: &'static str, sql: &'static str| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
     };
-    Migrator::with_migrations(vec![simple(1, "state", include_str!("migrations/1_state.sql"))])
+    Migrator::with_migrations(vec![
+        simple(1, "state", include_str!("migrations/1_state.sql")),
+        simple(2, "use counts", include_str!("migrations/2_use_counts.sql")),
+    ])
 });
 
 /// A connection that writes; what it has committed is on the disk.

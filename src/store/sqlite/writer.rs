@@ -125,6 +125,7 @@ impl Task {
                 | Change::Revoke { .. }
                 | Change::AddEntry(_)
                 | Change::RewriteEntry(_)
+                | Change::AddUses(_)
                 | Change::Sweep { .. }
                 | Change::Probe => {}
             }

@@ -5,6 +5,7 @@ mod gateway;
 mod limits;
 mod published;
 mod sdk;
+mod service_tokens;
 mod session;
 mod trade;
 mod upload;

@@ -16,3 +16,4 @@ mod registry;
 mod rekey;
 mod sqlite;
 mod sqlite_start;
+mod use_counts;

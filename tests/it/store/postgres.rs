@@ -9,7 +9,7 @@ use sidegate::config::PostgresSettings;
 use sidegate::store::{Entries, Entry, EntryKind, Postgres, Unavailable};
 use sqlx::Row as _;
 
-use super::registry;
+use super::{registry, use_counts};
 use crate::support::postgres::{PostgresServer, run_sql};
 use crate::support::redis::until;
 
@@ -82,6 +82,15 @@ async fn the_generation_grows_in_the_order_of_commits() {
     tokio::time::timeout(crate::support::gate::PATIENCE, futures_util::future::join(writing, reading))
         .await
         .expect("every change is counted");
+}
+
+/// Each of several gates has connections of its own, and none waits for another in a circle.
+#[tokio::test]
+async fn uses_that_several_gates_count_add_up() {
+    let server = PostgresServer::start();
+    let stores: Vec<Arc<dyn Entries>> =
+        join_all((0..4).map(|_| open(&server))).await.into_iter().map(|store| Arc::new(store) as _).collect();
+    use_counts::of_many_at_once_none_is_lost(&stores).await;
 }
 
 /// Whoever counts waits for those who counted before, until they have committed.

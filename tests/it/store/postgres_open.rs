@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use sidegate::config::PostgresSettings;
-use sidegate::store::{Entries as _, Entry, EntryKind, Postgres};
+use sidegate::store::{Entries as _, Entry, EntryKind, Postgres, UseCounts as _};
 use sqlx::Row as _;
 
 use super::postgres::fresh;
 use super::registry;
+use super::use_counts::used;
 use crate::support::postgres::{ADMIN, PASSWORD, PostgresServer};
 use crate::support::tls::certificates;
 
@@ -31,7 +32,8 @@ async fn replicas_that_start_at_once_make_the_tables_once() {
     let settings = server.settings();
     let opened = join_all((0..8).map(|_| Postgres::open(&settings))).await;
     let stores: Vec<_> = opened.into_iter().map(|opened| opened.expect("a registry")).collect();
-    assert_eq!(tables(&server).await, ["sidegate._sqlx_migrations", "sidegate.entries", "sidegate.generation"]);
+    let ours = ["_sqlx_migrations", "entries", "generation", "use_counts"].map(|name| format!("sidegate.{name}"));
+    assert_eq!(tables(&server).await, ours);
     let entry = Entry { kind: EntryKind::App, id: "a".to_owned(), revision: 1, document: "{}".to_owned() };
     assert_eq!(stores[0].add(&entry).await, Ok(true));
     for store in &stores {
@@ -68,6 +70,10 @@ async fn the_documented_rights_are_enough() {
     let store = Postgres::open(&gate).await.expect("a registry");
     assert_eq!((store.add(&entry).await, store.change(&entry).await), (Ok(true), Ok(true)));
     assert_eq!((store.generation().await, owner.generation().await), (Ok(2), Ok(2)));
+    for _ in 0..2 {
+        assert_eq!(store.add_uses(&[used("a", 1, 1)]).await, Ok(()));
+    }
+    assert_eq!(store.use_counts().await, Ok(vec![used("a", 2, 1)]));
 }
 
 /// With the right to make a schema in the database, the gate does the rest.
@@ -100,7 +106,8 @@ async fn a_missing_right_is_told_at_the_start() {
     let refused = refusal(&gate).await;
     assert_eq!(refused, "store.postgres.username: permission denied for table _sqlx_migrations (42501)");
     server.sql("grant select on all tables in schema sidegate to gate").await;
-    for (right, table) in [("INSERT", "entries"), ("UPDATE", "entries"), ("UPDATE", "generation")] {
+    let rights = [("INSERT", "entries"), ("UPDATE", "entries"), ("UPDATE", "generation")];
+    for (right, table) in rights.into_iter().chain([("INSERT", "use_counts"), ("UPDATE", "use_counts")]) {
         let expected = format!("store.postgres.username: this user may not {right} in sidegate.{table}");
         assert_eq!(refusal(&gate).await, expected);
         server.sql(&format!("grant {right} on sidegate.{table} to gate")).await;
@@ -133,6 +140,18 @@ async fn what_is_not_ours_is_left_as_it_is() {
         ours.iter().filter(|table| !before.contains(table)).all(|table| table.starts_with("sidegate.")),
         "{ours:?}"
     );
+}
+
+/// What the version before use counts has made.
+#[tokio::test]
+async fn an_older_schema_is_brought_up_to_date() {
+    let server = PostgresServer::start();
+    let entry = Entry { kind: EntryKind::App, id: "a".to_owned(), revision: 1, document: "{}".to_owned() };
+    assert_eq!(Postgres::open(&server.settings()).await.expect("a registry").add(&entry).await, Ok(true));
+    server.sql("drop table sidegate.use_counts; delete from sidegate._sqlx_migrations where version > 1").await;
+    let store = Postgres::open(&server.settings()).await.expect("a registry");
+    assert_eq!(store.entry(EntryKind::App, "a").await, Ok(Some(entry)));
+    assert_eq!(store.add_uses(&[used("a", 1, 1)]).await, Ok(()));
 }
 
 #[tokio::test]

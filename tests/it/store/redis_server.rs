@@ -5,8 +5,8 @@ use std::time::Duration;
 use sidegate::config::RedisSettings;
 use sidegate::store::{Redis, Store as _};
 
-use super::conformance;
 use super::redis::{counts_exactly, fresh};
+use super::{conformance, registry};
 use crate::support::redis::RedisServer;
 use crate::support::tls::certificates;
 
@@ -32,6 +32,7 @@ async fn the_documented_permissions_are_enough() {
     let _: () = server.command(&["ACL", "SETUSER", "sidegate", "resetpass", ">correct horse"]).await;
     let settings = server.settings_of("sidegate", "correct horse");
     conformance::all(async || fresh(settings.clone()).await as _).await;
+    registry::all(async || fresh(settings.clone()).await as _).await;
     counts_exactly(&Redis::open(&settings).await.expect("a store")).await;
 }
 

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use sidegate::store::{Entries, Entry, EntryKind, Memory};
 
+use super::use_counts;
+
 const KIND: EntryKind = EntryKind::ServiceToken;
 
 fn entry(id: &str, revision: u64, document: &str) -> Entry {
@@ -18,6 +20,7 @@ pub async fn all(open: impl AsyncFn() -> Arc<dyn Entries>) {
     entries_come_in_order(&*open().await).await;
     of_many_changes_one_wins(&*open().await).await;
     kinds_have_ids_of_their_own(&*open().await).await;
+    use_counts::all(&open).await;
 }
 
 async fn an_id_is_taken_once(store: &dyn Entries) {

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use sidegate::store::{Replay as _, Sqlite};
+use sidegate::store::{Replay as _, Sqlite, UseCounts as _};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _, raw_sql};
 
 use super::conformance::{Ids, after};
+use super::use_counts::used;
 use crate::support::gate::Gate;
 use crate::support::program::program;
 use crate::support::upstream::Upstream;
@@ -80,6 +81,18 @@ async fn files_of_other_programs() {
         std::fs::write(&path, text).expect("written");
         is_left_alone(&path, "not an SQLite file").await;
     }
+}
+
+/// The one before use counts.
+#[tokio::test]
+async fn a_file_of_an_older_version_is_brought_up_to_date() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let older = "drop table use_counts; delete from _sqlx_migrations where version > 1";
+    let store = Sqlite::open(&store_file(directory.path(), older).await, 0).await.expect("a store");
+    assert_eq!(store.add_uses(&[used("a", 1, 1)]).await, Ok(()));
+    assert_eq!(store.use_counts().await, Ok(vec![used("a", 1, 1)]));
+    let ids = Ids::new();
+    assert_eq!(store.first_use(ids.key("0000"), after(10)).await, Ok(false), "what was kept is there");
 }
 
 #[tokio::test]

@@ -18,6 +18,8 @@ pub enum Router {
     Gateway,
     /// `POST /api/chatkit/session`.
     Session,
+    /// `/api/admin/service-tokens`.
+    Admin,
 }
 
 #[derive(Serialize)]
@@ -45,13 +47,13 @@ struct Detail<'a> {
 }
 
 /// `{"detail":{"message","code"}}`; for an unknown workflow `{"detail":"Workflow not found"}`; for a
-/// session's body the list that its framework makes.
+/// body of the other routers the list that its framework makes.
 #[must_use]
 pub fn refusal(router: Router, denial: &Denial) -> Reply {
     let message = &*denial.message;
     let body = match (router, denial.code) {
         (_, Code::WorkflowNotFound) => serde_json::to_vec(&Refused { detail: message }),
-        (Router::Session, Code::InvalidRequest | Code::InvalidWorkflow) => {
+        (router, code) if is_fault_of_body(router, code) => {
             let fault = Fault { kind: "value_error", loc: ["body"], msg: message, input: () };
             serde_json::to_vec(&Refused { detail: [fault] })
         }
@@ -76,6 +78,7 @@ pub fn refusal(router: Router, denial: &Denial) -> Reply {
 fn limited(router: Router, used_up: Option<UsedUp>) -> serde_json::Result<Vec<u8>> {
     let requests = match router {
         Router::Gateway => "Too many ChatKit requests",
+        Router::Admin => "Too many requests",
         Router::Session => "Too many ChatKit session requests",
     };
     let message = match used_up {
@@ -90,22 +93,32 @@ fn limited(router: Router, used_up: Option<UsedUp>) -> serde_json::Result<Vec<u8
         (Router::Session, _) => "chatkit.rate_limit.session",
         (Router::Gateway, Some(UsedUp::EndUser)) => "chatkit.rate_limit.identity",
         (Router::Gateway, Some(UsedUp::Workflow)) => "chatkit.rate_limit.publish",
-        (Router::Gateway, Some(UsedUp::App) | None) => "sidegate.rate_limited",
+        _ => "sidegate.rate_limited",
     };
     serde_json::to_vec(&Refused { detail: Detail { message: &message, code, auth_mode: None } })
+}
+
+/// Whether the vendor's framework refuses it before its router is asked.
+const fn is_fault_of_body(router: Router, code: Code) -> bool {
+    match router {
+        Router::Gateway => false,
+        Router::Session => matches!(code, Code::InvalidRequest | Code::InvalidWorkflow),
+        Router::Admin => matches!(code, Code::InvalidRequest | Code::UnsupportedMediaType),
+    }
 }
 
 /// The vendor's own name of a fault, and its `auth_mode`; `None` for what only the gate refuses.
 const fn vendor_name(router: Router, code: Code) -> Option<(&'static str, Option<&'static str>)> {
     const JWT: Option<&str> = Some("jwt");
     Some(match (router, code) {
-        (Router::Session, Code::AuthRequired) => ("auth.missing_token", None),
-        (Router::Session, Code::InvalidAuthFormat) => ("auth.invalid_scheme", None),
+        (Router::Session | Router::Admin, Code::AuthRequired) => ("auth.missing_token", None),
+        (Router::Session | Router::Admin, Code::InvalidAuthFormat) => ("auth.invalid_scheme", None),
         (_, Code::InvalidServiceToken) => ("auth.invalid_token", None),
         (_, Code::WorkspaceForbidden) => ("auth.workspace_forbidden", None),
         (_, Code::MissingScope) => ("auth.missing_scope", None),
         (_, Code::ServiceTokenRevoked) => ("auth.token_revoked", None),
         (_, Code::ServiceTokenExpired) => ("auth.token_expired", None),
+        (Router::Admin, Code::NotFound) => ("token.not_found", None),
         (_, Code::JwtNotConfigured) => ("chatkit.signing_key_missing", None),
         (_, Code::MissingWorkflow) => ("chatkit.workflow_id_missing", None),
         (_, Code::InvalidWorkflow) => ("chatkit.workflow_id_invalid", None),
@@ -124,15 +137,9 @@ const fn vendor_name(router: Router, code: Code) -> Option<(&'static str, Option
 const fn status(router: Router, code: Code) -> StatusCode {
     match (router, code) {
         (_, Code::JwtNotConfigured) => StatusCode::INTERNAL_SERVER_ERROR,
-        (Router::Session, Code::InvalidRequest | Code::InvalidWorkflow) => StatusCode::UNPROCESSABLE_ENTITY,
+        (router, code) if is_fault_of_body(router, code) => StatusCode::UNPROCESSABLE_ENTITY,
         (_, code) => code.status(),
     }
-}
-
-/// RFC 3339 with microseconds.
-pub(super) fn written(at: Timestamp) -> Result<String, Denial> {
-    let text = at.rfc3339_millis().ok_or(Code::Internal)?;
-    Ok(format!("{}000Z", text.trim_end_matches('Z')))
 }
 
 /// `{"client_secret","token","expires_at"}`: the vendor's guide reads the token under either name. The
@@ -141,11 +148,16 @@ pub(super) fn written(at: Timestamp) -> Result<String, Denial> {
 /// # Errors
 /// [`Code::Internal`] if the expiry lies beyond the year 9999.
 pub fn issued(issued: &Issued) -> Result<Reply, Denial> {
-    let expires_at = written(issued.expires_at)?;
+    let expires_at = micros(issued.expires_at).ok_or(Code::Internal)?;
     let Issued { token, .. } = issued;
     // A compact JWS and a date hold nothing that JSON escapes.
     let body = format!(r#"{{"client_secret":"{token}","token":"{token}","expires_at":"{expires_at}"}}"#);
     Ok(Reply::json(StatusCode::OK, body.into_bytes()))
+}
+
+/// RFC 3339 with microseconds; `None` beyond the year 9999.
+pub(super) fn micros(at: Timestamp) -> Option<String> {
+    at.rfc3339_millis().map(|millis| format!("{}000Z", millis.trim_end_matches('Z')))
 }
 
 #[cfg(test)]
@@ -191,6 +203,25 @@ mod tests {
                 Code::OriginNotAllowed,
                 403,
                 r#"{"detail":{"message":"This origin is not allowed","code":"sidegate.origin_not_allowed"}}"#,
+            ),
+            (Router::Admin, Code::NotFound, 404, r#"{"detail":{"message":"Not found","code":"token.not_found"}}"#),
+            (
+                Router::Admin,
+                Code::InvalidAuthFormat,
+                401,
+                r#"{"detail":{"message":"Authorization must be `Bearer` and a widget token","code":"auth.invalid_scheme"}}"#,
+            ),
+            (
+                Router::Session,
+                Code::WorkspaceForbidden,
+                403,
+                r#"{"detail":{"message":"The service token is not for this workspace","code":"auth.workspace_forbidden"}}"#,
+            ),
+            (
+                Router::Admin,
+                Code::UnsupportedMediaType,
+                422,
+                r#"{"detail":[{"type":"value_error","loc":["body"],"msg":"The request body must be application/json","input":null}]}"#,
             ),
             (
                 Router::Session,

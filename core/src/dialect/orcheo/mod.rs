@@ -4,6 +4,7 @@ mod answer;
 mod events;
 mod request;
 mod route;
+pub mod service_tokens;
 mod session;
 mod token;
 mod trade;

@@ -131,7 +131,7 @@ const MAX_TOKEN: usize = 8 * 1024;
 /// # Errors
 /// [`Code::Internal`] if the expiry lies beyond the year 9999.
 pub fn handed_over(traded: &Traded) -> Result<Reply, Denial> {
-    let expires_at = super::answer::written(traded.expires_at)?;
+    let expires_at = super::answer::micros(traded.expires_at).ok_or(Code::Internal)?;
     let token = traded.token.expose_secret();
     let body = json!({ "client_secret": token, "token": token, "expires_at": expires_at });
     Ok(Reply::json(StatusCode::OK, body.to_string().into_bytes()))
