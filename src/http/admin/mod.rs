@@ -110,7 +110,7 @@ struct Refused(Denial);
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        let mut response = Response::default();
+        let mut response = self.0.code.status().into_response();
         response.extensions_mut().insert(self);
         response
     }
