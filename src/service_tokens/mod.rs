@@ -137,8 +137,8 @@ impl ServiceTokens {
         self.tally.write(&*self.entries).await
     }
 
-    /// The service token of a secret that somebody shows, which counts as a use if it is good. Only its digest is compared, so how long
-    /// that takes says nothing of the secret.
+    /// The service token of a secret that somebody shows, which counts as a use if it is good. Only the
+    /// secret's digest is compared, so how long that takes says nothing of it.
     ///
     /// # Errors
     /// [`Code::InvalidServiceToken`]; [`Code::StoreUnavailable`] if a shared registry has been silent for
