@@ -78,7 +78,7 @@ fn set_is_laid_over_the_environment() {
 fn apps_of_several_files_are_all_there() {
     let other = GOOD.split_once("[[apps]]").expect("apps").1.replace("wapp_1", "wapp_2").replace("signing", "another");
     let run = program(&["check"]).config(GOOD).config(&format!("[[apps]]{other}")).run();
-    assert_eq!(run.out, "The configuration is good: 3 apps, 1 upstreams.\n");
+    assert_eq!(run.out, "The configuration is good: 2 apps, 1 upstreams.\n");
 }
 
 #[test]
@@ -211,5 +211,5 @@ fn every_commented_example_works_when_it_is_uncommented() {
     let run = run.env("ORCHEO_SERVICE_TOKEN", "service-token").env("LOGIN_KEY", &made.signing_key.public_key_pem());
     let run = run.env("SIDEGATE_BOOTSTRAP_TOKEN", "bootstrap-token-0123456789abcdef0123456789");
     let run = run.env("SEAL", "c2VhbC1rZXktb2YtdGhlLXRlc3RzLTAxMjM0NTY3ODk").run();
-    assert_eq!(run.out, "The configuration is good: 2 apps, 1 upstreams.\n", "{}\n{text}", run.err);
+    assert_eq!(run.out, "The configuration is good: 3 apps, 1 upstreams.\n", "{}\n{text}", run.err);
 }
