@@ -11,13 +11,13 @@ use divan::{Bencher, black_box};
 use http::HeaderMap;
 use serde_json::json;
 use sidegate::system::{System, new_signing_key};
-use sidegate_core::app::{App, AppLimits, Authority, Pass, Scoping, TokenPolicy};
+use sidegate_core::app::{App, TokenPolicy};
 use sidegate_core::clock::{Clock as _, Timestamp};
 use sidegate_core::context::inject::{Injection, InjectionSource};
 use sidegate_core::context::seal::{Sealer, new_key};
 use sidegate_core::context::template::{Scope, Values};
 use sidegate_core::context::{ContextKey, ContextLimits, SessionContext};
-use sidegate_core::dialect::orcheo::{Workflows, Workspaces};
+use sidegate_core::dialect::orcheo::Workspaces;
 use sidegate_core::dialect::{Dialect, sigmic};
 use sidegate_core::id::{AppId, EndUserId, TokenId};
 use sidegate_core::origin::{OriginSet, RequestOrigin};
@@ -60,16 +60,7 @@ fn app_id() -> AppId {
 
 fn app() -> Arc<App> {
     Arc::new(App {
-        id: app_id(),
-        dialect: Dialect::Sigmic,
-        authority: Authority::Local,
-        hosts: Vec::new(),
-        authorize: None,
-        secrets: None,
         origins: OriginSet::parse(&[SHOP]).expect("an origin"),
-        allow_missing_origin: false,
-        workflows: Workflows::default(),
-        workspace: None,
         token: Some(TokenPolicy {
             keys: keys(Algorithm::Hs256),
             ttl: std::time::Duration::from_secs(3_600),
@@ -78,10 +69,7 @@ fn app() -> Arc<App> {
             audience: None,
             single_use: false,
         }),
-        injection: Injection::default(),
-        limits: AppLimits::default(),
-        scoping: Scoping::Gate,
-        pass: Pass::default(),
+        ..App::new(app_id(), Dialect::Sigmic)
     })
 }
 

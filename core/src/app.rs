@@ -47,6 +47,28 @@ pub struct App {
 }
 
 impl App {
+    /// An app with an id and a dialect, and nothing that can be left out.
+    #[must_use]
+    pub fn new(id: AppId, dialect: Dialect) -> Self {
+        Self {
+            id,
+            dialect,
+            authority: Authority::Local,
+            hosts: Vec::new(),
+            authorize: None,
+            secrets: None,
+            origins: OriginSet::default(),
+            allow_missing_origin: false,
+            workflows: orcheo::Workflows::default(),
+            workspace: None,
+            token: None,
+            injection: Injection::default(),
+            limits: AppLimits::default(),
+            scoping: Scoping::Gate,
+            pass: Pass::default(),
+        }
+    }
+
     /// Whether its pages send cookies that mean something to the gate.
     #[must_use]
     pub fn uses_cookies(&self) -> bool {

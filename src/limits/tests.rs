@@ -2,13 +2,11 @@
 
 use std::net::IpAddr;
 
-use sidegate_core::app::{App, AppLimits, Pass, Scoping};
-use sidegate_core::context::inject::Injection;
+use sidegate_core::app::{App, AppLimits};
 use sidegate_core::denial::UsedUp;
 use sidegate_core::dialect::Dialect;
-use sidegate_core::dialect::orcheo::{WorkflowId, Workflows};
+use sidegate_core::dialect::orcheo::WorkflowId;
 use sidegate_core::id::EndUserId;
-use sidegate_core::origin::OriginSet;
 use sidegate_core::rate::Rates;
 
 use super::{Counted, Limit, Limits};
@@ -18,19 +16,7 @@ fn rates(texts: &[&str]) -> Rates {
 }
 
 fn app(limits: AppLimits) -> App {
-    App {
-        id: "support".parse().expect("an id"),
-        dialect: Dialect::Orcheo,
-        secrets: None,
-        origins: OriginSet::default(),
-        allow_missing_origin: false,
-        workflows: Workflows::default(),
-        token: None,
-        injection: Injection::default(),
-        limits,
-        scoping: Scoping::Gate,
-        pass: Pass::default(),
-    }
+    App { limits, ..App::new("support".parse().expect("an id"), Dialect::Orcheo) }
 }
 
 fn chat(texts: &[&str]) -> Limits {

@@ -19,6 +19,7 @@ mod crosscheck;
 mod deadlines;
 mod demo;
 mod docs;
+mod examples;
 mod exchange;
 mod exchange_limits;
 mod exchange_setup;

@@ -1,6 +1,6 @@
 //! A real browser on the demo's pages: what CORS does, what JavaScript can see, and what it cannot.
 
-mod driver;
+pub mod driver;
 
 use reqwest::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ORIGIN};
 use secrecy::ExposeSecret as _;

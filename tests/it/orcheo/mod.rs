@@ -4,7 +4,7 @@ mod environment;
 mod gateway;
 mod limits;
 mod published;
-mod sdk;
+pub mod sdk;
 mod service_tokens;
 mod session;
 mod trade;

@@ -9,13 +9,13 @@ use super::{APP, BOOTSTRAP, KEY, OTHER, WORKFLOW, page, refused, token};
 use crate::support::gate::{Gate, SHOP, json_of};
 
 /// `tests/clients/chatkit/server.py`, running; ended when dropped.
-struct Service {
+pub struct Service {
     child: Child,
-    url: String,
+    pub url: String,
 }
 
 impl Service {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let root = env!("CARGO_MANIFEST_DIR");
         let python = format!("{root}/target/test-clients/chatkit/bin/python");
         let mut command = Command::new(&python);

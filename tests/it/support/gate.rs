@@ -37,6 +37,7 @@ pub struct Builder {
     set: Vec<String>,
     seal_key: bool,
     command: Command,
+    whole: Option<String>,
 }
 
 /// The running program.
@@ -105,8 +106,17 @@ impl Builder {
         self
     }
 
+    /// This configuration instead of all that is said here; its listeners are at free ports all the same.
+    pub fn whole_config(mut self, text: &str) -> Self {
+        self.whole = Some(text.to_owned());
+        self
+    }
+
     /// The config file's text.
     pub fn config(&self) -> String {
+        if let Some(whole) = &self.whole {
+            return whole.clone();
+        }
         let digest = SecretDigest::of(&SECRET.into());
         let (url, origins) = (&self.upstream_url, &self.origins);
         let (upstream, app, toml) = (self.upstream.join("\n"), self.app.join("\n"), self.toml.join("\n"));
@@ -220,6 +230,7 @@ impl Gate {
             set: Vec::new(),
             seal_key: true,
             command: sidegate(),
+            whole: None,
         }
     }
 
