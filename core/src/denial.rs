@@ -109,6 +109,10 @@ codes! {
     MissingVisitor = "MISSING_VISITOR_ID", UNAUTHORIZED, "X-Orcheo-Visitor-Id must be 8 to 128 letters, digits, '_' or '-'";
     /// Orcheo: no token, and no login at the customer's site.
     LoginRequired = "LOGIN_REQUIRED", UNAUTHORIZED, "This workflow is for those who have logged in";
+    /// Orcheo: no such asset, or a path that could lead elsewhere.
+    AssetNotFound = "ASSET_NOT_FOUND", NOT_FOUND, "ChatKit asset not found.";
+    /// Orcheo: the CDN does not have it for us now, and no copy may stand in.
+    AssetUnavailable = "ASSET_UNAVAILABLE", BAD_GATEWAY, "Failed to fetch ChatKit asset.";
     /// A service token that is unknown or malformed.
     InvalidServiceToken = "INVALID_SERVICE_TOKEN", UNAUTHORIZED, "The service token is invalid";
     /// A service token that was revoked.

@@ -7,6 +7,7 @@
 
 pub mod app;
 pub mod authorize;
+pub mod cache;
 pub mod clock;
 pub mod context;
 pub mod cors;

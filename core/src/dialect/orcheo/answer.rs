@@ -46,13 +46,15 @@ struct Detail<'a> {
     auth_mode: Option<&'static str>,
 }
 
-/// `{"detail":{"message","code"}}`; for an unknown workflow `{"detail":"Workflow not found"}`; for a
+/// `{"detail":{"message","code"}}`; for an unknown workflow and for assets `{"detail":"…"}`; for a
 /// body of the other routers the list that its framework makes.
 #[must_use]
 pub fn refusal(router: Router, denial: &Denial) -> Reply {
     let message = &*denial.message;
     let body = match (router, denial.code) {
-        (_, Code::WorkflowNotFound) => serde_json::to_vec(&Refused { detail: message }),
+        (_, Code::WorkflowNotFound | Code::AssetNotFound | Code::AssetUnavailable) => {
+            serde_json::to_vec(&Refused { detail: message })
+        }
         (router, code) if is_fault_of_body(router, code) => {
             let fault = Fault { kind: "value_error", loc: ["body"], msg: message, input: () };
             serde_json::to_vec(&Refused { detail: [fault] })
@@ -192,6 +194,8 @@ mod tests {
                 r#"{"detail":{"message":"Token signing is not configured for this app","code":"chatkit.signing_key_missing"}}"#,
             ),
             (Router::Gateway, Code::WorkflowNotFound, 404, r#"{"detail":"Workflow not found"}"#),
+            (Router::Gateway, Code::AssetNotFound, 404, r#"{"detail":"ChatKit asset not found."}"#),
+            (Router::Gateway, Code::AssetUnavailable, 502, r#"{"detail":"Failed to fetch ChatKit asset."}"#),
             (
                 Router::Gateway,
                 Code::InvalidToken,

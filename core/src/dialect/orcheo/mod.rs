@@ -1,6 +1,7 @@
 //! Orcheo's ChatKit API (seeds/004; its backend's routers and schemas).
 
 mod answer;
+mod assets;
 mod events;
 mod request;
 mod route;
@@ -13,6 +14,7 @@ mod visitor;
 mod workflow;
 
 pub use answer::{Router, issued, refusal};
+pub use assets::{ASSET_METHODS, ASSET_TEMPLATE, AssetPath, is_asset, is_plain, rewritten};
 pub use events::{Beginning, beginning, created_attachment, filter_list};
 pub use request::{Kind, Request};
 pub use route::{Operation, SESSION_PATH, TOKEN_PATH, route};
