@@ -15,6 +15,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::apps::{Apps, Configured};
+use crate::assets::Assets;
 use crate::config::{ListenSettings, Settings};
 use crate::follow;
 use crate::gate::Gate;
@@ -223,6 +224,7 @@ async fn build_gate(settings: Settings, stores: Stores, revoked: Arc<Revoked>) -
     let (system, configured) = (Arc::new(System), Configured::of(&settings));
     let apps = settings.apps.into_iter().map(|configured| (configured.app, configured.upstream)).collect();
     let registry = Registry::new(&settings.upstreams, apps).map_err(StartError)?;
+    let assets = Assets::start(&settings.assets, &registry)?;
     let registry = Arc::new(ArcSwap::from_pointee(registry));
     let sealer = settings.store.sealer.map(Arc::new);
     let (entries, served) = (Arc::clone(&stores.registry), Some(Arc::clone(&registry)));
@@ -240,6 +242,7 @@ async fn build_gate(settings: Settings, stores: Stores, revoked: Arc<Revoked>) -
         registry_is_apart: settings.store.registry.is_apart(),
         limits_on_error: settings.store.limits_on_error,
         sealer,
+        assets,
         limits: settings.limits,
         listen: settings.listen,
         cors_max_age: settings.cors_max_age,

@@ -12,6 +12,7 @@ use sidegate_core::entropy::Entropy;
 use sidegate_core::origin::Origin;
 
 use crate::apps::Apps;
+use crate::assets::Assets;
 use crate::config::{LimitSettings, LimitsOnError, ListenSettings};
 use crate::limits::{Counted, Limit};
 use crate::registry::Registry;
@@ -40,6 +41,8 @@ pub struct Gate {
     pub trades: Trades,
     /// What becomes of limits while a shared store does not count.
     pub limits_on_error: LimitsOnError,
+    /// ChatKit's files, unless they are switched off.
+    pub assets: Option<Arc<Assets>>,
     /// Seals contexts; without it env and secrets are refused.
     pub sealer: Option<Arc<Sealer>>,
     /// Sizes.

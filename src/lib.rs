@@ -6,6 +6,7 @@
 pub mod admit;
 pub mod app;
 pub mod apps;
+pub mod assets;
 pub mod authorize;
 pub mod breaker;
 pub mod cli;

@@ -41,6 +41,44 @@ impl Listener {
     }
 }
 
+/// What became of a request for an asset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AssetResult {
+    /// It was kept, and fresh.
+    Hit,
+    /// It came with another request for it that was under way.
+    Shared,
+    /// It was fetched.
+    Miss,
+    /// It was kept, and still is what the CDN has.
+    Revalidated,
+    /// It was kept, and used beyond its time.
+    Stale,
+    /// It may not be kept, and was fetched for this request alone.
+    Passed,
+    /// The CDN has no such asset.
+    Missing,
+    /// It was not asked for: a path that could lead elsewhere, or another method.
+    Refused,
+    /// It could not be fetched.
+    Failed,
+}
+
+impl AssetResult {
+    /// Every result, in the order of the enum, with its label.
+    pub const ALL: [(Self, &'static str); 9] = [
+        (Self::Hit, "hit"),
+        (Self::Shared, "shared"),
+        (Self::Miss, "miss"),
+        (Self::Revalidated, "revalidated"),
+        (Self::Stale, "stale"),
+        (Self::Passed, "passed"),
+        (Self::Missing, "missing"),
+        (Self::Refused, "refused"),
+        (Self::Failed, "failed"),
+    ];
+}
+
 /// One worker's metrics.
 #[derive(Debug)]
 pub struct Metrics {
@@ -50,6 +88,7 @@ pub struct Metrics {
     denials: Vec<IntCounter>,
     failures: Vec<IntCounter>,
     connections: [IntGauge; 2],
+    assets: [IntCounter; 9],
     /// Requests under way to an upstream, streams included.
     pub forwards: IntGauge,
     /// Tokens handed out.
@@ -67,6 +106,8 @@ pub struct Metrics {
     pub limits_degraded: IntGauge,
     /// Set likewise.
     pub apps_unusable: IntGauge,
+    /// Set likewise.
+    pub asset_bytes: IntGauge,
 }
 
 /// What came of a request for a token that an upstream makes.
@@ -101,6 +142,8 @@ const SENT_BYTES: Named = ("sidegate_sent_bytes_total", "Bytes of answer bodies 
 const LIMITS_DEGRADED: Named =
     ("sidegate_limits_degraded", "1 while the store that counts limits for all replicas does not, else 0.");
 const APPS_UNUSABLE: Named = ("sidegate_apps_unusable", "Apps of the registry that are to be served and cannot be.");
+const ASSETS: Named = ("sidegate_asset_requests_total", "Requests for ChatKit's assets, by what became of them.");
+const ASSET_BYTES: Named = ("sidegate_asset_cache_bytes", "Bytes of assets that are kept.");
 const CLIENT_ABORTS: Named = ("sidegate_client_aborts_total", "Requests whose client left before the answer's end.");
 
 impl Metrics {
@@ -118,6 +161,7 @@ impl Metrics {
         let trades = counters(&registry, TRADES, &["outcome"])?;
         let connections = IntGaugeVec::new(Opts::new(CONNECTIONS.0, CONNECTIONS.1), &["listener"])?;
         let connections = register(&registry, connections)?;
+        let assets = counters(&registry, ASSETS, &["result"])?;
         let route = |operation: Operation| [operation.template(), method(operation)];
         let classes = |operation| {
             let [template, method] = route(operation);
@@ -130,6 +174,7 @@ impl Metrics {
             denials: Code::ALL.iter().map(|code| denials.with_label_values(&[code.name()])).collect(),
             failures: Failure::ALL.iter().map(|failure| failures.with_label_values(&[failure.error_type()])).collect(),
             connections: listeners.map(|listener| connections.with_label_values(&[listener.name()])),
+            assets: AssetResult::ALL.map(|(_, label)| assets.with_label_values(&[label])),
             forwards: register(&registry, IntGauge::new(FORWARDS.0, FORWARDS.1)?)?,
             exchanges: counter(&registry, EXCHANGES)?,
             trades: ["fetched", "reused", "failed"].map(|outcome| trades.with_label_values(&[outcome])),
@@ -137,6 +182,7 @@ impl Metrics {
             repeats: counter(&registry, REPEATS)?,
             sent_bytes: counter(&registry, SENT_BYTES)?,
             client_aborts: counter(&registry, CLIENT_ABORTS)?,
+            asset_bytes: register(&registry, IntGauge::new(ASSET_BYTES.0, ASSET_BYTES.1)?)?,
             apps_unusable: register(&registry, IntGauge::new(APPS_UNUSABLE.0, APPS_UNUSABLE.1)?)?,
             limits_degraded: register(&registry, IntGauge::new(LIMITS_DEGRADED.0, LIMITS_DEGRADED.1)?)?,
             registry,
@@ -163,6 +209,11 @@ impl Metrics {
     /// Counts an upstream's failure.
     pub fn failure(&self, failure: Failure) {
         self.failures[failure as usize].inc();
+    }
+
+    /// Counts a request for an asset.
+    pub fn asset(&self, result: AssetResult) {
+        self.assets[result as usize].inc();
     }
 
     /// The gauge of open connections of a listener.

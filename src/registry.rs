@@ -197,6 +197,12 @@ impl Registry {
         &self.upstreams
     }
 
+    /// Whether there is any app of `dialect`.
+    #[must_use]
+    pub fn serves(&self, dialect: Dialect) -> bool {
+        self.unions.contains_key(&dialect)
+    }
+
     /// Whether any app of `dialect` (of any, if `None`) would let a page of `origin` in.
     #[must_use]
     pub fn any_allows(&self, dialect: Option<Dialect>, origin: &str) -> bool {

@@ -3,6 +3,7 @@
 //! Defaults are the commented file `config/default.toml`, which is compiled in.
 
 mod app;
+mod assets;
 mod authorize;
 mod kept;
 pub mod layered;
@@ -18,6 +19,7 @@ mod token;
 mod trade;
 mod upstream;
 
+pub use assets::AssetSettings;
 pub use kept::{Written, read_kept};
 pub use listen::{ListenSettings, TlsFiles};
 pub use load::{Input, Loaded, is_secret_key, load, print, read_file, read_secret};

@@ -13,6 +13,7 @@ use sidegate_core::secret::SecretDigest;
 use tracing::Level;
 
 use super::app::read_app;
+use super::assets::{AssetSettings, read_assets};
 use super::kept::Written;
 use super::layered::parsers::{boolean, bytes, duration, integer, one_of, secret_source};
 use super::layered::{Node, Reader, SecretSource, to_json};
@@ -32,6 +33,8 @@ pub struct Settings {
     pub cors_max_age: Duration,
     /// What is kept, and how.
     pub store: StoreSettings,
+    /// ChatKit's files.
+    pub assets: AssetSettings,
     /// The service token of the configuration, which may do everything; for the first steps.
     pub bootstrap_token: Option<SecretString>,
     /// How log lines look.
@@ -173,6 +176,7 @@ pub(super) fn read_settings(root: &Reader<'_>, resolve: &Resolve<'_>) -> Option<
     let cors_max_age = cors.required("max_age", duration);
     cors.finish();
     let store = read_store(root.section("store"), resolve, &mut keys);
+    let assets = read_assets(root.section("assets"), resolve);
     let bootstrap_token = read_admin(root.section("admin"), resolve, &mut keys);
     let (log_format, log_level, access_log) = read_log(root.section("log"));
     let upstreams: Vec<_> = root.tables("upstreams").into_iter().map(|table| read_upstream(table, resolve)).collect();
@@ -191,6 +195,7 @@ pub(super) fn read_settings(root: &Reader<'_>, resolve: &Resolve<'_>) -> Option<
         limits: limits?,
         cors_max_age: cors_max_age?,
         store: store?,
+        assets: assets?,
         bootstrap_token,
         log_format: log_format?,
         log_level: log_level?,

@@ -101,14 +101,18 @@ fn read_headers(table: &Reader<'_>, service: &BTreeMap<String, SecretString>) ->
 }
 
 /// `http(s)://host[:port][/path]`, nothing behind.
-fn base_url(node: &Node) -> Result<Uri, Faults> {
+pub(super) fn base_url(node: &Node) -> Result<Uri, Faults> {
+    Ok(parse_base_url(&string(node)?)?)
+}
+
+/// As [`base_url`].
+pub(super) fn parse_base_url(text: &str) -> Result<Uri, &'static str> {
     const SHAPE: &str = "must be http:// or https://, a host, and a port and a path if need be; no query";
-    let text = string(node)?;
     let url: Uri = text.trim_end_matches('/').parse().map_err(|_| SHAPE)?;
     let authority = url.authority().ok_or(SHAPE)?;
     let known = matches!(url.scheme_str(), Some("http" | "https"));
     if !known || authority.as_str().contains('@') || authority.host().is_empty() || text.contains(['?', '#']) {
-        return Err(SHAPE.into());
+        return Err(SHAPE);
     }
     Ok(url)
 }

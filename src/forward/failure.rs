@@ -58,6 +58,8 @@ failures! {
     UpgradeRefused = "http_upgrade_failed", UpstreamUnavailable;
     /// The upstream refuses the gate's own credentials.
     Unauthorized = "proxy_configuration_error", UpstreamUnavailable;
+    /// It answers that it cannot do it now.
+    Unavailable = "destination_unavailable", UpstreamUnavailable;
     /// As many requests are under way as it may get.
     Busy = "connection_limit_reached", UpstreamOverloaded;
 }

@@ -2,6 +2,7 @@
 
 mod access;
 mod admin;
+mod assets;
 mod body;
 mod connection;
 mod convert;

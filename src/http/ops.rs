@@ -116,6 +116,8 @@ async fn metrics(State(readiness): State<Arc<Readiness>>) -> Response {
         let open = registry.upstreams().iter().filter(|upstream| upstream.trades.is_open()).count();
         first.trade_circuits_open.set(i64::try_from(open).unwrap_or(i64::MAX));
         first.limits_degraded.set(degraded.into());
+        let kept = readiness.gate.assets.as_ref().map_or(0, |assets| assets.bytes());
+        first.asset_bytes.set(i64::try_from(kept).unwrap_or(i64::MAX));
         first.apps_unusable.set(i64::try_from(readiness.gate.apps.unusable()).unwrap_or(i64::MAX));
     }
     let text = scrape(readiness.metrics.iter().map(AsRef::as_ref));

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use super::access::Facts;
 use super::service::{Arrival, Common, Outcome, Service};
-use super::{convert, exchange, guard, head, target, token};
+use super::{assets, convert, exchange, guard, head, target, token};
 use crate::admit::{Admission, Asked, admit, request_origin, unproven};
 use crate::forward::{Forward, Refused, forward, read_json};
 use crate::metrics::Listener;
@@ -66,6 +66,7 @@ impl Public {
         let gate = &self.common.gate;
         let registry = gate.registry.load();
         self.common.client.sweep(registry.upstreams());
+        self.common.client.sweep(gate.assets.as_ref().and_then(|assets| assets.upstream()).as_slice());
         self.verified.sweep(&registry, gate.now());
     }
 
@@ -74,7 +75,7 @@ impl Public {
         let named = match read {
             Ok(named) => named,
             Err(denial) => {
-                let dialect = methods(parts.uri.path()).map(|(dialect, _)| dialect);
+                let dialect = self.methods(parts.uri.path()).map(|(dialect, _)| dialect);
                 return Outcome::refused(dialect, &denial, self.unproven(&parts, None, dialect));
             }
         };
@@ -104,9 +105,22 @@ impl Public {
                 let cors = self.unproven(&parts, named.as_ref(), Some(Dialect::Orcheo));
                 token::answer(&self.common, token::Asked { arrival, parts, body, named }, cors).await
             }
+            path if let Some(assets) = assets::of(&self.common.gate, path) => {
+                let cors = self.unproven(&parts, named.as_ref(), Some(Dialect::Orcheo));
+                assets::answer(&self.common, assets, &parts, cors).await
+            }
             _ if self.takes_exchange(&parts) => self.exchange(arrival, &parts, body).await,
             _ => Outcome::refused(None, &Code::NotFound.into(), self.unproven(&parts, named.as_ref(), None)),
         }
+    }
+
+    /// The dialect and methods of a path, for preflights.
+    fn methods(&self, path: &str) -> Option<(Dialect, &'static str)> {
+        let local = || match path {
+            orcheo::TOKEN_PATH => Some("POST"),
+            path => assets::of(&self.common.gate, path).map(|_| orcheo::ASSET_METHODS),
+        };
+        dialect::methods(path).or_else(|| local().map(|methods| (Dialect::Orcheo, methods)))
     }
 
     /// What a page may read before its app is proven.
@@ -116,7 +130,7 @@ impl Public {
 
     /// Answered before any token is looked at: a preflight carries none.
     fn preflight(&self, parts: &Parts, named: Option<&Arc<Registered>>) -> Outcome {
-        let found = methods(parts.uri.path());
+        let found = self.methods(parts.uri.path());
         let dialect = found.map(|(dialect, _)| dialect);
         let cors = self.unproven(parts, named, dialect);
         let Some((_, methods)) = found else {
@@ -229,11 +243,6 @@ impl Public {
 /// Whether a request comes without any token where some may.
 fn is_visit(operation: Operation, headers: &HeaderMap) -> bool {
     operation == Operation::Orcheo(orcheo::Operation::Gateway) && !headers.contains_key(AUTHORIZATION)
-}
-
-/// The dialect and methods of a path, for preflights.
-fn methods(path: &str) -> Option<(Dialect, &'static str)> {
-    dialect::methods(path).or_else(|| (path == orcheo::TOKEN_PATH).then_some((Dialect::Orcheo, "POST")))
 }
 
 /// When a stream must end: with its token. A token beyond a year ends after a year.

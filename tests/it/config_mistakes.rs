@@ -379,6 +379,25 @@ fn bad_rates_sizes_and_spans_are_refused() {
 }
 
 #[test]
+fn assets_need_room_and_a_base_url() {
+    const SHAPE: &str = "must be http:// or https://, a host, and a port and a path if need be; no query";
+    let config =
+        "[assets]\nenabled = 1\nbase_url = \"cdn.example\"\nmemory = \"1MiB\"\nmax_asset = \"513KiB\"\nsize = 1";
+    assert_mistakes(
+        program(&["check"]).config(config),
+        &[
+            "FILE1:2: assets.enabled: must be true or false",
+            &format!("FILE1:3: assets.base_url: {SHAPE}"),
+            "FILE1:5: assets.max_asset: must not be larger than half of assets.memory",
+            "FILE1:6: assets.size: unknown key",
+        ],
+    );
+    let run = program(&["check"]).env("ORCHEO_CHATKIT_CDN_BASE_URL", "https://cdn.example/?canary").run();
+    assert!(run.err.contains(&format!("assets.base_url: ORCHEO_CHATKIT_CDN_BASE_URL {SHAPE}")), "{}", run.err);
+    assert!(run.code == 2 && !run.err.contains("canary"), "{}", run.err);
+}
+
+#[test]
 fn certificates_that_are_not_there_are_found_by_check() {
     let run = program(&["check"]).config("[listen.tls]\ncert = \"/nowhere/a.crt\"\nkey = \"/nowhere/a.key\"").run();
     assert!(run.code == 2 && run.err.contains("/nowhere/a.crt"), "{}", run.err);

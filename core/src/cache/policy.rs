@@ -12,7 +12,7 @@ use crate::clock::Timestamp;
 /// no more than this.
 const LONGEST_GUESS: Duration = Duration::from_secs(3_600);
 
-/// When an answer was asked for, and when its head was there.
+/// When an answer was asked for, and when it was there.
 #[derive(Clone, Copy, Debug)]
 pub struct Times {
     /// The former.
@@ -84,10 +84,10 @@ impl Policy {
         self.lifetime.saturating_sub(self.age(now))
     }
 
-    /// The age from which it is stale; `None` if it must not be used without asking.
+    /// The age from which it is stale.
     #[must_use]
-    pub fn lifetime(&self) -> Option<Duration> {
-        Some(self.lifetime).filter(|lifetime| !lifetime.is_zero())
+    pub const fn lifetime(&self) -> Duration {
+        self.lifetime
     }
 
     /// Whether it may be used although asking failed: for as long as it says itself or `configured` says,
@@ -204,9 +204,9 @@ mod tests {
         assert_eq!(fresh_for(&[(DATE, DATED), (LAST_MODIFIED, "Sun, 06 Nov 1983 07:49:37 GMT")]), 3_600);
         assert_eq!(fresh_for(&[(DATE, DATED)]), 0);
         let found = StatusCode::FOUND;
-        assert_eq!(of(found, std::slice::from_ref(&hour_ago)).expect("storable").lifetime(), None);
+        assert_eq!(of(found, std::slice::from_ref(&hour_ago)).expect("storable").lifetime(), secs(0));
         let public = of(found, &[(CACHE_CONTROL, "public"), hour_ago]).expect("storable");
-        assert_eq!(public.lifetime(), Some(secs(360)));
+        assert_eq!(public.lifetime(), secs(360));
     }
 
     #[test]

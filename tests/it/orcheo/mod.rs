@@ -1,5 +1,6 @@
 //! Orcheo's ChatKit API: tokens for customers' servers, and the gateway for pages.
 
+mod assets;
 mod environment;
 mod gateway;
 mod limits;
