@@ -107,7 +107,8 @@ impl Stored {
             head.remove(EXPIRES);
             head.insert(CACHE_CONTROL, as_cache_control(self.policy.as_ref()));
         }
-        if self.changed || (self.status == StatusCode::NOT_MODIFIED && is_html(&self.said)) {
+        // A 304 that passes does not tell whether the file it is about was changed on its way.
+        if self.changed || self.status == StatusCode::NOT_MODIFIED {
             weaken(&mut head);
         }
         head.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
