@@ -3,13 +3,14 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use secrecy::SecretString;
 use serde_json::Map;
 use sidegate_core::app::Authority;
 use sidegate_core::authorize::Authorized;
 use sidegate_core::context::{ContextKey, SessionContext};
 use sidegate_core::credential::{Principal, authenticate, authorize};
 use sidegate_core::denial::{Code, Denial};
-use sidegate_core::dialect::orcheo::{Workflow, WorkflowId};
+use sidegate_core::dialect::orcheo::{Purpose, WorkflowId};
 use sidegate_core::dialect::{Dialect, orcheo, sigmic};
 use sidegate_core::id::EndUserId;
 use sidegate_core::message::Reply;
@@ -64,7 +65,12 @@ pub async fn session(
     let request = wire.into_request(workflow, &*gate.entropy)?;
     match registered.app.authority {
         Authority::Local => Ok(issue(gate, registered, principal, request, address).await?),
-        Authority::Upstream(_) => trade(broker, registered, (request, anonymous), address).await,
+        Authority::Upstream(_) => {
+            let ExchangeRequest { subject, workflow, details, .. } = request;
+            let workflow = registered.app.workflows.asked(workflow.as_ref())?.clone();
+            let order = Order::new(Arc::clone(registered), Purpose::Chat(workflow), subject, anonymous, details);
+            trade(broker, order, address).await
+        }
     }
 }
 
@@ -72,6 +78,15 @@ fn default_workflow<'a>(registry: &'a Registry, caller: &ServiceToken) -> Option
     let [app] = &*caller.apps else { return None };
     let registered = registry.app(app.as_str())?;
     Some((registered, registered.app.workflows.default_workflow()?.id.clone()))
+}
+
+/// What a visitor asks for.
+#[derive(Debug)]
+pub struct Visit {
+    /// What the token is for.
+    pub purpose: Purpose,
+    /// The one that the page has, if it needs another.
+    pub current: Option<SecretString>,
 }
 
 /// Makes a token for a visitor whom the app's rule lets have one, or has the upstream make it.
@@ -82,37 +97,33 @@ pub async fn token_of_visitor(
     broker: &Broker,
     registered: &Arc<Registered>,
     authorized: &Authorized,
-    workflow: Workflow,
+    Visit { purpose, current }: Visit,
     address: IpAddr,
 ) -> Result<Reply, Refused> {
     let gate = &*broker.gate;
     let known = authorized.end_user();
     let subject = known.cloned().map_or_else(|| orcheo::anonymous(&*gate.entropy), Ok)?;
-    let request = ExchangeRequest {
-        subject,
-        lifetime: None,
-        context: SessionContext::default(),
-        workflow: Some(workflow.id),
-        details: Map::new(),
-    };
-    match registered.app.authority {
-        Authority::Local => Ok(issue(gate, registered, authorized.into(), request, address).await?),
-        Authority::Upstream(_) => trade(broker, registered, (request, known.is_none()), address).await,
+    match (&registered.app.authority, purpose) {
+        (Authority::Local, Purpose::Chat(workflow)) => {
+            let context = SessionContext::default();
+            let workflow = Some(workflow.id);
+            let request = ExchangeRequest { subject, lifetime: None, context, workflow, details: Map::new() };
+            Ok(issue(gate, registered, authorized.into(), request, address).await?)
+        }
+        (Authority::Local, Purpose::Realtime) => Err(Code::NotFound.into()),
+        (Authority::Upstream(_), purpose) => {
+            let order = Order::new(Arc::clone(registered), purpose, subject, known.is_none(), Map::new());
+            trade(broker, order.instead_of(current), address).await
+        }
     }
 }
 
 /// Counts, and has the upstream make a token.
-async fn trade(
-    broker: &Broker,
-    registered: &Arc<Registered>,
-    (request, anonymous): (ExchangeRequest, bool),
-    address: IpAddr,
-) -> Result<Reply, Refused> {
-    count(&broker.gate, registered, (&request.subject, request.workflow.as_ref()), address).await?;
-    let ExchangeRequest { subject, workflow, details, .. } = request;
-    let workflow = registered.app.workflows.asked(workflow.as_ref())?.clone();
-    let order = Order::new(Arc::clone(registered), workflow, subject, anonymous, details);
-    Ok(orcheo::handed_over(&broker.token(order).await?)?)
+async fn trade(broker: &Broker, order: Order, address: IpAddr) -> Result<Reply, Refused> {
+    count(&broker.gate, order.registered(), (order.end_user(), order.workflow()), address).await?;
+    let is_chat = matches!(order.purpose(), Purpose::Chat(_));
+    let traded = broker.token(order).await?;
+    Ok(if is_chat { orcheo::handed_over(&traded)? } else { orcheo::openai::secret_handed_over(&traded)? })
 }
 
 /// Counts, decides, keeps the context, signs.
@@ -129,7 +140,8 @@ async fn issue(
     registered.app.dialect.issued(&grant.issue()?)
 }
 
-async fn count(
+/// Counts an exchange against the app's limit, if it has one.
+pub(crate) async fn count(
     gate: &Gate,
     registered: &Registered,
     (end_user, workflow): (&EndUserId, Option<&WorkflowId>),

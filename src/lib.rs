@@ -19,6 +19,7 @@ pub mod gate;
 pub mod http;
 pub mod limits;
 pub mod metrics;
+pub mod openai;
 pub mod registry;
 pub mod revocations;
 pub mod service_tokens;

@@ -69,6 +69,15 @@ impl App {
         }
     }
 
+    /// How its tokens are fetched, if the upstream makes them.
+    #[must_use]
+    pub const fn trade(&self) -> Option<&orcheo::Trade> {
+        match &self.authority {
+            Authority::Upstream(trade) => Some(trade),
+            Authority::Local => None,
+        }
+    }
+
     /// Whether its pages send cookies that mean something to the gate.
     #[must_use]
     pub fn uses_cookies(&self) -> bool {

@@ -105,7 +105,8 @@ impl AppSettings {
     }
 
     /// Takes over from `before` what these settings leave out because it is never shown: digests of
-    /// secrets, keys with their algorithm, and each template in whose place null stands.
+    /// secrets, keys with their algorithm, and each template, and `trade.realtime`, in whose place null
+    /// stands.
     pub(super) fn keep_hidden(&mut self, before: &Self) {
         if let (None, Some(digests)) = (self.get("secret_digests"), before.get("secret_digests")) {
             self.set("secret_digests", digests.clone());
@@ -120,6 +121,11 @@ impl AppSettings {
         let kind = |settings: &Self| settings.get("authorize").and_then(|rule| rule.get("kind")).cloned();
         if kind(self).is_some() && kind(self) == kind(before) {
             self.keep(before, "authorize", &["secret_digests", "keys"]);
+        }
+        let realtime = before.get("trade").and_then(|trade| trade.get("realtime"));
+        let given = self.get_mut("trade").and_then(|trade| trade.get_mut("realtime"));
+        if let (Some(kept), Some(given @ Value::Null)) = (realtime, given) {
+            *given = kept.clone();
         }
         for table in TEMPLATES {
             let kept = before.get("inject").and_then(|inject| inject.get(table));

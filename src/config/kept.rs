@@ -142,10 +142,14 @@ fn without_secrets(settings: &Value) -> Value {
         "headers",
     ];
     let mut shown = picked(settings, &PLAIN);
-    for (table, names) in [("token", OF_TOKEN), ("trade", &["timeout"]), ("authorize", OF_AUTHORIZE)] {
+    for (table, names) in [("token", OF_TOKEN), ("trade", &["timeout", "session"]), ("authorize", OF_AUTHORIZE)] {
         if let Some(table) = shown.get_mut(table) {
             *table = picked(table, names).into();
         }
+    }
+    // A session of OpenAI's Realtime API may hold keys for the servers of its tools.
+    if let (Some(trade), Some(_)) = (shown.get_mut("trade"), settings.get("trade").and_then(|of| of.get("realtime"))) {
+        trade["realtime"] = Value::Null;
     }
     if let Some(Value::Object(inject)) = settings.get("inject") {
         let hidden = inject.iter().filter_map(|(table, entries)| match entries {

@@ -10,6 +10,7 @@ pub mod layered;
 mod limits;
 mod listen;
 mod load;
+mod openai;
 mod orcheo;
 mod postgres;
 mod redis;

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use sidegate_core::dialect::Dialect;
-use sidegate_core::dialect::orcheo::{Access, Workflow, WorkflowId, Workflows};
+use sidegate_core::dialect::orcheo::{Access, Vendor, Workflow, WorkflowId, Workflows};
 use sidegate_core::id::WorkspaceId;
 use sidegate_core::rate::{Rate, RateKey, Rates};
 
-use super::layered::parsers::{boolean, non_empty, parsed};
-use super::layered::{Reader, SecretSource};
+use super::layered::parsers::{boolean, non_empty, parsed, string};
+use super::layered::{Faults, Node, Reader, SecretSource};
 use super::settings::{KeyUses, Resolve};
+use super::trade::vendor_of;
 
 /// How long tokens live, and at least, as the backend has it.
 pub(super) const TTL: Duration = Duration::from_secs(300);
@@ -20,16 +21,20 @@ pub(super) const MIN_TTL: Duration = Duration::from_secs(60);
 
 /// The workflows of an app; no two apps list the same one, because a token names its app by it.
 pub(super) fn read_workflows(table: &Reader<'_>, app: &str, uses: &mut KeyUses) -> Workflows {
+    let is_openais = vendor_of(table) == Vendor::OpenAi;
     let mut list = Vec::new();
     for workflow in table.tables("workflows") {
-        let id = workflow.required("id", parsed::<WorkflowId>());
+        let (id, version) = match is_openais {
+            true => (workflow.required("id", openais), workflow.optional("version", non_empty)),
+            false => (workflow.required("id", parsed::<WorkflowId>()), None),
+        };
         let name = workflow.optional("name", non_empty);
         let access = read_access(&workflow);
         if let Some(id) = id {
             if let Err(clash) = uses.claim_workflow(&id, app) {
                 workflow.problem("id", &clash);
             }
-            list.push(Workflow { id, name, access });
+            list.push(Workflow { id, name, version, access });
         }
         workflow.finish();
     }
@@ -56,6 +61,10 @@ pub(super) fn read_workspace(table: &Reader<'_>, dialect: Option<Dialect>) -> Op
         table.problem("workspace", "is for dialect \"orcheo\"");
     }
     workspace
+}
+
+fn openais(node: &Node) -> Result<WorkflowId, Faults> {
+    WorkflowId::of_openai(&string(node)?).map_err(|rule| rule.to_string().into())
 }
 
 /// A setting by the name that the backend's own environment has for it: `ORCHEO_CHATKIT_…`, or

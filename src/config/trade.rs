@@ -9,14 +9,20 @@ use sidegate_core::dialect::orcheo::{Trade, Vendor};
 
 use super::layered::parsers::{duration, one_of, secret_source};
 use super::layered::{Faults, Node, Reader, SecretSource};
+use super::openai::{read_realtime, read_session};
 use super::settings::Resolve;
 use super::token::TokenOf;
 
 /// For all attempts at one token.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The variable in which the vendor's guide keeps the service token.
-const SERVICE_TOKEN: &str = "ORCHEO_SERVICE_TOKEN";
+/// The variable in which the vendor's guide keeps the credential.
+const fn variable(vendor: Vendor) -> &'static str {
+    match vendor {
+        Vendor::Orcheo => "ORCHEO_SERVICE_TOKEN",
+        Vendor::OpenAi => "OPENAI_API_KEY",
+    }
+}
 
 /// `None` where the gate signs; `Some(None)` with a problem.
 pub(super) fn read_authority(table: &Reader<'_>, of: TokenOf<'_>, resolve: &Resolve<'_>) -> Option<Option<Trade>> {
@@ -37,17 +43,31 @@ pub(super) fn read_authority(table: &Reader<'_>, of: TokenOf<'_>, resolve: &Reso
         table.problem("token", "is for authority = \"local\": the upstream makes the tokens");
     }
     let trade = table.section("trade");
-    let authorization = read_credential(&trade, resolve);
-    let timeout = trade.or("timeout", duration, TIMEOUT);
-    trade.finish();
     let vendor = vendor.unwrap_or(Vendor::Orcheo);
-    Some(authorization.map(|authorization| Trade { vendor, authorization, timeout }))
+    let authorization = read_credential(&trade, vendor, resolve);
+    let timeout = trade.or("timeout", duration, TIMEOUT);
+    let (session, realtime) = (read_session(&trade), read_realtime(&trade));
+    if vendor != Vendor::OpenAi {
+        for key in ["session", "realtime"] {
+            if trade.node(key).is_some() {
+                trade.problem(key, "is for vendor = \"openai\"");
+            }
+        }
+    }
+    trade.finish();
+    Some(authorization.map(|authorization| Trade { vendor, authorization, timeout, session, realtime }))
 }
 
-fn read_credential(trade: &Reader<'_>, resolve: &Resolve<'_>) -> Option<HeaderValue> {
+/// The vendor of an app whose table is not read yet.
+pub(super) fn vendor_of(table: &Reader<'_>) -> Vendor {
+    let named = table.node("vendor").and_then(Node::as_text);
+    Vendor::ALL.into_iter().find(|vendor| named == Some(vendor.name())).unwrap_or(Vendor::Orcheo)
+}
+
+fn read_credential(trade: &Reader<'_>, vendor: Vendor, resolve: &Resolve<'_>) -> Option<HeaderValue> {
     let parse = |node: &Node| -> Result<_, Faults> { Ok(bearer(&resolve(&secret_source(node)?)?)?) };
     if trade.node("credential").is_none()
-        && let Ok(found) = resolve(&SecretSource::Env(SERVICE_TOKEN.to_owned()))
+        && let Ok(found) = resolve(&SecretSource::Env(variable(vendor).to_owned()))
     {
         return bearer(&found).map_err(|rule| trade.problem("credential", rule)).ok();
     }

@@ -12,6 +12,7 @@ mod head;
 mod http1;
 mod io;
 mod listener;
+mod openai;
 mod ops;
 mod peer;
 mod private;

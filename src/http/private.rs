@@ -10,7 +10,7 @@ use sidegate_core::denial::Code;
 use sidegate_core::dialect::{orcheo, sigmic};
 
 use super::service::{Arrival, Common, Outcome, Service};
-use super::{admin, exchange, guard, session};
+use super::{admin, exchange, guard, openai, session};
 use crate::metrics::Listener;
 use crate::wire::ClientBody;
 
@@ -46,6 +46,7 @@ impl Service for Private {
             orcheo::SESSION_PATH | orcheo::TOKEN_PATH => {
                 Box::pin(session::answer(&self.common, arrival, &parts, body)).await
             }
+            path if openai::takes(path) => Box::pin(openai::answer(&self.common, arrival, parts, body)).await,
             path => match admin::Shape::of(path) {
                 Some(shape) => Box::pin(admin::answer(shape, &self.admin, &self.common, parts, body)).await,
                 None => Outcome::refused(None, &Code::NotFound.into(), Cors::Silent),

@@ -100,25 +100,27 @@ impl Public {
         body: ClientBody,
         named: Option<Arc<Registered>>,
     ) -> Outcome {
-        match parts.uri.path() {
-            orcheo::TOKEN_PATH => {
+        match orcheo::TokenRoute::of(parts.uri.path()) {
+            Some(route) => {
                 let cors = self.unproven(&parts, named.as_ref(), Some(Dialect::Orcheo));
-                token::answer(&self.common, token::Asked { arrival, parts, body, named }, cors).await
+                token::answer(&self.common, token::Asked { arrival, route, parts, body, named }, cors).await
             }
-            path if let Some(assets) = assets::of(&self.common.gate, path) => {
-                let cors = self.unproven(&parts, named.as_ref(), Some(Dialect::Orcheo));
-                assets::answer(&self.common, assets, &parts, cors).await
-            }
-            _ if self.takes_exchange(&parts) => self.exchange(arrival, &parts, body).await,
-            _ => Outcome::refused(None, &Code::NotFound.into(), self.unproven(&parts, named.as_ref(), None)),
+            None => match assets::of(&self.common.gate, parts.uri.path()) {
+                Some(assets) => {
+                    let cors = self.unproven(&parts, named.as_ref(), Some(Dialect::Orcheo));
+                    assets::answer(&self.common, assets, &parts, cors).await
+                }
+                None if self.takes_exchange(&parts) => self.exchange(arrival, &parts, body).await,
+                None => Outcome::refused(None, &Code::NotFound.into(), self.unproven(&parts, named.as_ref(), None)),
+            },
         }
     }
 
     /// The dialect and methods of a path, for preflights.
     fn methods(&self, path: &str) -> Option<(Dialect, &'static str)> {
-        let local = || match path {
-            orcheo::TOKEN_PATH => Some("POST"),
-            path => assets::of(&self.common.gate, path).map(|_| orcheo::ASSET_METHODS),
+        let local = || match orcheo::TokenRoute::of(path) {
+            Some(_) => Some("POST"),
+            None => assets::of(&self.common.gate, path).map(|_| orcheo::ASSET_METHODS),
         };
         dialect::methods(path).or_else(|| local().map(|methods| (Dialect::Orcheo, methods)))
     }

@@ -12,7 +12,7 @@ use sidegate_core::dialect::orcheo;
 use super::head;
 use crate::registry::{Registered, Registry};
 
-const PREFIX: &str = "/apps/";
+pub(super) const PREFIX: &str = "/apps/";
 
 /// The app, if the URL names one. The prefix is cut off, so that routes look the same without it.
 ///
@@ -24,12 +24,12 @@ pub(super) fn named(parts: &mut Parts, registry: &Registry) -> Result<Option<Arc
     } else {
         None
     };
-    let by_prefix = if parts.uri.path().starts_with(PREFIX) { Some(cut(parts, registry)?) } else { None };
+    let by_prefix = by_prefix(parts, registry)?;
     let named = match (by_host, by_prefix) {
         (Some(host), Some(prefix)) if !Arc::ptr_eq(&host, &prefix) => return Err(Code::NotFound.into()),
         (host, prefix) => prefix.or(host),
     };
-    if named.is_some() || parts.uri.path() != orcheo::TOKEN_PATH {
+    if named.is_some() || orcheo::TokenRoute::of(parts.uri.path()).is_none() {
         return Ok(named);
     }
     // A workflow that is none is refused later, with what its page may read.
@@ -38,6 +38,14 @@ pub(super) fn named(parts: &mut Parts, registry: &Registry) -> Result<Option<Arc
         Some(id) => registry.of_workflow(&id).cloned(),
         None => registry.only_issuer().cloned(),
     })
+}
+
+/// The app whose prefix a path has; it is cut off.
+///
+/// # Errors
+/// [`Code::NotFound`] for an app that is not there.
+pub(super) fn by_prefix(parts: &mut Parts, registry: &Registry) -> Result<Option<Arc<Registered>>, Denial> {
+    if parts.uri.path().starts_with(PREFIX) { cut(parts, registry).map(Some) } else { Ok(None) }
 }
 
 /// Cuts the prefix off.

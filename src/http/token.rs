@@ -7,7 +7,7 @@ use http::Method;
 use http::request::Parts;
 use sidegate_core::cors::Cors;
 use sidegate_core::denial::{Code, Denial};
-use sidegate_core::dialect::orcheo;
+use sidegate_core::dialect::orcheo::{self, Purpose, TokenRoute, Vendor, openai};
 use sidegate_core::message::Reply;
 use sidegate_core::policy;
 
@@ -15,7 +15,7 @@ use super::convert;
 use super::service::{Arrival, Common, Outcome};
 use crate::admit::provenance;
 use crate::authorize::authorize;
-use crate::exchange::token_of_visitor;
+use crate::exchange::{Visit, token_of_visitor};
 use crate::forward::{Refused, read};
 use crate::registry::Registered;
 use crate::wire::ClientBody;
@@ -24,16 +24,20 @@ use crate::wire::ClientBody;
 pub(super) struct Asked<'a> {
     /// Who asks.
     pub(super) arrival: &'a Arrival,
+    /// Where.
+    pub(super) route: TokenRoute,
     /// Its head.
     pub(super) parts: Parts,
-    /// Its body, of which nothing is wanted.
+    /// Its body, which may name the token that the page has.
     pub(super) body: ClientBody,
     /// The app that its URL names.
     pub(super) named: Option<Arc<Registered>>,
 }
 
-/// Answers whatever is sent to [`orcheo::TOKEN_PATH`]; `cors` is what the page may read.
+/// Answers whatever is sent to one of the [`TokenRoute`]s; `cors` is what the page may read.
 pub(super) async fn answer(common: &Common, asked: Asked<'_>, cors: Cors) -> Outcome {
+    let route = asked.route;
+    let is_openais = is_openais(route, asked.named.as_deref());
     let app = asked.named.as_ref().map(|registered| registered.app.id.clone());
     let mut outcome = match checked(common, asked).await {
         Ok(reply) => {
@@ -42,16 +46,30 @@ pub(super) async fn answer(common: &Common, asked: Asked<'_>, cors: Cors) -> Out
         }
         Err(Refused { denial, failure }) => {
             let cors = if denial.code == Code::OriginNotAllowed { Cors::Silent } else { cors };
-            let reply = orcheo::refusal(orcheo::Router::Session, &denial);
+            let reply = match is_openais {
+                true => openai::refusal(&denial),
+                false => orcheo::refusal(orcheo::Router::Session, &denial),
+            };
             Outcome::of(convert::refused(reply, &denial), cors).after(failure)
         }
     };
     outcome.facts.app = app;
-    outcome.of_route(orcheo::TOKEN_PATH)
+    outcome.of_route(route.path())
+}
+
+/// Whether a refusal has OpenAI's shape: that of the app's vendor; of the page's own conventions where no app is
+/// known.
+fn is_openais(route: TokenRoute, named: Option<&Registered>) -> bool {
+    match (route, named) {
+        (TokenRoute::Realtime, _) => true,
+        (_, Some(registered)) => registered.app.trade().is_some_and(|trade| trade.vendor == Vendor::OpenAi),
+        (TokenRoute::Guide, None) => false,
+        (TokenRoute::Start | TokenRoute::Refresh, None) => true,
+    }
 }
 
 async fn checked(common: &Common, asked: Asked<'_>) -> Result<Reply, Refused> {
-    let Asked { arrival, parts, body, named } = asked;
+    let Asked { arrival, route, parts, body, named } = asked;
     if parts.method != Method::POST {
         return Err(Denial::method_not_allowed("POST").into());
     }
@@ -61,9 +79,17 @@ async fn checked(common: &Common, asked: Asked<'_>) -> Result<Reply, Refused> {
     let registered = named.ok_or(missing)?;
     policy::check_origin(&registered.app, provenance(&parts.headers), gate.own_origin())?;
     let workflow = registered.app.workflows.asked(workflow.as_ref())?.clone();
-    // What a page says of its old token is the page's affair.
-    read(body, gate.limits.exchange_body, gate.listen.body_timeout).await?;
+    let purpose = match route {
+        TokenRoute::Guide | TokenRoute::Start | TokenRoute::Refresh => Purpose::Chat(workflow),
+        TokenRoute::Realtime => {
+            registered.app.trade().and_then(|trade| trade.realtime.as_ref()).ok_or(Code::NotFound)?;
+            Purpose::Realtime
+        }
+    };
+    let body = read(body, gate.limits.exchange_body, gate.listen.body_timeout).await?;
+    // Elsewhere what a page says of its old token is the page's affair.
+    let current = if route == TokenRoute::Refresh { orcheo::current_secret(&body)? } else { None };
     let authorized = authorize(&registered, &common.client, &parts.headers, gate.now()).await?;
     let address = arrival.peer.client(gate, &parts.headers);
-    token_of_visitor(&common.broker(), &registered, &authorized, workflow, address).await
+    token_of_visitor(&common.broker(), &registered, &authorized, Visit { purpose, current }, address).await
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use quick_cache::sync::{Cache, DefaultLifecycle, EntryAction, EntryResult, PlaceholderGuard};
 use quick_cache::{DefaultHashBuilder, Weighter};
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use sidegate_core::clock::Timestamp;
-use sidegate_core::dialect::orcheo::{Traded, WorkflowId};
+use sidegate_core::dialect::orcheo::{Purpose, Traded, WorkflowId};
 use sidegate_core::id::{AppId, EndUserId};
 
 use super::Order;
@@ -28,7 +28,8 @@ pub(super) struct Key {
     app: AppId,
     /// Its place among the upstreams: an app may change to another one.
     upstream: usize,
-    workflow: WorkflowId,
+    /// The workflow of a chat; `None` for the Realtime API.
+    workflow: Option<WorkflowId>,
     end_user: EndUserId,
 }
 
@@ -37,7 +38,10 @@ impl Key {
         Self {
             app: order.registered.app.id.clone(),
             upstream: order.registered.upstream.index,
-            workflow: order.workflow.id.clone(),
+            workflow: match &order.purpose {
+                Purpose::Chat(workflow) => Some(workflow.id.clone()),
+                Purpose::Realtime => None,
+            },
             end_user: order.end_user.clone(),
         }
     }
@@ -57,8 +61,10 @@ impl Held {
         Self { outcome, until: now.plus(life) }
     }
 
-    fn is_fresh(&self, now: Timestamp) -> bool {
-        now < self.until
+    /// Whether it answers who asks for one instead of `current`.
+    fn is_fresh(&self, current: Option<&SecretString>, now: Timestamp) -> bool {
+        let token = self.outcome.as_ref().ok().zip(current);
+        now < self.until && !token.is_some_and(|(token, current)| token.is(current))
     }
 }
 
@@ -68,7 +74,9 @@ struct Bytes;
 impl Weighter<Key, Arc<Held>> for Bytes {
     fn weight(&self, key: &Key, held: &Arc<Held>) -> u64 {
         const ITEM: usize = 256;
-        let token = held.outcome.as_ref().map_or(0, |traded| traded.token.expose_secret().len());
+        let length = |text: &SecretString| text.expose_secret().len();
+        let of_token = |traded: &Traded| length(&traded.token) + traded.session.as_ref().map_or(0, length);
+        let token = held.outcome.as_ref().map_or(0, of_token);
         (ITEM + key.end_user.as_str().len() + token) as u64
     }
 }
@@ -95,14 +103,19 @@ pub(super) struct Place<'a>(PlaceholderGuard<'a, Key, Arc<Held>, Bytes, DefaultH
 type Life = DefaultLifecycle<Key, Arc<Held>>;
 
 impl Trades {
-    /// What is at hand.
-    pub(super) fn fresh(&self, key: &Key, now: Timestamp) -> Option<Arc<Held>> {
-        self.0.get(key).filter(|held| held.is_fresh(now))
+    /// What is at hand for who asks for one instead of `current`.
+    pub(super) fn fresh(&self, key: &Key, current: Option<&SecretString>, now: Timestamp) -> Option<Arc<Held>> {
+        self.0.get(key).filter(|held| held.is_fresh(current, now))
     }
 
     /// What is at hand or under way; else the place of it, which is then this caller's to fill.
-    pub(super) async fn hold(&self, key: &Key, now: impl Fn() -> Timestamp) -> Result<Arc<Held>, Place<'_>> {
-        let keep_fresh = |_: &Key, held: &mut Arc<Held>| match held.is_fresh(now()) {
+    pub(super) async fn hold(
+        &self,
+        key: &Key,
+        current: Option<&SecretString>,
+        now: impl Fn() -> Timestamp,
+    ) -> Result<Arc<Held>, Place<'_>> {
+        let keep_fresh = |_: &Key, held: &mut Arc<Held>| match held.is_fresh(current, now()) {
             true => EntryAction::Retain(Arc::clone(held)),
             false => EntryAction::ReplaceWithGuard,
         };

@@ -216,8 +216,12 @@ mod tests {
 
     #[test]
     fn the_workflow_of_the_token_takes_every_place_of_the_pages() {
-        let workflow =
-            Workflow { id: ID.parse().expect("a UUID"), name: Some("A \"B\"".into()), access: Access::Token };
+        let workflow = Workflow {
+            id: ID.parse().expect("a UUID"),
+            name: Some("A \"B\"".into()),
+            version: None,
+            access: Access::Token,
+        };
         let other = "11111111-1111-4111-8111-111111111111";
         let body = format!(
             r#"{{"type":"threads.list","params":{{"limit":1.0}},"workflowId":"{other}","metadata":{{"a":1,"workflow_id":"{other}"}}}}"#

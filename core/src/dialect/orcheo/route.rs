@@ -10,6 +10,40 @@ pub const SESSION_PATH: &str = "/api/chatkit/session";
 /// Where pages ask for one: the route of the vendor's guide.
 pub const TOKEN_PATH: &str = "/chatkit-token";
 
+/// Where pages ask for a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenRoute {
+    /// [`TOKEN_PATH`].
+    Guide,
+    /// The first one, where pages of OpenAI's ChatKit ask for theirs by convention.
+    Start,
+    /// Another one, in place of one that the body names.
+    Refresh,
+    /// One for OpenAI's Realtime API.
+    Realtime,
+}
+
+impl TokenRoute {
+    const ALL: [Self; 4] = [Self::Guide, Self::Start, Self::Refresh, Self::Realtime];
+
+    /// The route of a path, which is compared as sent.
+    #[must_use]
+    pub fn of(path: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|route| route.path() == path)
+    }
+
+    /// The path.
+    #[must_use]
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Guide => TOKEN_PATH,
+            Self::Start => "/api/chatkit/start",
+            Self::Refresh => "/api/chatkit/refresh",
+            Self::Realtime => "/api/realtime/client_secrets",
+        }
+    }
+}
+
 /// A chat route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {

@@ -8,17 +8,17 @@ use url::form_urlencoded;
 
 use crate::denial::{Code, Denial};
 
-/// A workflow's id: a UUID (RFC 9562 section 4), in lower case.
+/// A workflow's id: at Orcheo a UUID (RFC 9562 section 4), in lower case; at OpenAI `wf_` and letters and digits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WorkflowId(Arc<str>);
 
-/// Why a text is no workflow id.
+/// Why a text is no workflow id. Says the rule, never the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InvalidWorkflowId;
+pub struct InvalidWorkflowId(&'static str);
 
 impl fmt::Display for InvalidWorkflowId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("must be a UUID, such as 0b6ad1a8-5b0e-4a39-8a52-3cf4cf64a3d1")
+        f.write_str(self.0)
     }
 }
 
@@ -36,12 +36,25 @@ impl FromStr for WorkflowId {
         if whole && groups.next().is_none() {
             Ok(Self(text.to_ascii_lowercase().into()))
         } else {
-            Err(InvalidWorkflowId)
+            Err(InvalidWorkflowId("must be a UUID, such as 0b6ad1a8-5b0e-4a39-8a52-3cf4cf64a3d1"))
         }
     }
 }
 
 impl WorkflowId {
+    /// The id of a workflow of OpenAI's: `wf_` and 1 to 128 letters and digits.
+    ///
+    /// # Errors
+    /// [`InvalidWorkflowId`].
+    pub fn of_openai(text: &str) -> Result<Self, InvalidWorkflowId> {
+        let name = text.strip_prefix("wf_").unwrap_or_default();
+        if (1..=128).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            Ok(Self(text.into()))
+        } else {
+            Err(InvalidWorkflowId("must be `wf_` and letters and digits, as OpenAI shows it"))
+        }
+    }
+
     /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -49,7 +62,7 @@ impl WorkflowId {
     }
 }
 
-/// The workflow that a query asks for, as `workflow_id` or `workflowId`; `None` if it asks for none.
+/// The workflow that a query asks for, of either vendor, as `workflow_id` or `workflowId`; `None` if it asks for none.
 ///
 /// # Errors
 /// [`Code::InvalidWorkflow`]; [`Code::InvalidRequest`] if it asks twice.
@@ -60,7 +73,8 @@ pub fn asked_workflow(query: Option<&str>) -> Result<Option<WorkflowId>, Denial>
     if asked.next().is_some() {
         return Err(Denial::because(Code::InvalidRequest, "workflow_id stands in the query twice"));
     }
-    id.parse().map(Some).map_err(|_| Code::InvalidWorkflow.into())
+    let id = id.parse().or_else(|_| WorkflowId::of_openai(&id));
+    id.map(Some).map_err(|_| Code::InvalidWorkflow.into())
 }
 
 /// A workflow that an app lists.
@@ -70,6 +84,8 @@ pub struct Workflow {
     pub id: WorkflowId,
     /// Its name, for the upstream's `metadata`.
     pub name: Option<String>,
+    /// The version to run (OpenAI); `None` for the one that is deployed.
+    pub version: Option<String>,
     /// Who may use it without a token.
     pub access: Access,
 }
@@ -147,5 +163,23 @@ mod tests {
         ] {
             assert!(bad.parse::<WorkflowId>().is_err(), "{bad}");
         }
+    }
+    #[test]
+    fn one_of_openai_is_of_its_own_form() {
+        let id = WorkflowId::of_openai("wf_68df4b13b3588190a09d19288d4610ec0df388c3983f58d1").expect("an id");
+        assert!(id.as_str().ends_with("58d1"));
+        for bad in ["", "wf_", "WF_1", "wf-1", "wf_1/../2", "wf_é", "0b6ad1a8-5b0e-4a39-8a52-3cf4cf64a3d1"] {
+            assert!(WorkflowId::of_openai(bad).is_err(), "{bad}");
+        }
+        assert!(WorkflowId::of_openai(&format!("wf_{}", "1".repeat(129))).is_err());
+    }
+
+    #[test]
+    fn a_query_asks_for_a_workflow_of_either_vendor() {
+        let asked = |query: &str| asked_workflow(Some(query)).map(|id| id.map(|id| id.as_str().to_owned()));
+        assert_eq!(asked("workflow_id=wf_1aB"), Ok(Some("wf_1aB".to_owned())));
+        let uuid = "0b6ad1a8-5b0e-4a39-8a52-3cf4cf64a3d1";
+        assert_eq!(asked(&format!("workflowId={uuid}")), Ok(Some(uuid.to_owned())));
+        assert_eq!(asked("workflow_id=wf_"), Err(Code::InvalidWorkflow.into()));
     }
 }
