@@ -60,57 +60,47 @@ need_jwcrypto() { /usr/bin/python3 -c 'import jwcrypto' 2>/dev/null || packages+
 # Debian keeps its programs off the path, a folder for each version.
 need_postgres() { compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || packages+=(postgresql); }
 
-# The servers of bench-compare's section "exchange": their packages are locked by version and hash, and go
-# where `make clean` removes them. The copy of the lock comes last: half an installation is begun anew.
+# The servers of bench-compare's section "exchange", and OpenAI's client and ChatKit SDK, which the tests run: their packages
+# are locked by version and hash, and go where `make clean` removes them. The copy of the lock comes last: half an
+# installation is begun anew.
 sources=benches/compare/exchange
 installed=target/bench
-declare -A registry=([express]=npm [fastapi]=PyPI [chatkit]=PyPI)
-declare -A lock=([express]=$sources/express [fastapi]=$sources/fastapi [chatkit]=tests/clients/chatkit)
+if [ "$goal" = test ]; then
+    sources=tests/clients
+    installed=target/test-clients
+fi
+declare -A registry=([express]=npm [fastapi]=PyPI [openai]=npm [chatkit]=PyPI)
+declare -A installer=([npm]=install_npm [PyPI]=install_pip)
 
-need_express() {
+# need_npm NAME: what $sources/NAME locks
+need_npm() {
     need node nodejs
-    cmp -s $sources/express/package-lock.json $installed/express/installed && return
+    cmp -s "$sources/$1/package-lock.json" "$installed/$1/installed" && return
     need npm npm
-    servers+=(express)
+    servers+=("$1")
 }
 
-# Debian's own interpreter, whatever else the PATH has: it is the one that is built for speed.
-need_fastapi() {
-    cmp -s $sources/fastapi/requirements.txt $installed/fastapi/installed &&
-        $installed/fastapi/bin/python -c 'import uvloop' 2>/dev/null && return
+# need_pip NAME MODULE: the same from PyPI, by a module that shows it is there. Debian's own interpreter, whatever
+# else the PATH has: it is the one that is built for speed.
+need_pip() {
+    cmp -s "$sources/$1/requirements.txt" "$installed/$1/installed" &&
+        "$installed/$1/bin/python" -c "import $2" 2>/dev/null && return
     /usr/bin/python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3 python3-venv)
-    servers+=(fastapi)
+    servers+=("$1")
 }
 
-install_express() {
-    mkdir -p $installed/express &&
-        cp $sources/express/package.json $sources/express/package-lock.json $installed/express/ &&
-        npm ci --prefix $installed/express --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error &&
-        cp $sources/express/package-lock.json $installed/express/installed
+install_npm() {
+    mkdir -p "$installed/$1" &&
+        cp "$sources/$1/package.json" "$sources/$1/package-lock.json" "$installed/$1/" &&
+        npm ci --prefix "$installed/$1" --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error &&
+        cp "$sources/$1/package-lock.json" "$installed/$1/installed"
 }
 
-install_fastapi() {
-    /usr/bin/python3 -m venv --clear $installed/fastapi &&
-        $installed/fastapi/bin/pip install --quiet --disable-pip-version-check --require-hashes \
-            --only-binary :all: -r $sources/fastapi/requirements.txt &&
-        cp $sources/fastapi/requirements.txt $installed/fastapi/installed
-}
-
-# OpenAI's ChatKit server SDK, a chat service of the tests; kept and locked in the same way.
-clients=tests/clients
-installed_clients=target/test-clients
-
-need_chatkit() {
-    cmp -s $clients/chatkit/requirements.txt $installed_clients/chatkit/installed && return
-    /usr/bin/python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3 python3-venv)
-    servers+=(chatkit)
-}
-
-install_chatkit() {
-    /usr/bin/python3 -m venv --clear $installed_clients/chatkit &&
-        $installed_clients/chatkit/bin/pip install --quiet --disable-pip-version-check --require-hashes \
-            --only-binary :all: -r $clients/chatkit/requirements.txt &&
-        cp $clients/chatkit/requirements.txt $installed_clients/chatkit/installed
+install_pip() {
+    /usr/bin/python3 -m venv --clear "$installed/$1" &&
+        "$installed/$1/bin/pip" install --quiet --disable-pip-version-check --require-hashes \
+            --only-binary :all: -r "$sources/$1/requirements.txt" &&
+        cp "$sources/$1/requirements.txt" "$installed/$1/installed"
 }
 
 case $goal in
@@ -129,7 +119,8 @@ case $goal in
         need strace strace
         need faketime faketime
         need_jwcrypto
-        need_chatkit
+        need_npm openai
+        need_pip chatkit chatkit.server
         need_browser
         ;;
     bench)
@@ -138,8 +129,8 @@ case $goal in
         need haproxy haproxy
         need wrk wrk
         need redis-server redis-server
-        need_express
-        need_fastapi
+        need_npm express
+        need_pip fastapi uvloop
         ;;
     *)
         echo "usage: scripts/setup.sh demo|test|bench" >&2
@@ -164,7 +155,7 @@ echo "make $goal needs the following, which is missing and will be installed now
 [ ${#snaps[@]} -eq 0 ] || echo "  snap install ${snaps[*]}"
 [ ${#components[@]} -eq 0 ] || echo "  rustup component add ${components[*]}"
 for server in "${servers[@]}"; do
-    echo "  from ${registry[$server]}: what ${lock[$server]} locks, into target/"
+    echo "  from ${registry[$server]}: what $sources/$server locks, into $installed/$server"
 done
 
 if [ ${#packages[@]} -gt 0 ]; then
@@ -175,7 +166,8 @@ fi
 [ ${#snaps[@]} -eq 0 ] || "${as_root[@]}" snap install "${snaps[@]}" || fail "snap failed; install by hand: $wanted"
 [ ${#components[@]} -eq 0 ] || rustup component add "${components[@]}"
 for server in "${servers[@]}"; do
-    "install_$server" || fail "installing what ${lock[$server]} locks failed; ${registry[$server]} must be within reach"
+    "${installer[${registry[$server]}]}" "$server" ||
+        fail "installing what $sources/$server locks failed; ${registry[$server]} must be within reach"
 done
 
 # Only the programs are wanted; installing them started them as services.

@@ -10,6 +10,7 @@ class ChatKit extends HTMLElement {
     this.querySelector("form").addEventListener("submit", (event) => {
       event.preventDefault();
       this.send(this.querySelector("input").value);
+      event.target.reset();
     });
     await this.list();
     this.dataset.ready = "true";

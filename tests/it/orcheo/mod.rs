@@ -3,6 +3,7 @@
 mod assets;
 mod environment;
 mod gateway;
+mod openai;
 mod limits;
 mod published;
 pub mod sdk;
