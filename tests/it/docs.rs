@@ -109,6 +109,7 @@ fn check(files: &[&Path]) -> Output {
     command.env("SIDEGATE_SEAL_KEY", "c2VhbC1rZXktb2YtdGhlLXRlc3RzLTAxMjM0NTY3ODk");
     command.env("SIDEGATE_FORMER_SEAL_KEY", "Zm9ybWVyLXNlYWwta2V5LW9mLXRoZS10ZXN0cy0wMTI");
     command.env("CHAT_API_KEY", "sk-chat");
+    command.env("OPENAI_API_KEY", "sk-openai");
     command.env("SIDEGATE_SIGNING_KEY", "signing-key-0123456789abcdef0123456789abcdef");
     command.env("SIDEGATE_OTHER_KEY", "another-key-0123456789abcdef0123456789abcdef");
     command.env("SIDEGATE_REDIS_PASSWORD", "redis-password");

@@ -3,8 +3,8 @@
 mod assets;
 mod environment;
 mod gateway;
-mod openai;
 mod limits;
+mod openai;
 mod published;
 pub mod sdk;
 mod service_tokens;
