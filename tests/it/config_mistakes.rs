@@ -85,7 +85,7 @@ token.key = { value = "signing-key-0123456789abcdef0123456789" }
     assert_mistakes(
         check,
         &[
-            "FILE1:11: apps[0].vendor: must be one of \"orcheo\"",
+            "FILE1:11: apps[0].vendor: must be one of \"orcheo\", \"openai\"",
             "FILE1:13: apps[0].hosts[0]: must be a host name without a port",
             "FILE1:15: apps[0].token: is for authority = \"local\": the upstream makes the tokens",
             "FILE1:16: apps[0].trade.credential: must be a token as it stands behind `Bearer`: letters, digits and punctuation, no spaces",

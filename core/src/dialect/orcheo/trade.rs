@@ -231,6 +231,7 @@ pub fn handed_over(traded: &Traded) -> Result<Reply, Denial> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dialect::orcheo::Access;
 
     fn traded(body: &str) -> Option<Traded> {
         Vendor::Orcheo.traded(body.as_bytes(), Timestamp::from_seconds(1_795_000_000))
@@ -260,7 +261,12 @@ mod tests {
     #[test]
     fn openai_is_asked_for_what_the_app_has_set() {
         let workflow = super::super::WorkflowId::of_openai("wf_1").expect("an id");
-        let chat = Purpose::Chat(Workflow { id: workflow, name: Some("Support".into()), version: Some("2".into()) });
+        let chat = Purpose::Chat(Workflow {
+            id: workflow,
+            name: Some("Support".into()),
+            version: Some("2".into()),
+            access: Access::Token,
+        });
         let (end_user, details) = ("ada".parse().expect("an id"), Map::new());
         let ask = |vendor, purpose| trade(vendor).ask(Wanted { purpose, end_user: &end_user, details: &details });
         let session = ask(Vendor::OpenAi, &chat).expect("made");

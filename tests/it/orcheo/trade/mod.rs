@@ -137,7 +137,7 @@ async fn a_token_is_bound_to_a_listed_workflow_or_the_default() {
         (format!("?workflow_id={OTHER}&workflow_id={WORKFLOW}"), 422, Value::Null),
         (format!("?workflow_id={OTHER}&workflowId={OTHER}"), 422, Value::Null),
         ("?workflow_id=".to_owned(), 422, Value::Null),
-        ("?workflow_id=wf_123".to_owned(), 422, Value::Null),
+        ("?workflow_id=wf_123".to_owned(), 404, json!("Workflow not found")),
         ("?workflow_id=null".to_owned(), 422, Value::Null),
     ] {
         let answer = sent(ask_as(&gate, "ada", &query)).await;

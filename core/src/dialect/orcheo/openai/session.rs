@@ -224,6 +224,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::dialect::orcheo::Access;
 
     const WHOLE: &str = r#"{"user":"ada","workflow":{"id":"wf_1","version":"2","state_variables":{"plan":"pro","seats":3,"beta":true},
         "tracing":{"enabled":false}},"expires_after":{"anchor":"created_at","seconds":300},
@@ -231,7 +232,8 @@ mod tests {
         "file_upload":{"enabled":true,"max_file_size":10,"max_files":2},"history":{"enabled":true,"recent_threads":3}}}"#;
 
     fn written(asked: &Asked) -> Value {
-        let workflow = Workflow { id: asked.workflow.clone(), name: None, version: asked.version.clone() };
+        let workflow =
+            Workflow { id: asked.workflow.clone(), name: None, version: asked.version.clone(), access: Access::Token };
         serde_json::from_slice(&asked.settings.body(&asked.end_user, &workflow)).expect("JSON")
     }
 
