@@ -11,7 +11,7 @@ use sidegate_core::clock::Clock as _;
 use sidegate_core::entropy::{self, Entropy};
 use sidegate_core::service_token::ServiceToken;
 use tokio::net::TcpListener;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::apps::{Apps, Configured};
@@ -27,6 +27,7 @@ use crate::service_tokens::ServiceTokens;
 use crate::store::{Kind, Stores, Unavailable};
 use crate::system::System;
 use crate::trade::Trades;
+use crate::visitor::MAX_VISITS;
 use crate::worker::{Parts, Worker};
 
 /// How often expired contexts and counters at rest are dropped.
@@ -238,6 +239,7 @@ async fn build_gate(settings: Settings, stores: Stores, revoked: Arc<Revoked>) -
         store: stores.state,
         revoked,
         service_tokens: Arc::new(service_tokens.map_err(unavailable)?),
+        visits: Semaphore::new(MAX_VISITS),
         trades: Trades::default(),
         registry_is_apart: settings.store.registry.is_apart(),
         limits_on_error: settings.store.limits_on_error,

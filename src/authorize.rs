@@ -1,15 +1,17 @@
 //! Whether a page's visitor may have a token: the app's own rule, and the customer's server if that decides.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, Method};
 use sidegate_core::authorize::{Authorized, Question, Verdict};
-use sidegate_core::clock::Timestamp;
 use sidegate_core::denial::{Code, Denial};
 
 use crate::forward::{Call, Client, Failure, Refused, picked};
+use crate::gate::Gate;
+use crate::limits::{Counted, stranger};
 use crate::registry::Registered;
 
 /// For the customer's server to answer, everything included.
@@ -18,17 +20,21 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of its answer, of which only the head counts.
 const MAX_ANSWER: usize = 64 * 1024;
 
-/// Asks the rule of an app about a request.
+/// Asks the rule of an app about a request, so often as one address may.
 ///
 /// # Errors
-/// As [`sidegate_core::authorize::authorize`] and [`Question::answered`].
+/// [`Code::RateLimited`]; as [`sidegate_core::authorize::authorize`] and [`Question::answered`].
 pub async fn authorize(
+    gate: &Gate,
     registered: &Registered,
     client: &Rc<Client>,
     headers: &HeaderMap,
-    now: Timestamp,
+    address: IpAddr,
 ) -> Result<Authorized, Refused> {
-    match sidegate_core::authorize::authorize(&registered.app, headers, now)? {
+    if let Some(limit) = &registered.limits.authorize {
+        gate.count(limit, Counted { address, end_user: &stranger(address)?, workflow: None }).await?;
+    }
+    match sidegate_core::authorize::authorize(&registered.app, headers, gate.now())? {
         Verdict::Yes(authorized) => Ok(authorized),
         Verdict::Ask(question) => ask(question, registered, client, headers).await,
     }

@@ -19,7 +19,7 @@ use sidegate_core::service_token::{Scope, ServiceToken};
 
 use crate::forward::Refused;
 use crate::gate::Gate;
-use crate::limits::Counted;
+use crate::limits::{Counted, stranger};
 use crate::registry::{Registered, Registry};
 use crate::trade::{Broker, Order};
 
@@ -36,7 +36,8 @@ pub async fn exchange(gate: &Gate, body: &[u8], address: IpAddr) -> Result<Reply
     let principal = authenticate(registered.map(|registered| &registered.app), &wire.credential)?;
     let registered = registered.ok_or(Code::InvalidCredentials)?;
     let request = wire.into_request(&gate.limits.context)?;
-    issue(gate, registered, principal, request, address).await
+    count(gate, registered, (&request.subject, None), address).await?;
+    issue(gate, registered, principal, request).await
 }
 
 /// Handles `POST /api/chatkit/session` (Orcheo), sent by who holds `caller`. A token is always bound to a
@@ -63,13 +64,14 @@ pub async fn session(
     let principal = authorize(caller, &registered.app, now)?;
     let anonymous = !wire.names_end_user();
     let request = wire.into_request(workflow, &*gate.entropy)?;
+    count(gate, registered, (&request.subject, request.workflow.as_ref()), address).await?;
     match registered.app.authority {
-        Authority::Local => Ok(issue(gate, registered, principal, request, address).await?),
+        Authority::Local => Ok(issue(gate, registered, principal, request).await?),
         Authority::Upstream(_) => {
             let ExchangeRequest { subject, workflow, details, .. } = request;
             let workflow = registered.app.workflows.asked(workflow.as_ref())?.clone();
             let order = Order::new(Arc::clone(registered), Purpose::Chat(workflow), subject, anonymous, details);
-            trade(broker, order, address).await
+            trade(broker, order).await
         }
     }
 }
@@ -102,39 +104,39 @@ pub async fn token_of_visitor(
 ) -> Result<Reply, Refused> {
     let gate = &*broker.gate;
     let known = authorized.end_user();
+    // Each token for somebody whom nobody knows is for somebody new: such are counted by where they come from.
+    let counted = known.cloned().map_or_else(|| stranger(address), Ok)?;
+    count(gate, registered, (&counted, purpose.workflow()), address).await?;
     let subject = known.cloned().map_or_else(|| orcheo::anonymous(&*gate.entropy), Ok)?;
     match (&registered.app.authority, purpose) {
         (Authority::Local, Purpose::Chat(workflow)) => {
             let context = SessionContext::default();
             let workflow = Some(workflow.id);
             let request = ExchangeRequest { subject, lifetime: None, context, workflow, details: Map::new() };
-            Ok(issue(gate, registered, authorized.into(), request, address).await?)
+            Ok(issue(gate, registered, authorized.into(), request).await?)
         }
         (Authority::Local, Purpose::Realtime) => Err(Code::NotFound.into()),
         (Authority::Upstream(_), purpose) => {
             let order = Order::new(Arc::clone(registered), purpose, subject, known.is_none(), Map::new());
-            trade(broker, order.instead_of(current), address).await
+            trade(broker, order.instead_of(current)).await
         }
     }
 }
 
-/// Counts, and has the upstream make a token.
-async fn trade(broker: &Broker, order: Order, address: IpAddr) -> Result<Reply, Refused> {
-    count(&broker.gate, order.registered(), (order.end_user(), order.workflow()), address).await?;
+/// Has the upstream make a token.
+async fn trade(broker: &Broker, order: Order) -> Result<Reply, Refused> {
     let is_chat = matches!(order.purpose(), Purpose::Chat(_));
     let traded = broker.token(order).await?;
     Ok(if is_chat { orcheo::handed_over(&traded)? } else { orcheo::openai::secret_handed_over(&traded)? })
 }
 
-/// Counts, decides, keeps the context, signs.
+/// Decides, keeps the context, signs.
 async fn issue(
     gate: &Gate,
     registered: &Registered,
     principal: Principal,
     request: ExchangeRequest,
-    address: IpAddr,
 ) -> Result<Reply, Denial> {
-    count(gate, registered, (&request.subject, request.workflow.as_ref()), address).await?;
     let grant = policy::grant(principal, request, &*gate.entropy, gate.now())?;
     keep_context(gate, &grant).await?;
     registered.app.dialect.issued(&grant.issue()?)

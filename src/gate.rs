@@ -10,6 +10,7 @@ use sidegate_core::context::seal::Sealer;
 use sidegate_core::denial::Denial;
 use sidegate_core::entropy::Entropy;
 use sidegate_core::origin::Origin;
+use tokio::sync::Semaphore;
 
 use crate::apps::Apps;
 use crate::assets::Assets;
@@ -37,6 +38,8 @@ pub struct Gate {
     pub service_tokens: Arc<ServiceTokens>,
     /// Whether the registry is kept elsewhere than the state.
     pub registry_is_apart: bool,
+    /// Places for larger bodies of requests without a token, which are read before anything is known of them.
+    pub visits: Semaphore,
     /// Tokens that upstreams have made.
     pub trades: Trades,
     /// What becomes of limits while a shared store does not count.

@@ -3,14 +3,17 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderValue;
+use http::header::{CONTENT_LENGTH, ORIGIN};
+use http::{HeaderMap, HeaderValue};
 use sidegate_core::cors::Cors;
 use sidegate_core::denial::{Code, Denial};
 use sidegate_core::dialect::orcheo::{self, Access, Workflow};
 use sidegate_core::id::EndUserId;
 use sidegate_core::policy;
+use tokio::sync::SemaphorePermit;
 
 use crate::admit::{Admission, Asked, check, provenance, request_origin, unproven};
 use crate::authorize::authorize;
@@ -18,6 +21,28 @@ use crate::forward::{Client, Refused};
 use crate::gate::Gate;
 use crate::limits::Counted;
 use crate::registry::Registered;
+
+/// Larger bodies of visitors that are in memory at once: in all as many times `limits.json_body`.
+pub const MAX_VISITS: usize = 64;
+
+/// Bytes of a body that needs no place: a message.
+const SMALL: u64 = 16 * 1024;
+
+/// A place for a visitor's body, where it needs one.
+///
+/// # Errors
+/// [`Code::OriginNotAllowed`] for a page that no app lets in; [`Code::Overloaded`] if all are taken.
+pub fn place<'a>(gate: &'a Gate, headers: &HeaderMap, cors: &Cors) -> Result<Option<SemaphorePermit<'a>>, Denial> {
+    if headers.contains_key(ORIGIN) && cors.origin().is_none() {
+        return Err(Code::OriginNotAllowed.into());
+    }
+    let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length <= SMALL) {
+        return Ok(None);
+    }
+    let taken = |_| Denial::retry(Code::Overloaded, Duration::from_secs(1));
+    gate.visits.try_acquire().map(Some).map_err(taken)
+}
 
 /// A visitor's request that may pass.
 pub struct Visit {
@@ -83,12 +108,14 @@ async fn visit(
             (visitor.end_user, false)
         }
     };
-    if let Some(limit) = &registered.limits.publish {
-        let counted = Counted { address: asked.client, end_user: &end_user, workflow: Some(&workflow.id) };
-        gate.count(limit, counted).await?;
-    }
     let permit = policy::admit_visitor(app, &workflow, end_user, from, (gate.now(), own))?;
+    let limits = Arc::clone(&registered);
+    // The visitor's own limits come first: who is refused by them takes no place of the workflow's.
     let admission = check(gate, permit, registered, asked.call, asked.client).await?;
+    if let Some(limit) = &limits.limits.publish {
+        let end_user = &admission.permit().claims().subject;
+        gate.count(limit, Counted { address: asked.client, end_user, workflow: Some(&workflow.id) }).await?;
+    }
     let field = if known { orcheo::X_ORCHEO_OAUTH_SUBJECT } else { orcheo::X_ORCHEO_VISITOR_ID };
     Ok(Visit { admission: admission.naming_end_user(field)?, set_cookie })
 }
@@ -100,7 +127,7 @@ async fn logged_in(
     asked: &Asked<'_>,
     gate: &Gate,
 ) -> Result<EndUserId, Refused> {
-    let authorized = authorize(registered, client, asked.headers, gate.now()).await;
+    let authorized = authorize(gate, registered, client, asked.headers, asked.client).await;
     let authorized = authorized.map_err(|refused| match refused.denial.code {
         Code::AuthRequired | Code::InvalidAuthFormat => Refused::from(Code::LoginRequired),
         _ => refused,

@@ -89,7 +89,7 @@ impl App {
     #[must_use]
     pub fn knows_visitors_by_cookie(&self) -> bool {
         let published = self.workflows.all().iter().any(|workflow| workflow.access == orcheo::Access::Everybody);
-        published && !self.origins.is_empty() && !self.origins.has_wildcard() && !self.allow_missing_origin
+        published && self.origins.is_enumerated() && !self.allow_missing_origin
     }
 }
 
@@ -143,6 +143,8 @@ pub struct AppLimits {
     pub chat: Rates,
     /// Admitted chat requests without one, to what is published (Orcheo).
     pub publish: Rates,
+    /// Questions who a visitor is, before anything is known of that one (Orcheo).
+    pub authorize: Rates,
     /// Bytes of an uploaded form (Orcheo); none is taken that is larger.
     pub upload: usize,
 }

@@ -150,10 +150,10 @@ impl OriginSet {
         self.patterns.is_empty()
     }
 
-    /// Whether `*` is among them.
+    /// Whether each origin is named in full: no wildcard, no `null`, and not an empty list.
     #[must_use]
-    pub fn has_wildcard(&self) -> bool {
-        self.written().iter().any(|entry| entry == "*")
+    pub fn is_enumerated(&self) -> bool {
+        !self.is_empty() && self.patterns.iter().all(|pattern| matches!(pattern, Pattern::Exact(_)))
     }
 
     /// The entries as written, for the token's `allowedOrigins`.

@@ -99,6 +99,11 @@ impl AppSettings {
         }
     }
 
+    /// Whether another server or vendor than `before` is to make the tokens.
+    fn asks_another(&self, before: &Self) -> bool {
+        ["upstream", "vendor"].iter().any(|name| self.get(name) != before.get(name))
+    }
+
     /// Whether the upstream makes the tokens.
     pub(super) fn is_upstreams(&self) -> bool {
         self.get("authority").and_then(Value::as_str) == Some("upstream")
@@ -113,6 +118,8 @@ impl AppSettings {
         }
         let hidden: &[(&str, &[&str])] = match self.is_upstreams() {
             false => &[("token", &["algorithm", "key", "retired_keys"])],
+            // Another upstream or vendor would be shown what is not for it.
+            true if self.asks_another(before) => &[],
             true => &[("trade", &["credential"])],
         };
         for (table, names) in hidden {

@@ -87,7 +87,7 @@ impl Fetcher {
                     (flight, true)
                 }
                 Boarded::Changed => continue,
-                Boarded::Full => return Found::Failed(Failure::Busy),
+                Boarded::Full => return self.without_flight(stored.as_ref()),
             };
             if let Some((stored, _)) = policy.filter(|(_, policy)| policy.may_be_used_while_asked(now)) {
                 return Found::Asset(Arc::clone(stored), AssetResult::Stale);
@@ -100,6 +100,14 @@ impl Fetcher {
             // Its worker has stopped, or it was for another `Accept`.
         }
         Found::Failed(Failure::Busy)
+    }
+
+    /// What there is for those who find no place in any flight.
+    fn without_flight(&self, stored: Option<&Arc<Stored>>) -> Found {
+        match self.instead(Failure::Busy, stored) {
+            Landed::Asset(stored, result) => Found::Asset(stored, result),
+            _ => Found::Failed(Failure::Busy),
+        }
     }
 
     /// What a flight brought to one who waited; `None` if it was for others.
@@ -210,6 +218,9 @@ impl Fetcher {
             headers.insert(ACCEPT, wanted.accept.clone());
         }
         let upstream = self.assets.opened().ok_or(Failure::TlsCertificate)?;
+        if !self.assets.has_room() {
+            return Err(Failure::Busy);
+        }
         let asking = async {
             let _place = self.assets.places.acquire().await.map_err(|_| Failure::Busy)?;
             self.follow(&upstream, &wanted.target, headers).await
@@ -225,7 +236,7 @@ impl Fetcher {
             let (path, query) = target.split_once('?').map_or((&*target, None), |(path, query)| (path, Some(query)));
             let limit = self.assets.settings.max_asset;
             let call = Call { method: Method::GET, path, query, headers: headers.clone(), body: None, limit };
-            let response = self.client.call(upstream, call).await?;
+            let response = self.client.call(upstream, call).await?.map(|body| self.assets.live.count(body));
             let times = Times { asked, answered: self.clock.now() };
             if !is_redirect(response.status()) {
                 return Ok(Answered { response, times, redirects });

@@ -6,6 +6,7 @@ mod answer;
 mod fetch;
 mod flights;
 mod keep;
+mod live;
 mod stored;
 
 pub use fetch::Fetcher;
@@ -22,6 +23,7 @@ use tokio::sync::Semaphore;
 
 use self::flights::Flights;
 use self::keep::Keep;
+use self::live::Live;
 use crate::config::AssetSettings;
 use crate::forward::{Failure, Upstream, picked};
 use crate::metrics::AssetResult;
@@ -43,6 +45,7 @@ pub struct Assets {
     keep: Keep,
     flights: Arc<Flights>,
     places: Semaphore,
+    live: Live,
 }
 
 /// What a request asks for, with what of it matters to the CDN.
@@ -81,6 +84,7 @@ impl Assets {
             keep: Keep::new(settings.memory),
             flights: Arc::default(),
             places: Semaphore::new(FETCHED_AT_ONCE),
+            live: Live::default(),
             settings: settings.clone(),
         };
         if registry.serves(Dialect::Orcheo) {
@@ -106,6 +110,12 @@ impl Assets {
         // The places bound them; a connection that is shared bounds nothing.
         let settings = self.settings.upstream(FETCHED_AT_ONCE, FETCH_TIMEOUT);
         Upstream::new(settings, self.index).map(Arc::new)
+    }
+
+    /// Whether more may be fetched: browsers that read slowly hold files which are kept no more.
+    fn has_room(&self) -> bool {
+        let most = self.settings.memory.saturating_add(FETCHED_AT_ONCE.saturating_mul(self.settings.max_asset));
+        self.live.bytes() < most
     }
 
     /// Bytes of what is kept.

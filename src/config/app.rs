@@ -15,7 +15,7 @@ use super::authorize::{check_authorize, read_authorize, read_hosts};
 use super::layered::parsers::{boolean, list, non_empty, one_of, parsed, string, string_list};
 use super::layered::{Faults, Node, Reader, to_json};
 use super::limits::read_limits;
-use super::orcheo::{self, read_workflows, read_workspace};
+use super::orcheo::{self, check_published, read_workflows, read_workspace};
 use super::settings::{KeyUses, Resolve};
 use super::token::{TokenOf, read_token};
 use super::trade::read_authority;
@@ -42,6 +42,7 @@ pub(super) fn read_app(
     let of = TokenOf { dialect, app: id.as_ref(), upstream: upstream.as_deref() };
     let trade = read_authority(&table, of, resolve);
     let token = if trade.is_some() { None } else { read_token(&table, of, resolve, keys) };
+    check_published(&table, &workflows, pass, token.as_ref());
     let hosts = read_hosts(&table, name, keys);
     let authorize = read_authorize(&table, of, upstreams, resolve, keys);
     check_authorize(&table, authorize.as_ref(), &workflows, (&origins, allow_missing_origin));

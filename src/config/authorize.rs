@@ -1,7 +1,7 @@
 //! `[apps.authorize]`: who of a page's visitors may have a token; and `hosts`, by which a browser names the app.
 
 use http::HeaderName;
-use http::header::{AUTHORIZATION, COOKIE};
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, ORIGIN, TRANSFER_ENCODING};
 use sidegate_core::authorize::{Authorize, Carrier, JwtRule, RequestRule, SecretRule};
 use sidegate_core::dialect::Dialect;
 use sidegate_core::dialect::orcheo::{Access, Workflows};
@@ -52,7 +52,7 @@ pub(super) fn read_authorize(
 fn read_secret(rule: &Reader<'_>) -> Option<SecretRule> {
     let carrier = read_carrier(rule, None);
     let digests = rule.required("secret_digests", secret_digests);
-    let end_user = rule.optional("end_user_header", parsed::<HeaderName>());
+    let end_user = rule.optional("end_user_header", header_name);
     Some(SecretRule { carrier: carrier?, digests: digests?, end_user })
 }
 
@@ -95,7 +95,7 @@ fn read_request(rule: &Reader<'_>, upstreams: &[&UpstreamSettings]) -> Option<Re
 }
 
 fn read_carrier(rule: &Reader<'_>, default: Option<Carrier>) -> Option<Carrier> {
-    let header = rule.optional("header", parsed::<HeaderName>()).map(Carrier::Header);
+    let header = rule.optional("header", header_name).map(Carrier::Header);
     let cookie = rule.optional("cookie", cookie_name).map(Carrier::Cookie);
     match (header, cookie) {
         (Some(_), Some(_)) => {
@@ -110,6 +110,17 @@ fn read_carrier(rule: &Reader<'_>, default: Option<Carrier>) -> Option<Carrier> 
         }
         (header, cookie) => header.or(cookie),
     }
+}
+
+/// A field that can say who somebody is; a cookie is asked for by `cookie`.
+fn header_name(node: &Node) -> Result<HeaderName, Faults> {
+    let name = parsed::<HeaderName>()(node)?;
+    if [COOKIE, HOST, ORIGIN, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION].contains(&name) {
+        return Err(
+            "must not be a field that browsers or connections use themselves; for a cookie there is `cookie`".into()
+        );
+    }
+    Ok(name)
 }
 
 /// RFC 6265 section 4.1.1: a token.
@@ -141,11 +152,18 @@ pub(super) fn check_authorize(
     if needs_login && !rule.is_some_and(Authorize::names_end_users) {
         table.problem("authorize", "must say who a visitor is: a workflow has require_login");
     }
+    if needs_login && rule.is_some_and(|rule| rule.headers().any(|name| name == AUTHORIZATION)) {
+        let rule = "must not look at Authorization: a workflow has require_login, and there a token stands in it";
+        table.problem("authorize", rule);
+    }
     if !rule.is_some_and(Authorize::uses_cookies) {
         return;
     }
-    if origins.is_empty() || origins.has_wildcard() {
-        table.problem("origins", "must be listed one by one where cookies decide who a visitor is");
+    if !origins.is_enumerated() {
+        table.problem(
+            "origins",
+            "must be listed one by one, without wildcards and null, where cookies decide who a visitor is",
+        );
     }
     if allow_missing {
         table.problem("allow_missing_origin", "must be false where cookies decide who a visitor is");

@@ -39,7 +39,16 @@ fn read_orcheo(limits: &Reader<'_>, resolve: &Resolve<'_>) -> AppLimits {
     };
     let (exchange, chat) = (or("exchange", &orcheo::SESSION_RATES), or("chat", &orcheo::CHAT_RATES));
     let publish = or("publish", &orcheo::PUBLISH_RATES);
-    AppLimits { exchange, chat, publish, upload: read_upload(limits, resolve) }
+    let authorize = limits.or("authorize", rates, asked_by_address());
+    if [RateKey::EndUser, RateKey::Workflow].into_iter().any(|key| authorize.count_by(key)) {
+        limits.problem("authorize", "may be per address or per app: who the visitor is, is not known yet");
+    }
+    AppLimits { exchange, chat, publish, authorize, upload: read_upload(limits, resolve) }
+}
+
+/// So often one address may make the gate ask who somebody is.
+fn asked_by_address() -> Rates {
+    "120/m per address".parse().ok().and_then(|rate| Rates::new(vec![rate]).ok()).unwrap_or_default()
 }
 
 fn read_upload(limits: &Reader<'_>, resolve: &Resolve<'_>) -> usize {
@@ -54,7 +63,7 @@ fn read_upload(limits: &Reader<'_>, resolve: &Resolve<'_>) -> usize {
 
 /// What only an app with workflows has.
 fn refuse_orcheos_own(limits: &Reader<'_>, read: [(&str, &Rates); 2]) {
-    for key in ["publish", "upload"] {
+    for key in ["publish", "authorize", "upload"] {
         if limits.node(key).is_some() {
             limits.problem(key, "is for dialect \"orcheo\"");
         }

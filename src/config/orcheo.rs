@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
+use sidegate_core::app::{Pass, TokenPolicy};
 use sidegate_core::dialect::Dialect;
 use sidegate_core::dialect::orcheo::{Access, Vendor, Workflow, WorkflowId, Workflows};
 use sidegate_core::id::WorkspaceId;
@@ -51,6 +52,25 @@ fn read_access(workflow: &Reader<'_>) -> Access {
             workflow.problem("require_login", "is for a workflow with published = true: without a token");
             Access::Token
         }
+    }
+}
+
+/// Whether what is published can be: a workflow for those without a token.
+pub(super) fn check_published(table: &Reader<'_>, workflows: &Workflows, pass: Pass, token: Option<&TokenPolicy>) {
+    if workflows.all().iter().all(|workflow| workflow.access == Access::Token) {
+        return;
+    }
+    if pass.cookies {
+        table.problem(
+            "pass",
+            "must not have \"cookies\" where a workflow is published: the upstream would take them for a login",
+        );
+    }
+    if token.is_some_and(|token| token.single_use) {
+        table.problem("token", "single_use is for apps without published workflows, which need no token");
+    }
+    if vendor_of(table) == Vendor::OpenAi {
+        table.problem("workflows", "are published at OpenAI itself; the gate does not stand before its chats");
     }
 }
 

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::{AUTHORIZATION, COOKIE};
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, Uri};
 use sidegate_core::app::Scoping;
+use sidegate_core::authorize::Authorize;
 use sidegate_core::context::template::Values;
 use sidegate_core::denial::{Code, Denial};
 use sidegate_core::dialect::{AnswerUse, BodyUse};
@@ -192,6 +194,12 @@ impl Forward<'_> {
         let bound = self.bound_query(parts.uri.query())?;
         let query = app.injection.apply_query(self.values(), bound.as_deref().or(parts.uri.query()))?;
         let target = self.upstream().target(parts.uri.path(), query.as_deref()).ok_or(Code::InvalidRequest)?;
+        // `Authorization` and `Cookie` have rules of their own there.
+        for name in app.authorize.iter().flat_map(Authorize::headers) {
+            if ![AUTHORIZATION, COOKIE].contains(name) {
+                parts.headers.remove(name);
+            }
+        }
         prepare_request(&mut parts.headers, self.upstream(), self.forwarded.clone(), self.request_id.clone(), app.pass);
         if let Some((name, end_user)) = self.admission.naming() {
             parts.headers.insert(name, end_user.clone());

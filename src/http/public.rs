@@ -24,7 +24,7 @@ use crate::forward::{Forward, Refused, forward, read_json};
 use crate::metrics::Listener;
 use crate::registry::Registered;
 use crate::verified::VerifiedTokens;
-use crate::visitor::{Visit, admit_visitor};
+use crate::visitor::{Visit, admit_visitor, place};
 use crate::wire::ClientBody;
 
 /// The public service of one worker.
@@ -180,6 +180,13 @@ impl Public {
     ) -> Outcome {
         let (gate, operation) = (&self.common.gate, call.operation);
         let client = arrival.peer.client(gate, &parts.headers);
+        let unproven = self.unproven(&parts, named.as_ref(), Some(operation.dialect()));
+        let _place = match place(gate, &parts.headers, &unproven) {
+            Ok(place) => place,
+            Err(denial) => {
+                return Outcome::refused(Some(operation.dialect()), &denial, unproven).of_call(operation, None);
+            }
+        };
         let read = read_json(&parts, body, gate.limits.json_body, gate.listen.body_timeout).await;
         let body = ClientBody::Read(read.as_ref().map_or_else(|_| Bytes::new(), Clone::clone));
         let asked = Asked { call, headers: &parts.headers, client, named: named.as_ref() };

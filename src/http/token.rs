@@ -20,6 +20,9 @@ use crate::forward::{Refused, read};
 use crate::registry::Registered;
 use crate::wire::ClientBody;
 
+/// Bytes of a body: it may name a token.
+const MAX_BODY: usize = 16 * 1024;
+
 /// A page's request for a token.
 pub(super) struct Asked<'a> {
     /// Who asks.
@@ -86,10 +89,10 @@ async fn checked(common: &Common, asked: Asked<'_>) -> Result<Reply, Refused> {
             Purpose::Realtime
         }
     };
-    let body = read(body, gate.limits.exchange_body, gate.listen.body_timeout).await?;
+    let body = read(body, MAX_BODY, gate.listen.body_timeout).await?;
     // Elsewhere what a page says of its old token is the page's affair.
     let current = if route == TokenRoute::Refresh { orcheo::current_secret(&body)? } else { None };
-    let authorized = authorize(&registered, &common.client, &parts.headers, gate.now()).await?;
     let address = arrival.peer.client(gate, &parts.headers);
+    let authorized = authorize(gate, &registered, &common.client, &parts.headers, address).await?;
     token_of_visitor(&common.broker(), &registered, &authorized, Visit { purpose, current }, address).await
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sidegate_core::app::App;
-use sidegate_core::denial::{Denial, UsedUp};
+use sidegate_core::denial::{Code, Denial, UsedUp};
 use sidegate_core::dialect::orcheo::WorkflowId;
 use sidegate_core::id::{AppId, EndUserId};
 use sidegate_core::rate::{Rate, RateKey, Rates};
@@ -30,6 +30,8 @@ pub struct Limits {
     pub chat: Option<Limit>,
     /// Of admitted chat requests without one, to what is published.
     pub publish: Option<Limit>,
+    /// Of questions who a visitor is, before anything is known of that one.
+    pub authorize: Option<Limit>,
 }
 
 /// One limit.
@@ -70,12 +72,13 @@ impl Limits {
             exchange: limit("exchange", &limits.exchange, before.and_then(|before| before.exchange.as_ref())),
             chat: limit("chat", &limits.chat, before.and_then(|before| before.chat.as_ref())),
             publish: limit("publish", &limits.publish, before.and_then(|before| before.publish.as_ref())),
+            authorize: limit("authorize", &limits.authorize, before.and_then(|before| before.authorize.as_ref())),
         }
     }
 
     /// Forgets keys that are at rest.
     pub fn sweep(&self) {
-        for limit in [&self.exchange, &self.chat, &self.publish].into_iter().flatten() {
+        for limit in [&self.exchange, &self.chat, &self.publish, &self.authorize].into_iter().flatten() {
             limit.counting.iter().for_each(|counting| counting.local.sweep());
         }
     }
@@ -148,6 +151,15 @@ impl Counting {
         };
         Denial::rate_limited(used_up, wait)
     }
+}
+
+/// Whoever comes from an address and is not known otherwise, as one to be counted.
+///
+/// # Errors
+/// [`Code::Internal`](sidegate_core::denial::Code::Internal), which no address causes.
+pub fn stranger(address: IpAddr) -> Result<EndUserId, Denial> {
+    let network = network(address);
+    format!("sidegate-stranger@{network}").parse().map_err(|_| Code::Internal.into())
 }
 
 /// What counts as one client: an IPv4 address, or an IPv6 network of 64 bits, within which a

@@ -7,8 +7,9 @@ use quick_cache::sync::{Cache, DefaultLifecycle, EntryAction, EntryResult, Place
 use quick_cache::{DefaultHashBuilder, Weighter};
 use secrecy::{ExposeSecret as _, SecretString};
 use sidegate_core::clock::Timestamp;
-use sidegate_core::dialect::orcheo::{Purpose, Traded, WorkflowId};
+use sidegate_core::dialect::orcheo::{Trade, Traded, WorkflowId};
 use sidegate_core::id::{AppId, EndUserId};
+use sidegate_core::secret::SecretDigest;
 
 use super::Order;
 use crate::forward::Refused;
@@ -31,6 +32,8 @@ pub(super) struct Key {
     /// The workflow of a chat; `None` for the Realtime API.
     workflow: Option<WorkflowId>,
     end_user: EndUserId,
+    /// With what it was asked for: another credential may be another account's.
+    credential: Option<SecretDigest>,
 }
 
 impl Key {
@@ -38,10 +41,8 @@ impl Key {
         Self {
             app: order.registered.app.id.clone(),
             upstream: order.registered.upstream.index,
-            workflow: match &order.purpose {
-                Purpose::Chat(workflow) => Some(workflow.id.clone()),
-                Purpose::Realtime => None,
-            },
+            workflow: order.purpose.workflow().cloned(),
+            credential: order.registered.app.trade().map(Trade::credential_digest),
             end_user: order.end_user.clone(),
         }
     }

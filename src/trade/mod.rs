@@ -14,7 +14,7 @@ use http::StatusCode;
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 use sidegate_core::denial::{Code, Denial};
-use sidegate_core::dialect::orcheo::{Ask, Purpose, Trade, Traded, Wanted, WorkflowId};
+use sidegate_core::dialect::orcheo::{Ask, Purpose, Trade, Traded, Wanted};
 use sidegate_core::id::EndUserId;
 use sidegate_core::message::Reply;
 
@@ -82,31 +82,10 @@ impl Order {
         self
     }
 
-    /// The app, whose upstream makes it.
-    #[must_use]
-    pub fn registered(&self) -> &Registered {
-        &self.registered
-    }
-
     /// What it is for.
     #[must_use]
     pub const fn purpose(&self) -> &Purpose {
         &self.purpose
-    }
-
-    /// The workflow that it is for, if it is for one.
-    #[must_use]
-    pub const fn workflow(&self) -> Option<&WorkflowId> {
-        match &self.purpose {
-            Purpose::Chat(workflow) => Some(&workflow.id),
-            Purpose::Realtime => None,
-        }
-    }
-
-    /// Whom it is for.
-    #[must_use]
-    pub const fn end_user(&self) -> &EndUserId {
-        &self.end_user
     }
 
     fn trade(&self) -> Result<&Trade, Refused> {

@@ -32,9 +32,7 @@ fn assert_mistakes(check: Program, expected: &[&str]) {
     assert_eq!((run.code, run.out.as_str()), (2, ""));
 }
 
-#[test]
-fn mistakes_about_who_makes_tokens_and_who_gets_one() {
-    let config = r#"
+const TRADING: &str = r#"
 [[apps]]
 id = "a"
 dialect = "orcheo"
@@ -81,7 +79,10 @@ upstream = "chat"
 workflows = [{ id = "3b6ad1a8-5b0e-4a39-8a52-3cf4cf64a3d1", published = true, require_login = true }]
 token.key = { value = "signing-key-0123456789abcdef0123456789" }
 "#;
-    let check = program(&["check"]).config(&format!("{UPSTREAM}{config}"));
+
+#[test]
+fn mistakes_about_who_makes_tokens_and_who_gets_one() {
+    let check = program(&["check"]).config(&format!("{UPSTREAM}{TRADING}"));
     assert_mistakes(
         check,
         &[
@@ -97,13 +98,61 @@ token.key = { value = "signing-key-0123456789abcdef0123456789" }
             "FILE1:24: apps[1].workflows[0].require_login: is for a workflow with published = true: without a token",
             "FILE1:27: apps[1].authorize.cookie: must not stand beside `header`: it is in the one or the other",
             "FILE1:27: apps[1].authorize.secret_digests: must be one digest, or two during a rotation",
-            "FILE1:34: apps[2].origins: must be listed one by one where cookies decide who a visitor is",
+            "FILE1:34: apps[2].origins: must be listed one by one, without wildcards and null, where cookies decide who a visitor is",
             "FILE1:36: apps[2].authorize.keys: entry 2: must be at least 32 bytes long (RFC 7518 section 3.2); `sidegate keys generate` makes one",
             "FILE1:36: apps[2].authorize.keys: the same key also serves upstream chat; give each its own",
             "FILE1:42: apps[3].authority: \"upstream\" is for dialect \"orcheo\"",
             "FILE1:43: apps[3].trade.credential: is required",
             "FILE1:44: apps[3].authorize: is for dialect \"orcheo\"",
             "FILE1:46: apps[4].authorize: must say who a visitor is: a workflow has require_login",
+        ],
+    );
+}
+
+const PUBLISHING: &str = r#"
+[[apps]]
+id = "a"
+dialect = "orcheo"
+upstream = "chat"
+origins = ["https://*.shop.example.com", "null"]
+workflows = [{ id = "0b6ad1a8-5b0e-4a39-8a52-3cf4cf64a3d1", published = true, require_login = true }]
+token = { key = { value = "signing-key-0123456789abcdef0123456789" }, single_use = true }
+pass = ["token", "cookies"]
+limits.authorize = "1/s per end_user"
+authorize = { kind = "secret", cookie = "a", secret_digests = ["sha256:0000000000000000000000000000000000000000000000000000000000000000"], end_user_header = "Cookie" }
+
+[[apps]]
+id = "b"
+dialect = "orcheo"
+upstream = "chat"
+workflows = [{ id = "1b6ad1a8-5b0e-4a39-8a52-3cf4cf64a3d1", published = true, require_login = true }]
+token.key = { value = "signing-key-0123456789abcdef0123456789" }
+authorize = { kind = "jwt", algorithm = "HS256", keys = [{ value = "login-key-0123456789abcdef0123456789" }] }
+
+[[apps]]
+id = "c"
+dialect = "orcheo"
+authority = "upstream"
+vendor = "openai"
+upstream = "chat"
+trade.credential = { value = "sk-1" }
+workflows = [{ id = "wf_1", published = true }]
+"#;
+
+#[test]
+fn mistakes_about_what_is_published() {
+    let check = program(&["check"]).config(&format!("{UPSTREAM}{PUBLISHING}"));
+    assert_mistakes(
+        check,
+        &[
+            "FILE1:11: apps[0].origins: must be listed one by one, without wildcards and null, where cookies decide who a visitor is",
+            "FILE1:13: apps[0].token: single_use is for apps without published workflows, which need no token",
+            "FILE1:14: apps[0].pass: must not have \"cookies\" where a workflow is published: the upstream would take them for a login",
+            "FILE1:15: apps[0].limits.authorize: may be per address or per app: who the visitor is, is not known yet",
+            "FILE1:16: apps[0].authorize: must say who a visitor is: a workflow has require_login",
+            "FILE1:16: apps[0].authorize.end_user_header: must not be a field that browsers or connections use themselves; for a cookie there is `cookie`",
+            "FILE1:24: apps[1].authorize: must not look at Authorization: a workflow has require_login, and there a token stands in it",
+            "FILE1:33: apps[2].workflows: are published at OpenAI itself; the gate does not stand before its chats",
         ],
     );
 }

@@ -112,6 +112,21 @@ impl Authorize {
         }
     }
 
+    /// The fields that it looks at, which are for the gate and the customer's server alone.
+    pub fn headers(&self) -> impl Iterator<Item = &HeaderName> {
+        let (carrier, end_user, asked) = match self {
+            Self::Anonymous => (None, None, &[][..]),
+            Self::Secret(rule) => (Some(&rule.carrier), rule.end_user.as_ref(), &[][..]),
+            Self::Jwt(rule) => (Some(&rule.carrier), None, &[][..]),
+            Self::Request(rule) => (None, None, &*rule.headers),
+        };
+        let carried = carrier.and_then(|carrier| match carrier {
+            Carrier::Header(name) => Some(name),
+            Carrier::Cookie(_) => None,
+        });
+        carried.into_iter().chain(end_user).chain(asked)
+    }
+
     /// Whether it looks at cookies, so that pages need leave to send theirs.
     #[must_use]
     pub fn uses_cookies(&self) -> bool {

@@ -31,6 +31,7 @@ fn one_cookie_of_a_name_is_found_wherever_it_stands() {
         &[("cookie", "session=s3cret")][..],
         &[("cookie", "a=b; session=s3cret; c")],
         &[("cookie", "a=b"), ("cookie", "session=s3cret")],
+        &[("cookie", "name=Jürgen; session=s3cret")],
     ] {
         assert_eq!(cookie::one(&head(fields), "session").expect("read"), Some("s3cret"), "{fields:?}");
     }

@@ -15,6 +15,11 @@ const BY_PREFIX: &str = "/apps/support/api/chatkit";
 
 /// A gate with an app that publishes [`WORKFLOW`] and, after a login, [`MEMBERS`]; `site` says who has logged in.
 async fn started(site: &Upstream) -> (Upstream, Gate) {
+    started_with(site, "").await
+}
+
+/// The same, with these lines in the app's table.
+async fn started_with(site: &Upstream, lines: &str) -> (Upstream, Gate) {
     let upstream = Upstream::start().await;
     upstream.on(GATEWAY, Behaviour::answer(Reply::json(200, &json!({ "data": [], "has_more": false }))));
     let gate = Gate::builder(&upstream).toml(&format!(
@@ -30,6 +35,7 @@ upstream = "chat"
 origins = ["{SHOP}"]
 token.key = {{ value = "{KEY}" }}
 authorize = {{ kind = "request", upstream = "site", path = "/whoami", cookie = "session" }}
+{lines}
 [[apps.workflows]]
 id = "{WORKFLOW}"
 name = "Support"
@@ -153,6 +159,45 @@ async fn where_the_url_names_the_app_a_cookie_brings_a_visitor_back() {
     assert!(!answer.headers().contains_key("access-control-allow-credentials"));
     assert_eq!(refused(answer, 401).await, "chatkit.auth.missing_visitor_id");
     assert!(!gate.output().contains(pair.split('=').nth(1).expect("a value")));
+}
+
+#[tokio::test]
+async fn who_is_over_a_limit_takes_nothing_from_others() {
+    let site = Upstream::start().await;
+    let limits = "limits = { chat = \"1/h per end_user\", publish = \"2/h per workflow\" }";
+    let (upstream, gate) = started_with(&site, limits).await;
+    let visit_of = |visitor: &'static str| visit(&gate, GATEWAY, &list(WORKFLOW)).header(VISITOR, visitor);
+    assert_eq!(sent(visit_of("browser-of-ada")).await.status(), 200);
+    for _ in 0..3 {
+        assert_eq!(refused(sent(visit_of("browser-of-ada")).await, 429).await, "chatkit.rate_limit.identity");
+    }
+    assert_eq!(sent(visit_of("browser-of-bob")).await.status(), 200);
+    assert_eq!(refused(sent(visit_of("browser-of-eve")).await, 429).await, "chatkit.rate_limit.publish");
+    assert_eq!(upstream.count(), 2);
+}
+
+#[tokio::test]
+async fn what_a_login_shows_to_the_gate_stays_there() {
+    let upstream = Upstream::start().await;
+    upstream.on(GATEWAY, Behaviour::answer(Reply::json(200, &json!({ "data": [], "has_more": false }))));
+    let digest = sidegate_core::secret::SecretDigest::of(&"site-key".into());
+    let app = format!(
+        r#"
+[[apps]]
+id = "support"
+dialect = "orcheo"
+upstream = "chat"
+origins = ["{SHOP}"]
+token.key = {{ value = "{KEY}" }}
+authorize = {{ kind = "secret", header = "X-Site-Key", end_user_header = "X-End-User-Id", secret_digests = ["{digest}"] }}
+workflows = [{{ id = "{MEMBERS}", published = true, require_login = true }}]
+"#
+    );
+    let gate = Gate::builder(&upstream).toml(&app).start().await;
+    let request = visit(&gate, GATEWAY, &list(MEMBERS)).header("x-site-key", "site-key").header("x-end-user-id", "ada");
+    assert_eq!(sent(request).await.status(), 200);
+    let seen = last(&upstream).await;
+    assert_eq!((seen.header(SUBJECT), seen.header("x-site-key"), seen.header("x-end-user-id")), ("ada", "", ""));
 }
 
 #[tokio::test]

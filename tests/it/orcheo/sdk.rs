@@ -57,8 +57,8 @@ bootstrap_token = {{ value = "{BOOTSTRAP}" }}
     (service, gate)
 }
 
-fn request(kind: &str, params: Value) -> Value {
-    let mut request = json!({ "type": kind, "params": params });
+fn request(kind: &str, params: impl Into<Value>) -> Value {
+    let mut request = json!({ "type": kind, "params": params.into() });
     request["metadata"] = json!({ "page": "/pricing" });
     request
 }

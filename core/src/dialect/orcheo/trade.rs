@@ -9,14 +9,15 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::Workflow;
 use super::openai::{self, RealtimeSettings, SessionSettings};
 use super::route::SESSION_PATH;
+use super::{Workflow, WorkflowId};
 use crate::clock::Timestamp;
 use crate::denial::{Code, Denial};
 use crate::id::EndUserId;
 use crate::json;
 use crate::message::Reply;
+use crate::secret::SecretDigest;
 
 /// Whose tokens an app trades, and for what.
 #[derive(Clone, Debug)]
@@ -49,6 +50,25 @@ pub enum Purpose {
     Chat(Workflow),
     /// OpenAI's Realtime API.
     Realtime,
+}
+
+impl Purpose {
+    /// The workflow that it is bound to.
+    #[must_use]
+    pub const fn workflow(&self) -> Option<&WorkflowId> {
+        match self {
+            Self::Chat(workflow) => Some(&workflow.id),
+            Self::Realtime => None,
+        }
+    }
+}
+
+impl Trade {
+    /// The digest of its credential, to tell one from another.
+    #[must_use]
+    pub fn credential_digest(&self) -> SecretDigest {
+        SecretDigest::of_bytes(self.authorization.as_bytes())
+    }
 }
 
 /// What the vendor is asked for.

@@ -130,6 +130,23 @@ async fn the_customers_server_is_asked_each_time() {
 }
 
 #[tokio::test]
+async fn one_address_makes_the_gate_ask_so_often_and_no_more() {
+    let site = Upstream::start().await;
+    let upstream = Upstream::start().await;
+    let rule = "authorize = { kind = \"request\", upstream = \"site\", path = \"/whoami\" }\nlimits.authorize = \"2/h per address\"";
+    let table = format!("[[upstreams]]\nname = \"site\"\nurl = \"{}\"", site.url());
+    let gate = builder(&upstream, rule).toml(&table).start().await;
+    site.on("/whoami", Behaviour::answer(Reply::new(401, "")));
+    for _ in 0..2 {
+        assert_eq!(refused(sent(ask(&gate, "")).await, 401).await, "auth.missing_token");
+    }
+    let answer = sent(ask(&gate, "")).await;
+    assert_eq!(answer.headers()["access-control-allow-origin"], SHOP);
+    assert_eq!(refused(answer, 429).await, "chatkit.rate_limit.ip");
+    assert_eq!(site.count(), 2);
+}
+
+#[tokio::test]
 async fn what_the_customers_server_does_not_say_is_no_yes() {
     let site = Upstream::start().await;
     let (upstream, gate) = asking(&site, ", cookie = \"session\"").await;

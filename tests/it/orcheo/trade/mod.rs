@@ -24,7 +24,7 @@ const BY_JWT: &str = r#"authorize = { kind = "jwt", header = "X-Login", algorith
 /// A gate with an app whose upstream makes the tokens, with these lines in its table; without limits unless they
 /// set any.
 fn builder(upstream: &Upstream, lines: &str) -> Builder {
-    let limits = if lines.contains("limits") { "" } else { "limits.exchange = []" };
+    let limits = if lines.contains("limits") { "" } else { "limits = { exchange = [], authorize = [] }" };
     Gate::builder(upstream).toml(&format!(
         r#"
 [[apps]]

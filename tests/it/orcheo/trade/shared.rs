@@ -26,7 +26,7 @@ async fn one_end_user_gets_the_same_token_again_and_nobody_else_does() {
 async fn a_token_is_handed_out_while_more_than_half_of_its_life_is_left() {
     let (upstream, gate) = started(BY_JWT).await;
     upstream.once(SESSION, Behaviour::answer(made("eyJ.short.token", 4)));
-    let began = std::time::Instant::now();
+    let began = tokio::time::Instant::now();
     assert_eq!(token_of(ask_as(&gate, "ada", "")).await, "eyJ.short.token");
     let fetched_again = async {
         while token_of(ask_as(&gate, "ada", "")).await == "eyJ.short.token" {
@@ -69,6 +69,17 @@ async fn strangers_never_share_a_token() {
     let (upstream, gate) = started(BY_JWT).await;
     token_of(ask_as(&gate, &users[0], "")).await;
     assert_eq!(self::users(&upstream.take()), [users[0].clone()]);
+}
+
+#[tokio::test]
+async fn strangers_are_counted_by_where_they_come_from() {
+    let rule = "authorize = { kind = \"anonymous\" }\nlimits.exchange = \"2/h per end_user\"";
+    let (upstream, gate) = started(rule).await;
+    for _ in 0..2 {
+        token_of(ask(&gate, "")).await;
+    }
+    assert_eq!(refused(sent(ask(&gate, "")).await, 429).await, "chatkit.rate_limit.session");
+    assert_eq!(upstream.count(), 2);
 }
 
 #[tokio::test]
