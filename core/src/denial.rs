@@ -99,6 +99,8 @@ codes! {
     WorkflowNotFound = "WORKFLOW_NOT_FOUND", NOT_FOUND, "Workflow not found";
     /// Orcheo: the page names another workflow than its token does.
     WorkflowMismatch = "WORKFLOW_MISMATCH", FORBIDDEN, "The token is for another workflow";
+    /// Orcheo: a token of the right signature that is for something else.
+    InvalidClaims = "INVALID_TOKEN_CLAIMS", UNAUTHORIZED, "The token is for another issuer, audience, workspace or workflow";
     /// Orcheo: no token, and the workflow is not for everybody.
     NotPublished = "WORKFLOW_NOT_PUBLISHED", FORBIDDEN, "The workflow is not published";
     /// What a page shows to the customer's own site is not right.

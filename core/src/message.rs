@@ -55,7 +55,9 @@ impl Reply {
 fn challenge(denial: &Denial) -> HeaderValue {
     use crate::denial::Code;
     HeaderValue::from_static(match denial.code {
-        Code::InvalidToken | Code::InvalidServiceToken => "Bearer realm=\"sidegate\", error=\"invalid_token\"",
+        Code::InvalidToken | Code::InvalidClaims | Code::InvalidServiceToken => {
+            "Bearer realm=\"sidegate\", error=\"invalid_token\""
+        }
         Code::InvalidAuthFormat => "Bearer realm=\"sidegate\", error=\"invalid_request\"",
         _ => "Bearer realm=\"sidegate\"",
     })

@@ -3,9 +3,10 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{GATEWAY, OTHER, UNLISTED, WORKFLOW, page, refused, started, token};
+use super::{GATEWAY, KEY, OTHER, UNLISTED, WORKFLOW, page, refused, started, token};
 use crate::support::gate::{Gate, SHOP, json_of};
 use crate::support::upstream::{Behaviour, Reply, Upstream};
+use crate::support::{jwcrypto, jwt};
 
 /// The events of a new thread, as PyPI's `openai-chatkit` writes them.
 fn events(thread: &str) -> String {
@@ -193,10 +194,14 @@ async fn tokens_that_are_none_of_ours_and_bodies_that_are_no_requests_are_refuse
     let ada = token(&gate, "ada", WORKFLOW).await;
     let list = json!({ "type": "threads.list", "params": {} });
     let sigmic = gate.token("ada").mint().await;
+    let mut claims = jwcrypto::verify(&ada, "HS256", KEY)["claims"].clone();
+    claims["aud"] = "another".into();
+    let elsewhere = jwt::sign(&claims, KEY);
     for (header, code) in [
         (format!("Bearer {}", &ada[..ada.len() - 2]), "chatkit.auth.invalid_jwt"),
         (format!("Bearer {sigmic}"), "chatkit.auth.invalid_jwt"),
         ("Bearer x.y.z".to_owned(), "chatkit.auth.invalid_jwt"),
+        (format!("Bearer {elsewhere}"), "chatkit.auth.invalid_jwt_claims"),
         (format!("Basic {ada}"), "chatkit.auth.invalid_scheme"),
     ] {
         let request = gate.public(Method::POST, GATEWAY).header("origin", SHOP).header("authorization", header);
@@ -207,11 +212,19 @@ async fn tokens_that_are_none_of_ours_and_bodies_that_are_no_requests_are_refuse
     let bare = gate.public(Method::POST, GATEWAY).header("origin", SHOP).json(&list).send().await.expect("an answer");
     assert_eq!(bare.headers()["access-control-allow-origin"], SHOP);
     assert_eq!(refused(bare, 403).await, "chatkit.auth.not_published");
-    for (body, status) in
-        [("", 400), ("{", 400), ("[]", 400), ("{\"type\":\"threads.explode\"}", 400), ("{\"type\":1}", 400)]
-    {
+    for (body, message) in [
+        ("", "Invalid JSON payload."),
+        ("{", "Invalid JSON payload."),
+        ("[]", "Invalid JSON payload."),
+        ("{\"type\":\"threads.explode\"}", "Invalid ChatKit payload."),
+        ("{\"type\":1}", "Invalid ChatKit payload."),
+    ] {
         let request = gate.chat(Method::POST, GATEWAY, &ada).header("content-type", "application/json").body(body);
-        refused(request.send().await.expect("an answer"), status).await;
+        let answer = request.send().await.expect("an answer");
+        assert_eq!(answer.status(), 400, "{body}");
+        let detail = json_of(answer).await["detail"].clone();
+        assert_eq!(detail["message"], message, "{body}");
+        assert_eq!(detail["errors"].as_array().map(Vec::len), Some(1), "{detail}");
     }
     let form = gate.chat(Method::POST, GATEWAY, &ada).body("x").send().await.expect("an answer");
     refused(form, 415).await;

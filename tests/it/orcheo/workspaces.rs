@@ -90,7 +90,7 @@ async fn a_token_of_another_workspace_is_no_token_of_the_app() {
     };
     for workspace in [json!("zeta"), json!(""), json!("ACME"), Value::Null] {
         let answer = page(&gate, &sign(workspace.clone()), &list).send().await.expect("an answer");
-        assert_eq!(refused(answer, 401).await, "chatkit.auth.invalid_jwt", "{workspace}");
+        assert_eq!(refused(answer, 401).await, "chatkit.auth.invalid_jwt_claims", "{workspace}");
     }
     assert_eq!(upstream.count(), 0);
     assert_eq!(page(&gate, &sign(json!("acme")), &list).send().await.expect("an answer").status(), 200);

@@ -38,6 +38,14 @@ struct Fault<'a> {
     input: (),
 }
 
+/// A body of the gateway that is no request.
+#[derive(Serialize)]
+struct Unreadable<'a> {
+    message: &'a str,
+    code: &'static str,
+    errors: [Fault<'a>; 1],
+}
+
 #[derive(Serialize)]
 struct Detail<'a> {
     message: &'a str,
@@ -58,6 +66,13 @@ pub fn refusal(router: Router, denial: &Denial) -> Reply {
         (router, code) if is_fault_of_body(router, code) => {
             let fault = Fault { kind: "value_error", loc: ["body"], msg: message, input: () };
             serde_json::to_vec(&Refused { detail: [fault] })
+        }
+        (Router::Gateway, Code::InvalidRequest) => {
+            // What is wrong stands in a list, as the vendor's framework makes it.
+            let (message, fault) = message.split_once(": ").unwrap_or((message.trim_end_matches('.'), message));
+            let errors = [Fault { kind: "value_error", loc: ["body"], msg: fault, input: () }];
+            let code = "sidegate.invalid_request";
+            serde_json::to_vec(&Refused { detail: Unreadable { message: &format!("{message}."), code, errors } })
         }
         (router, Code::RateLimited) => limited(router, denial.used_up),
         (router, code) => {
@@ -127,6 +142,7 @@ const fn vendor_name(router: Router, code: Code) -> Option<(&'static str, Option
         (Router::Gateway, Code::AuthRequired) => ("chatkit.auth.missing_token", JWT),
         (Router::Gateway, Code::InvalidAuthFormat) => ("chatkit.auth.invalid_scheme", JWT),
         (Router::Gateway, Code::InvalidToken) => ("chatkit.auth.invalid_jwt", JWT),
+        (Router::Gateway, Code::InvalidClaims) => ("chatkit.auth.invalid_jwt_claims", JWT),
         (Router::Gateway, Code::WorkflowMismatch) => ("chatkit.auth.workflow_mismatch", JWT),
         (Router::Gateway, Code::NotPublished) => ("chatkit.auth.not_published", Some("publish")),
         (Router::Gateway, Code::LoginRequired) => ("chatkit.auth.oauth_required", Some("publish")),
@@ -192,6 +208,18 @@ mod tests {
                 Code::JwtNotConfigured,
                 500,
                 r#"{"detail":{"message":"Token signing is not configured for this app","code":"chatkit.signing_key_missing"}}"#,
+            ),
+            (
+                Router::Gateway,
+                Code::InvalidRequest,
+                400,
+                r#"{"detail":{"message":"The request could not be read.","code":"sidegate.invalid_request","errors":[{"type":"value_error","loc":["body"],"msg":"The request could not be read","input":null}]}}"#,
+            ),
+            (
+                Router::Gateway,
+                Code::InvalidClaims,
+                401,
+                r#"{"detail":{"message":"The token is for another issuer, audience, workspace or workflow","code":"chatkit.auth.invalid_jwt_claims","auth_mode":"jwt"}}"#,
             ),
             (Router::Gateway, Code::WorkflowNotFound, 404, r#"{"detail":"Workflow not found"}"#),
             (Router::Gateway, Code::AssetNotFound, 404, r#"{"detail":"ChatKit asset not found."}"#),

@@ -73,15 +73,15 @@ impl WireClaims<'_> {
     /// The claims in core's words, if the token is one of `app`.
     ///
     /// # Errors
-    /// [`Code::InvalidToken`] for another issuer, audience or workspace, an unbound token, or a workflow
+    /// [`Code::InvalidClaims`] for another issuer, audience or workspace, an unbound token, or a workflow
     /// that the app does not list (any more).
     pub fn into_claims(self, app: &App) -> Result<Claims, Denial> {
         let policy = app.token.as_ref().ok_or(Code::InvalidToken)?;
         let own_workspace = self.chatkit.workspace_id.as_deref() == app.workspace.as_ref().map(WorkspaceId::as_str);
         let known = self.iss == policy.issuer() && self.aud == policy.audience() && own_workspace;
         let workflow = self.chatkit.workflow_id.parse().ok().filter(|id| app.workflows.get(id).is_some());
-        let workflow = workflow.filter(|_| known).ok_or(Code::InvalidToken)?;
-        let invalid = |_| Denial::from(Code::InvalidToken);
+        let workflow = workflow.filter(|_| known).ok_or(Code::InvalidClaims)?;
+        let invalid = |_| Denial::from(Code::InvalidClaims);
         Ok(Claims {
             app: app.id.clone(),
             subject: self.sub.parse().map_err(invalid)?,
