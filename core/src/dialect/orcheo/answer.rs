@@ -194,74 +194,76 @@ mod tests {
         assert_eq!(body(&answer), expected);
     }
 
+    const REFUSALS: &[(Router, Code, u16, &str)] = &[
+        (
+            Router::Session,
+            Code::AuthRequired,
+            401,
+            r#"{"detail":{"message":"Authentication required","code":"auth.missing_token"}}"#,
+        ),
+        (
+            Router::Session,
+            Code::JwtNotConfigured,
+            500,
+            r#"{"detail":{"message":"Token signing is not configured for this app","code":"chatkit.signing_key_missing"}}"#,
+        ),
+        (
+            Router::Gateway,
+            Code::InvalidRequest,
+            400,
+            r#"{"detail":{"message":"The request could not be read.","code":"sidegate.invalid_request","errors":[{"type":"value_error","loc":["body"],"msg":"The request could not be read","input":null}]}}"#,
+        ),
+        (
+            Router::Gateway,
+            Code::InvalidClaims,
+            401,
+            r#"{"detail":{"message":"The token is for another issuer, audience, workspace or workflow","code":"chatkit.auth.invalid_jwt_claims","auth_mode":"jwt"}}"#,
+        ),
+        (Router::Gateway, Code::WorkflowNotFound, 404, r#"{"detail":"Workflow not found"}"#),
+        (Router::Gateway, Code::AssetNotFound, 404, r#"{"detail":"ChatKit asset not found."}"#),
+        (Router::Gateway, Code::AssetUnavailable, 502, r#"{"detail":"Failed to fetch ChatKit asset."}"#),
+        (
+            Router::Gateway,
+            Code::InvalidToken,
+            401,
+            r#"{"detail":{"message":"The token is invalid or has expired","code":"chatkit.auth.invalid_jwt","auth_mode":"jwt"}}"#,
+        ),
+        (
+            Router::Gateway,
+            Code::OriginNotAllowed,
+            403,
+            r#"{"detail":{"message":"This origin is not allowed","code":"sidegate.origin_not_allowed"}}"#,
+        ),
+        (Router::Admin, Code::NotFound, 404, r#"{"detail":{"message":"Not found","code":"token.not_found"}}"#),
+        (
+            Router::Admin,
+            Code::InvalidAuthFormat,
+            401,
+            r#"{"detail":{"message":"Authorization must be `Bearer` and a widget token","code":"auth.invalid_scheme"}}"#,
+        ),
+        (
+            Router::Session,
+            Code::WorkspaceForbidden,
+            403,
+            r#"{"detail":{"message":"The service token is not for this workspace","code":"auth.workspace_forbidden"}}"#,
+        ),
+        (
+            Router::Admin,
+            Code::UnsupportedMediaType,
+            422,
+            r#"{"detail":[{"type":"value_error","loc":["body"],"msg":"The request body must be application/json","input":null}]}"#,
+        ),
+        (
+            Router::Session,
+            Code::InvalidWorkflow,
+            422,
+            r#"{"detail":[{"type":"value_error","loc":["body"],"msg":"workflow_id must be a UUID","input":null}]}"#,
+        ),
+    ];
+
     #[test]
     fn refusals_have_the_vendors_names_and_statuses() {
-        for (router, code, status, expected) in [
-            (
-                Router::Session,
-                Code::AuthRequired,
-                401,
-                r#"{"detail":{"message":"Authentication required","code":"auth.missing_token"}}"#,
-            ),
-            (
-                Router::Session,
-                Code::JwtNotConfigured,
-                500,
-                r#"{"detail":{"message":"Token signing is not configured for this app","code":"chatkit.signing_key_missing"}}"#,
-            ),
-            (
-                Router::Gateway,
-                Code::InvalidRequest,
-                400,
-                r#"{"detail":{"message":"The request could not be read.","code":"sidegate.invalid_request","errors":[{"type":"value_error","loc":["body"],"msg":"The request could not be read","input":null}]}}"#,
-            ),
-            (
-                Router::Gateway,
-                Code::InvalidClaims,
-                401,
-                r#"{"detail":{"message":"The token is for another issuer, audience, workspace or workflow","code":"chatkit.auth.invalid_jwt_claims","auth_mode":"jwt"}}"#,
-            ),
-            (Router::Gateway, Code::WorkflowNotFound, 404, r#"{"detail":"Workflow not found"}"#),
-            (Router::Gateway, Code::AssetNotFound, 404, r#"{"detail":"ChatKit asset not found."}"#),
-            (Router::Gateway, Code::AssetUnavailable, 502, r#"{"detail":"Failed to fetch ChatKit asset."}"#),
-            (
-                Router::Gateway,
-                Code::InvalidToken,
-                401,
-                r#"{"detail":{"message":"The token is invalid or has expired","code":"chatkit.auth.invalid_jwt","auth_mode":"jwt"}}"#,
-            ),
-            (
-                Router::Gateway,
-                Code::OriginNotAllowed,
-                403,
-                r#"{"detail":{"message":"This origin is not allowed","code":"sidegate.origin_not_allowed"}}"#,
-            ),
-            (Router::Admin, Code::NotFound, 404, r#"{"detail":{"message":"Not found","code":"token.not_found"}}"#),
-            (
-                Router::Admin,
-                Code::InvalidAuthFormat,
-                401,
-                r#"{"detail":{"message":"Authorization must be `Bearer` and a widget token","code":"auth.invalid_scheme"}}"#,
-            ),
-            (
-                Router::Session,
-                Code::WorkspaceForbidden,
-                403,
-                r#"{"detail":{"message":"The service token is not for this workspace","code":"auth.workspace_forbidden"}}"#,
-            ),
-            (
-                Router::Admin,
-                Code::UnsupportedMediaType,
-                422,
-                r#"{"detail":[{"type":"value_error","loc":["body"],"msg":"The request body must be application/json","input":null}]}"#,
-            ),
-            (
-                Router::Session,
-                Code::InvalidWorkflow,
-                422,
-                r#"{"detail":[{"type":"value_error","loc":["body"],"msg":"workflow_id must be a UUID","input":null}]}"#,
-            ),
-        ] {
+        for (router, code, status, expected) in REFUSALS.iter().copied() {
             let reply = refusal(router, &code.into());
             assert_eq!((reply.status.as_u16(), body(&reply)), (status, expected.to_owned()), "{code}");
         }
