@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use http::header::ORIGIN;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use sidegate_core::app::Scoping;
+use sidegate_core::app::{App, Scoping};
 use sidegate_core::context::{ContextKey, SessionContext};
 use sidegate_core::cors::Cors;
 use sidegate_core::denial::{Code, Denial};
@@ -102,8 +102,15 @@ pub fn unproven(
     let Some(Registered { app, .. }) = named.map(AsRef::as_ref) else {
         return Cors::decide(origin, |origin| registry.any_allows(dialect, origin));
     };
+    cors_of(app, true, origin)
+}
+
+/// What a page may read of an app; with credentials only where the URL names the app, so that its preflight could
+/// say so.
+#[must_use]
+pub fn cors_of(app: &App, is_named: bool, origin: RequestOrigin<'_>) -> Cors {
     let cors = Cors::decide(origin, |origin| app.origins.is_empty() || app.origins.contains(origin));
-    if app.uses_cookies() { cors.with_credentials() } else { cors }
+    if is_named && app.uses_cookies() { cors.with_credentials() } else { cors }
 }
 
 /// Admits a request or refuses it; either way says what the answer may tell a page of its origin.
@@ -112,20 +119,14 @@ pub async fn admit(gate: &Gate, verified: &VerifiedTokens, asked: Asked<'_>) -> 
     let registry = gate.registry.load();
     let origin = request_origin(headers);
     let dialect = call.operation.dialect();
-    let proven = verify(&registry, verified, dialect, headers).and_then(|proven| match named {
-        // The URL names an app, and the token is another one's.
-        Some(named) if named.app.id != proven.0.app.id => Err(Code::InvalidToken.into()),
-        _ => Ok(proven),
-    });
+    // The URL may name an app, and the token be another one's.
+    let proven = verify(&registry, verified, dialect, headers)
+        .and_then(|proven| if proven.0.is_meant_by(named) { Ok(proven) } else { Err(Code::InvalidToken.into()) });
     let (registered, claims, text) = match proven {
         Ok(proven) => proven,
         Err(denial) => return (unproven(&registry, named, Some(dialect), origin), Err(denial)),
     };
-    let list = &registered.app.origins;
-    let mut cors = Cors::decide(origin, |origin| list.is_empty() || list.contains(origin));
-    if named.is_some() && registered.app.uses_cookies() {
-        cors = cors.with_credentials();
-    }
+    let cors = cors_of(&registered.app, named.is_some(), origin);
     let from = provenance(headers);
     let permit = gate.revoked.current().map_err(Denial::from).and_then(|revoked| {
         let moment = Moment { now: gate.now(), revoked: &revoked, own_origin: gate.own_origin() };
@@ -165,11 +166,9 @@ pub(crate) async fn check(
     call: Call,
     address: IpAddr,
 ) -> Result<Admission, Denial> {
-    if let Some(limit) = &registered.limits.chat {
-        let claims = permit.claims();
-        let counted = Counted { address, end_user: &claims.subject, workflow: claims.workflow.as_ref() };
-        gate.count(limit, counted).await?;
-    }
+    let claims = permit.claims();
+    let counted = Counted { address, end_user: &claims.subject, workflow: claims.workflow.as_ref() };
+    gate.count(registered.limits.chat.as_ref(), counted).await?;
     if let Some(conversation) = &call.conversation
         && permit.app().scoping == Scoping::Gate
     {

@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, Method};
@@ -31,9 +30,8 @@ pub async fn authorize(
     headers: &HeaderMap,
     address: IpAddr,
 ) -> Result<Authorized, Refused> {
-    if let Some(limit) = &registered.limits.authorize {
-        gate.count(limit, Counted { address, end_user: &stranger(address)?, workflow: None }).await?;
-    }
+    let counted = Counted { address, end_user: &stranger(address)?, workflow: None };
+    gate.count(registered.limits.authorize.as_ref(), counted).await?;
     match sidegate_core::authorize::authorize(&registered.app, headers, gate.now())? {
         Verdict::Yes(authorized) => Ok(authorized),
         Verdict::Ask(question) => ask(question, registered, client, headers).await,
@@ -55,7 +53,7 @@ async fn ask(
         body: None,
         limit: MAX_ANSWER,
     };
-    let answered = tokio::time::timeout(TIMEOUT, client.call(&Arc::clone(upstream), call)).await;
+    let answered = tokio::time::timeout(TIMEOUT, client.call(upstream, call)).await;
     let response = answered.unwrap_or(Err(Failure::ResponseTimeout)).map_err(|failure| {
         tracing::warn!(upstream = upstream.settings.name, error = failure.error_type(), "nobody says who visitors are");
         Refused { denial: Denial::from(Code::AuthorizationUnavailable), failure: Some(failure) }

@@ -12,7 +12,6 @@ use sidegate_core::credential::{Principal, authenticate, authorize};
 use sidegate_core::denial::{Code, Denial};
 use sidegate_core::dialect::orcheo::{Purpose, WorkflowId};
 use sidegate_core::dialect::{Dialect, orcheo, sigmic};
-use sidegate_core::id::EndUserId;
 use sidegate_core::message::Reply;
 use sidegate_core::policy::{self, ExchangeRequest, Grant};
 use sidegate_core::service_token::{Scope, ServiceToken};
@@ -36,7 +35,8 @@ pub async fn exchange(gate: &Gate, body: &[u8], address: IpAddr) -> Result<Reply
     let principal = authenticate(registered.map(|registered| &registered.app), &wire.credential)?;
     let registered = registered.ok_or(Code::InvalidCredentials)?;
     let request = wire.into_request(&gate.limits.context)?;
-    count(gate, registered, (&request.subject, None), address).await?;
+    let counted = Counted { address, end_user: &request.subject, workflow: None };
+    gate.count(registered.limits.exchange.as_ref(), counted).await?;
     issue(gate, registered, principal, request).await
 }
 
@@ -64,7 +64,8 @@ pub async fn session(
     let principal = authorize(caller, &registered.app, now)?;
     let anonymous = !wire.names_end_user();
     let request = wire.into_request(workflow, &*gate.entropy)?;
-    count(gate, registered, (&request.subject, request.workflow.as_ref()), address).await?;
+    let counted = Counted { address, end_user: &request.subject, workflow: request.workflow.as_ref() };
+    gate.count(registered.limits.exchange.as_ref(), counted).await?;
     match registered.app.authority {
         Authority::Local => Ok(issue(gate, registered, principal, request).await?),
         Authority::Upstream(_) => {
@@ -84,7 +85,7 @@ fn default_workflow<'a>(registry: &'a Registry, caller: &ServiceToken) -> Option
 
 /// What a visitor asks for.
 #[derive(Debug)]
-pub struct Visit {
+pub struct VisitorRequest {
     /// What the token is for.
     pub purpose: Purpose,
     /// The one that the page has, if it needs another.
@@ -99,14 +100,15 @@ pub async fn token_of_visitor(
     broker: &Broker,
     registered: &Arc<Registered>,
     authorized: &Authorized,
-    Visit { purpose, current }: Visit,
+    VisitorRequest { purpose, current }: VisitorRequest,
     address: IpAddr,
 ) -> Result<Reply, Refused> {
     let gate = &*broker.gate;
     let known = authorized.end_user();
     // Each token for somebody whom nobody knows is for somebody new: such are counted by where they come from.
-    let counted = known.cloned().map_or_else(|| stranger(address), Ok)?;
-    count(gate, registered, (&counted, purpose.workflow()), address).await?;
+    let counted_as = known.cloned().map_or_else(|| stranger(address), Ok)?;
+    let counted = Counted { address, end_user: &counted_as, workflow: purpose.workflow() };
+    gate.count(registered.limits.exchange.as_ref(), counted).await?;
     let subject = known.cloned().map_or_else(|| orcheo::anonymous(&*gate.entropy), Ok)?;
     match (&registered.app.authority, purpose) {
         (Authority::Local, Purpose::Chat(workflow)) => {
@@ -140,19 +142,6 @@ async fn issue(
     let grant = policy::grant(principal, request, &*gate.entropy, gate.now())?;
     keep_context(gate, &grant).await?;
     registered.app.dialect.issued(&grant.issue()?)
-}
-
-/// Counts an exchange against the app's limit, if it has one.
-pub(crate) async fn count(
-    gate: &Gate,
-    registered: &Registered,
-    (end_user, workflow): (&EndUserId, Option<&WorkflowId>),
-    address: IpAddr,
-) -> Result<(), Denial> {
-    match &registered.limits.exchange {
-        Some(limit) => gate.count(limit, Counted { address, end_user, workflow }).await,
-        None => Ok(()),
-    }
 }
 
 /// Seals and stores the grant's context, if it has one.

@@ -87,12 +87,15 @@ impl Gate {
         self.listen.trusted_proxies.iter().any(|network| network.contains(&address))
     }
 
-    /// Counts a request against a limit.
+    /// Counts a request against a limit, if there is one.
     ///
     /// # Errors
     /// As [`Limit::check`].
-    pub async fn count(&self, limit: &Limit, counted: Counted<'_>) -> Result<(), Denial> {
-        limit.check(self.store.counters(), self.limits_on_error, counted).await
+    pub async fn count(&self, limit: Option<&Limit>, counted: Counted<'_>) -> Result<(), Denial> {
+        match limit {
+            Some(limit) => limit.check(self.store.counters(), self.limits_on_error, counted).await,
+            None => Ok(()),
+        }
     }
 
     /// Drops what has expired. Called every few seconds.

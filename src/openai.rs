@@ -13,8 +13,8 @@ use sidegate_core::id::EndUserId;
 use sidegate_core::message::Reply;
 use sidegate_core::service_token::{Scope, ServiceToken};
 
-use crate::exchange::count;
 use crate::forward::Refused;
+use crate::limits::Counted;
 use crate::metrics::TradeOutcome;
 use crate::registry::{Registered, Registry};
 use crate::trade::Broker;
@@ -59,8 +59,7 @@ pub async fn answer(broker: &Broker, request: Request<'_>) -> Result<Reply, Refu
 async fn create(broker: &Broker, request: &Request<'_>) -> Result<(Arc<Registered>, Ask), Refused> {
     let asked = openai::parse_session(request.body)?;
     let registered = broker.gate.registry.load().of_workflow(&asked.workflow).cloned();
-    let named = request.named.as_ref();
-    let registered = registered.filter(|found| named.is_none_or(|named| Arc::ptr_eq(found, named)));
+    let registered = registered.filter(|found| found.is_meant_by(request.named.as_ref()));
     let registered = registered.ok_or(Code::WorkflowNotFound)?;
     authorize(request.caller, &registered.app, broker.gate.now())?;
     let trade = registered.app.trade().filter(|trade| is_openais(trade)).ok_or(Code::WorkflowNotFound)?;
@@ -73,7 +72,8 @@ async fn create(broker: &Broker, request: &Request<'_>) -> Result<(Arc<Registere
         (set, asked) => asked.or_else(|| set.clone()),
     };
     let settings = asked.settings.within(&trade.session)?;
-    count(&broker.gate, &registered, (&asked.end_user, Some(&asked.workflow)), request.address).await?;
+    let counted = Counted { address: request.address, end_user: &asked.end_user, workflow: Some(&asked.workflow) };
+    broker.gate.count(registered.limits.exchange.as_ref(), counted).await?;
     let body = settings.body(&asked.end_user, &Workflow { version, ..listed.clone() });
     Ok((registered, Ask::session(body)))
 }
@@ -95,7 +95,8 @@ async fn client_secret(broker: &Broker, request: &Request<'_>) -> Result<(Arc<Re
     let settings = asked.within(bounds)?;
     let end_user = format!("service-token:{}", request.caller.id.as_str());
     let end_user = EndUserId::parse(&end_user).map_err(|_| Code::Internal)?;
-    count(&broker.gate, &registered, (&end_user, None), request.address).await?;
+    let counted = Counted { address: request.address, end_user: &end_user, workflow: None };
+    broker.gate.count(registered.limits.exchange.as_ref(), counted).await?;
     let ask = Ask::client_secret(settings.body());
     Ok((registered, ask))
 }
@@ -113,7 +114,7 @@ fn only(
 ) -> Result<Arc<Registered>, Denial> {
     let now = broker.gate.now();
     let may = |found: &&Arc<Registered>| authorize(request.caller, &found.app, now).is_ok();
-    let named = |found: &&Arc<Registered>| request.named.as_ref().is_none_or(|named| Arc::ptr_eq(found, named));
+    let named = |found: &&Arc<Registered>| found.is_meant_by(request.named.as_ref());
     let serving = |found: &&Arc<Registered>| found.app.trade().is_some_and(&serves);
     let mut found = registry.apps().filter(serving).filter(may).filter(named);
     let first = found.next().cloned().ok_or(Code::NotFound)?;

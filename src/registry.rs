@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::HeaderName;
 use sidegate_core::app::App;
 use sidegate_core::authorize::Authorize;
-use sidegate_core::dialect::orcheo::{Access, WorkflowId};
+use sidegate_core::dialect::orcheo::WorkflowId;
 use sidegate_core::dialect::{Dialect, UnverifiedTarget};
 use sidegate_core::id::AppId;
 use sidegate_core::origin::OriginUnion;
@@ -58,6 +58,12 @@ struct PageOrigins {
 }
 
 impl Registered {
+    /// Whether it is the app that somebody names, or none is named. By id: a change of the app may come between.
+    #[must_use]
+    pub fn is_meant_by(&self, named: Option<&Arc<Self>>) -> bool {
+        named.is_none_or(|named| named.app.id == self.app.id)
+    }
+
     fn new(app: Arc<App>, upstream: Arc<Upstream>, upstreams: &[Arc<Upstream>], before: Option<&Limits>) -> Arc<Self> {
         let limits = Limits::new(&app, before);
         let authorizer = match &app.authorize {
@@ -128,8 +134,7 @@ impl Registry {
             hosts.extend(app.hosts.iter().map(|host| (host.clone(), app.id.clone())));
             apps.insert(app.id.clone(), Arc::clone(registered));
         }
-        let all = apps.values().flat_map(|registered: &Arc<Registered>| registered.app.workflows.all());
-        let publishes = all.into_iter().any(|workflow| workflow.access != Access::Token);
+        let publishes = apps.values().any(|registered: &Arc<Registered>| registered.app.workflows.are_published());
         let mut issuers = apps.values().filter(|registered| registered.app.authorize.is_some());
         let only_issuer = issuers.next().filter(|_| issuers.next().is_none()).map(|only| only.app.id.clone());
         Self { configured, apps, disabled, workflows, hosts, publishes, only_issuer, upstreams, unions, injected }

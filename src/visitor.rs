@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, ORIGIN};
+use http::header::ORIGIN;
 use http::{HeaderMap, HeaderValue};
 use sidegate_core::cors::Cors;
 use sidegate_core::denial::{Code, Denial};
@@ -15,9 +15,9 @@ use sidegate_core::id::EndUserId;
 use sidegate_core::policy;
 use tokio::sync::SemaphorePermit;
 
-use crate::admit::{Admission, Asked, check, provenance, request_origin, unproven};
+use crate::admit::{Admission, Asked, check, cors_of, provenance, request_origin, unproven};
 use crate::authorize::authorize;
-use crate::forward::{Client, Refused};
+use crate::forward::{Client, Refused, announced_length};
 use crate::gate::Gate;
 use crate::limits::Counted;
 use crate::registry::Registered;
@@ -36,8 +36,7 @@ pub fn place<'a>(gate: &'a Gate, headers: &HeaderMap, cors: &Cors) -> Result<Opt
     if headers.contains_key(ORIGIN) && cors.origin().is_none() {
         return Err(Code::OriginNotAllowed.into());
     }
-    let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length <= SMALL) {
+    if announced_length(headers).is_some_and(|length| length <= SMALL) {
         return Ok(None);
     }
     let taken = |_| Denial::retry(Code::Overloaded, Duration::from_secs(1));
@@ -63,8 +62,7 @@ pub async fn admit_visitor(
     let origin = request_origin(asked.headers);
     let found = body.and_then(|body| {
         let workflow = orcheo::Request::parse(&body)?.unverified_workflow.ok_or(Code::MissingWorkflow)?;
-        let registered =
-            registry.of_workflow(&workflow).filter(|found| asked.named.is_none_or(|app| Arc::ptr_eq(app, found)));
+        let registered = registry.of_workflow(&workflow).filter(|found| found.is_meant_by(asked.named));
         let registered = registered.ok_or(Code::WorkflowNotFound)?;
         Ok((Arc::clone(registered), registered.app.workflows.asked(Some(&workflow))?.clone()))
     });
@@ -75,11 +73,7 @@ pub async fn admit_visitor(
             return (unproven(&registry, asked.named, dialect, origin), Err(denial.into()));
         }
     };
-    let app = &registered.app;
-    let mut cors = Cors::decide(origin, |origin| app.origins.is_empty() || app.origins.contains(origin));
-    if asked.named.is_some() && app.uses_cookies() {
-        cors = cors.with_credentials();
-    }
+    let cors = cors_of(&registered.app, asked.named.is_some(), origin);
     match visit(gate, client, asked, registered, workflow).await {
         Err(refused) if refused.denial.code == Code::OriginNotAllowed => (Cors::Silent, Err(refused)),
         visit => (cors, visit),
@@ -109,13 +103,11 @@ async fn visit(
         }
     };
     let permit = policy::admit_visitor(app, &workflow, end_user, from, (gate.now(), own))?;
-    let limits = Arc::clone(&registered);
     // The visitor's own limits come first: who is refused by them takes no place of the workflow's.
-    let admission = check(gate, permit, registered, asked.call, asked.client).await?;
-    if let Some(limit) = &limits.limits.publish {
-        let end_user = &admission.permit().claims().subject;
-        gate.count(limit, Counted { address: asked.client, end_user, workflow: Some(&workflow.id) }).await?;
-    }
+    let admission = check(gate, permit, Arc::clone(&registered), asked.call, asked.client).await?;
+    let end_user = &admission.permit().claims().subject;
+    let counted = Counted { address: asked.client, end_user, workflow: Some(&workflow.id) };
+    gate.count(registered.limits.publish.as_ref(), counted).await?;
     let field = if known { orcheo::X_ORCHEO_OAUTH_SUBJECT } else { orcheo::X_ORCHEO_VISITOR_ID };
     Ok(Visit { admission: admission.naming_end_user(field)?, set_cookie })
 }

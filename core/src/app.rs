@@ -88,7 +88,7 @@ impl App {
     /// and only pages that are listed one by one may read what belongs to the cookie.
     #[must_use]
     pub fn knows_visitors_by_cookie(&self) -> bool {
-        let published = self.workflows.all().iter().any(|workflow| workflow.access == orcheo::Access::Everybody);
+        let published = self.workflows.have(orcheo::Access::Everybody);
         published && self.origins.is_enumerated() && !self.allow_missing_origin
     }
 }

@@ -9,9 +9,9 @@ use sidegate_core::origin::OriginSet;
 use sidegate_core::token::{Algorithm, VerifyingKeys};
 
 use super::app::secret_digests;
-use super::layered::parsers::{list, non_empty, one_of, parsed, secret_source, string};
+use super::layered::parsers::{list, non_empty, one_of, parsed, string};
 use super::layered::{Faults, Node, Reader};
-use super::settings::{KeyUses, Resolve};
+use super::settings::{KeyUses, Resolve, secret};
 use super::token::TokenOf;
 use super::upstream::UpstreamSettings;
 
@@ -58,9 +58,8 @@ fn read_secret(rule: &Reader<'_>) -> Option<SecretRule> {
 
 fn read_jwt(rule: &Reader<'_>, resolve: &Resolve<'_>, uses: &mut KeyUses) -> Option<JwtRule> {
     let carrier = read_carrier(rule, Some(Carrier::Header(AUTHORIZATION)));
-    let secret = |node: &Node| -> Result<_, Faults> { Ok(resolve(&secret_source(node)?)?) };
     let algorithm = rule.required("algorithm", one_of(&Algorithm::ALL.map(|algorithm| (algorithm.name(), algorithm))));
-    let keys = rule.required("keys", list(secret));
+    let keys = rule.required("keys", list(secret(resolve)));
     let (issuer, audience) = (rule.optional("issuer", non_empty), rule.optional("audience", non_empty));
     let claim = rule.or("claim", non_empty, "sub".to_owned());
     let mut verifying = VerifyingKeys::new(algorithm?);
@@ -148,7 +147,7 @@ pub(super) fn check_authorize(
     workflows: &Workflows,
     (origins, allow_missing): (&OriginSet, bool),
 ) {
-    let needs_login = workflows.all().iter().any(|workflow| workflow.access == Access::Login);
+    let needs_login = workflows.have(Access::Login);
     if needs_login && !rule.is_some_and(Authorize::names_end_users) {
         table.problem("authorize", "must say who a visitor is: a workflow has require_login");
     }

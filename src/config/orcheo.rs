@@ -57,7 +57,7 @@ fn read_access(workflow: &Reader<'_>) -> Access {
 
 /// Whether what is published can be: a workflow for those without a token.
 pub(super) fn check_published(table: &Reader<'_>, workflows: &Workflows, pass: Pass, token: Option<&TokenPolicy>) {
-    if workflows.all().iter().all(|workflow| workflow.access == Access::Token) {
+    if !workflows.are_published() {
         return;
     }
     if pass.cookies {

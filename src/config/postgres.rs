@@ -7,9 +7,9 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
-use super::layered::parsers::{boolean, duration, non_empty, secret_source, string};
+use super::layered::parsers::{boolean, duration, non_empty, string};
 use super::layered::{Faults, Node, Reader, SecretSource};
-use super::settings::Resolve;
+use super::settings::{Resolve, secret};
 
 /// A PostgreSQL server, and how to speak with it.
 #[derive(Clone, Debug)]
@@ -70,7 +70,7 @@ const PORT: u16 = 5432;
 
 pub(super) fn read_postgres(table: Reader<'_>, resolve: &Resolve<'_>) -> Option<PostgresSettings> {
     let found = table.required("url", address);
-    let password = table.optional("password", |node| -> Result<_, Faults> { Ok(resolve(&secret_source(node)?)?) });
+    let password = table.optional("password", secret(resolve));
     let address = found.clone().unwrap_or_else(PostgresAddress::nowhere);
     let tls = table.or("tls", boolean, address.is_remote());
     let ca = table.optional("ca", non_empty).map(PathBuf::from);

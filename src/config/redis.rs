@@ -6,9 +6,9 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
-use super::layered::parsers::{duration, non_empty, secret_source, string};
+use super::layered::parsers::{duration, non_empty, string};
 use super::layered::{Faults, Node, Reader};
-use super::settings::Resolve;
+use super::settings::{Resolve, secret};
 
 /// A Redis server, and how to speak with it.
 #[derive(Clone, Debug)]
@@ -48,7 +48,7 @@ const PORT: u16 = 6379;
 pub(super) fn read_redis(table: Reader<'_>, resolve: &Resolve<'_>) -> Option<RedisSettings> {
     let address = table.required("url", address);
     let username = table.optional("username", non_empty);
-    let password = table.optional("password", |node| -> Result<_, Faults> { Ok(resolve(&secret_source(node)?)?) });
+    let password = table.optional("password", secret(resolve));
     let ca = table.optional("ca", non_empty).map(PathBuf::from);
     if username.is_some() && table.node("password").is_none() {
         table.problem("username", "needs a `password`");

@@ -16,7 +16,7 @@ use super::app::read_app;
 use super::assets::{AssetSettings, read_assets};
 use super::kept::Written;
 use super::layered::parsers::{boolean, bytes, duration, integer, one_of, secret_source};
-use super::layered::{Node, Reader, SecretSource, to_json};
+use super::layered::{Faults, Node, Reader, SecretSource, to_json};
 use super::listen::{ListenSettings, read_listen};
 use super::store::{StoreSettings, read_store};
 use super::token::TokenOf;
@@ -88,6 +88,11 @@ pub enum LogFormat {
 
 /// Turns a secret's source into the secret.
 pub(super) type Resolve<'a> = dyn Fn(&SecretSource) -> Result<SecretString, String> + 'a;
+
+/// A parser of secrets, wherever they come from.
+pub(super) fn secret<'a>(resolve: &'a Resolve<'_>) -> impl Fn(&Node) -> Result<SecretString, Faults> + 'a {
+    move |node| Ok(resolve(&secret_source(node)?)?)
+}
 
 /// What a key, by its digest, or a workflow already serves: none serves two.
 #[derive(Clone, Default)]
@@ -228,8 +233,8 @@ fn read_limits(table: Reader<'_>) -> Option<LimitSettings> {
 fn read_admin(table: Reader<'_>, resolve: &Resolve<'_>, keys: &mut KeyUses) -> Option<SecretString> {
     /// Characters: with letters and digits alone some 190 random bits.
     const SHORTEST: usize = 32;
-    let token = table.optional("bootstrap_token", |node| -> Result<_, super::layered::Faults> {
-        let token = resolve(&secret_source(node)?)?;
+    let token = table.optional("bootstrap_token", |node| -> Result<_, Faults> {
+        let token = secret(resolve)(node)?;
         keys.claim(&SecretDigest::of(&token), "as the bootstrap token")?;
         let length = token.expose_secret().len();
         if length < SHORTEST { Err("must have 32 characters or more".to_owned().into()) } else { Ok(token) }

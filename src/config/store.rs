@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use sidegate_core::context::seal::Sealer;
 use sidegate_core::secret::SecretDigest;
 
-use super::layered::parsers::{bytes, list, non_empty, one_of, secret_source};
-use super::layered::{Faults, Node, Reader};
+use super::layered::Reader;
+use super::layered::parsers::{bytes, list, non_empty, one_of};
 use super::postgres::{PostgresSettings, read_postgres, refuse_environment};
 use super::redis::{RedisSettings, read_redis};
-use super::settings::{KeyUses, Resolve};
+use super::settings::{KeyUses, Resolve, secret};
 
 /// What outlives a request.
 #[derive(Debug)]
@@ -144,9 +144,8 @@ fn read_registry(table: &Reader<'_>, resolve: &Resolve<'_>) -> Option<RegistrySe
 
 /// The first of the keys seals, all open.
 fn read_sealer(table: &Reader<'_>, resolve: &Resolve<'_>, keys: &mut KeyUses) -> Option<Sealer> {
-    let secret = |node: &Node| -> Result<_, Faults> { Ok(resolve(&secret_source(node)?)?) };
     let mut ring: Option<Sealer> = None;
-    for (index, key) in table.or("seal_keys", list(secret), Vec::new()).iter().enumerate() {
+    for (index, key) in table.or("seal_keys", list(secret(resolve)), Vec::new()).iter().enumerate() {
         let claimed = keys.claim(&SecretDigest::of(key), "as a seal key");
         let added = claimed.and_then(|()| match &mut ring {
             Some(ring) => Ok(ring.also_opens(key)?),

@@ -9,10 +9,10 @@ use sidegate_core::duration::parse_lifetime;
 use sidegate_core::id::AppId;
 use sidegate_core::token::{Algorithm, KeyRing};
 
-use super::layered::parsers::{boolean, list, non_empty, one_of, secret_source, string};
+use super::layered::parsers::{boolean, list, non_empty, one_of, string};
 use super::layered::{Faults, Node, Reader};
 use super::orcheo;
-use super::settings::{KeyUses, Resolve};
+use super::settings::{KeyUses, Resolve, secret};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3_600);
@@ -90,16 +90,15 @@ fn lifetime(node: &Node) -> Result<Duration, Faults> {
 
 /// `key` stands in for the one of the table.
 fn read_ring(token: &Reader<'_>, key: Option<SecretString>, resolve: &Resolve<'_>) -> Option<KeyRing> {
-    let secret = |node: &Node| -> Result<_, Faults> { Ok(resolve(&secret_source(node)?)?) };
     let algorithms = Algorithm::ALL.map(|algorithm| (algorithm.name(), algorithm));
     // A refused one is a problem of its own; the keys are not then held against the default.
     let default = token.node("algorithm").is_none().then_some(Algorithm::Hs256);
     let algorithm = token.optional("algorithm", one_of(&algorithms)).or(default);
     let active = match key {
-        Some(key) => token.optional("key", secret).or(Some(key)),
-        None => token.required("key", secret),
+        Some(key) => token.optional("key", secret(resolve)).or(Some(key)),
+        None => token.required("key", secret(resolve)),
     };
-    let retired = token.or("retired_keys", list(secret), Vec::new());
+    let retired = token.or("retired_keys", list(secret(resolve)), Vec::new());
     let ring = KeyRing::new(algorithm?, &active?);
     let mut ring = ring.map_err(|fault| token.problem("key", &fault.to_string())).ok()?;
     for (index, key) in retired.iter().enumerate() {

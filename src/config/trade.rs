@@ -7,10 +7,10 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sidegate_core::dialect::Dialect;
 use sidegate_core::dialect::orcheo::{Trade, Vendor};
 
-use super::layered::parsers::{duration, one_of, secret_source};
+use super::layered::parsers::{duration, one_of};
 use super::layered::{Faults, Node, Reader, SecretSource};
 use super::openai::{read_realtime, read_session};
-use super::settings::Resolve;
+use super::settings::{Resolve, secret};
 use super::token::TokenOf;
 
 /// For all attempts at one token.
@@ -65,7 +65,7 @@ pub(super) fn vendor_of(table: &Reader<'_>) -> Vendor {
 }
 
 fn read_credential(trade: &Reader<'_>, vendor: Vendor, resolve: &Resolve<'_>) -> Option<HeaderValue> {
-    let parse = |node: &Node| -> Result<_, Faults> { Ok(bearer(&resolve(&secret_source(node)?)?)?) };
+    let parse = |node: &Node| -> Result<_, Faults> { Ok(bearer(&secret(resolve)(node)?)?) };
     if trade.node("credential").is_none()
         && let Ok(found) = resolve(&SecretSource::Env(variable(vendor).to_owned()))
     {

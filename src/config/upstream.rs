@@ -9,9 +9,9 @@ use secrecy::SecretString;
 use sidegate_core::context::place::HeaderTemplate;
 use sidegate_core::context::template::Scope;
 
-use super::layered::parsers::{duration, integer, non_empty, one_of, secret_source, string};
+use super::layered::parsers::{duration, integer, non_empty, one_of, string};
 use super::layered::{Faults, Node, Reader};
-use super::settings::Resolve;
+use super::settings::{Resolve, secret};
 
 /// A chat service.
 #[derive(Clone, Debug)]
@@ -60,10 +60,7 @@ pub(super) fn read_upstream(table: Reader<'_>, resolve: &Resolve<'_>) -> Option<
     let url = table.required("url", base_url);
     let protocol = table.or("protocol", one_of(PROTOCOLS), Protocol::Auto);
     let ca = table.optional("ca", non_empty).map(PathBuf::from);
-    let service: BTreeMap<_, _> = table
-        .map_of("service", |node| -> Result<_, Faults> { Ok(resolve(&secret_source(node)?)?) })
-        .into_iter()
-        .collect();
+    let service: BTreeMap<_, _> = table.map_of("service", secret(resolve)).into_iter().collect();
     let headers = read_headers(&table, &service);
     let settings = UpstreamSettings {
         name: name.clone().unwrap_or_default(),

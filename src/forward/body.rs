@@ -55,7 +55,7 @@ impl Forward<'_> {
         body: ClientBody,
         limit: usize,
     ) -> Result<(RequestBody, Option<Rc<Progress>>), Refused> {
-        let length = announced_length(parts);
+        let length = announced_length(&parts.headers);
         refuse_longer(length, limit)?;
         if length.is_some_and(|length| length <= SHORT_BODY) {
             let short = read(body, limit, self.body_timeout).await?;
@@ -91,7 +91,7 @@ pub async fn read_json(parts: &Parts, body: ClientBody, limit: usize, timeout: D
     if parts.headers.contains_key(CONTENT_ENCODING) {
         return Err(Denial::because(Code::UnsupportedMediaType, "The body must have no content coding here"));
     }
-    refuse_longer(announced_length(parts), limit)?;
+    refuse_longer(announced_length(&parts.headers), limit)?;
     read(body, limit, timeout).await
 }
 
@@ -134,8 +134,9 @@ fn is_utf8(parameters: &str) -> bool {
 const SHORT_BODY: u64 = 16 * 1024;
 
 /// The length that the head announces; who reads the body holds it to that.
-fn announced_length(parts: &Parts) -> Option<u64> {
-    parts.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+#[must_use]
+pub fn announced_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// Refuses by the announced length, before anything is read or sent.

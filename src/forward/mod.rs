@@ -22,7 +22,7 @@ mod stream;
 mod upstream;
 mod websocket;
 
-pub use body::{MediaType, read, read_json};
+pub use body::{MediaType, announced_length, read, read_json};
 pub use call::{Call, picked};
 pub use client::Client;
 pub use connect::TlsConfigs;

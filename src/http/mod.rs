@@ -18,6 +18,7 @@ mod peer;
 mod private;
 mod public;
 mod request_ids;
+mod server_call;
 mod service;
 mod session;
 mod streams;

@@ -3,18 +3,16 @@
 
 use std::sync::Arc;
 
-use http::header::CONTENT_ENCODING;
 use http::request::Parts;
-use secrecy::SecretString;
 use sidegate_core::cors::Cors;
 use sidegate_core::denial::{Code, Denial};
-use sidegate_core::dialect::orcheo;
 use sidegate_core::dialect::orcheo::openai::{BASE, Call, refusal, route};
 use sidegate_core::message::Reply;
 
+use super::server_call::caller_and_body;
 use super::service::{Arrival, Common, Outcome};
 use super::{convert, target};
-use crate::forward::{MediaType, Refused, read};
+use crate::forward::Refused;
 use crate::openai;
 use crate::registry::Registered;
 use crate::wire::ClientBody;
@@ -63,15 +61,12 @@ async fn checked(
     (call, named): (Call, Option<Arc<Registered>>),
 ) -> Result<(Reply, Call), Refused> {
     let gate = &common.gate;
-    let shown = orcheo::bearer(&parts.headers).map_err(|_| {
-        Denial::because(Code::InvalidAuthFormat, "Authorization must be `Bearer` and a service token of the gate")
+    let (caller, body) = caller_and_body(gate, parts, body).await.map_err(|denial| match denial.code {
+        Code::InvalidAuthFormat => {
+            Denial::because(denial.code, "Authorization must be `Bearer` and a service token of the gate")
+        }
+        _ => denial,
     })?;
-    let caller = gate.service_tokens.authenticate(&SecretString::from(shown.ok_or(Code::AuthRequired)?))?;
-    let body = read(body, gate.limits.exchange_body, gate.listen.body_timeout).await?;
-    let json = MediaType::of(&parts.headers) == MediaType::Json && !parts.headers.contains_key(CONTENT_ENCODING);
-    if !(json || body.is_empty()) {
-        return Err(Code::UnsupportedMediaType.into());
-    }
     let address = arrival.peer.client(gate, &parts.headers);
     let request = openai::Request { caller: &caller, named, call: &call, body: &body, address };
     let reply = openai::answer(&common.broker(), request).await?;

@@ -5,8 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, SET_COOKIE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request};
 use sidegate_core::clock::Timestamp;
@@ -26,6 +25,18 @@ use crate::registry::Registered;
 use crate::verified::VerifiedTokens;
 use crate::visitor::{Visit, admit_visitor, place};
 use crate::wire::ClientBody;
+
+/// A request whose head has been read.
+pub(super) struct Incoming<'a> {
+    /// Who sends it.
+    pub(super) arrival: &'a Arrival,
+    /// Its head, without the prefix of an app.
+    pub(super) parts: Parts,
+    /// Its body, not read yet.
+    pub(super) body: ClientBody,
+    /// The app that its URL names.
+    pub(super) named: Option<Arc<Registered>>,
+}
 
 /// The public service of one worker.
 pub struct Public {
@@ -83,36 +94,27 @@ impl Public {
             return self.preflight(&parts, named.as_ref());
         }
         match dialect::route(&parts.method, parts.uri.path()) {
-            Ok(call) => self.chat(arrival, parts, body, (call, named)).await,
+            Ok(call) => self.chat(Incoming { arrival, parts, body, named }, call).await,
             Err(NoCall::OtherMethod { dialect, allow }) => {
                 let cors = self.unproven(&parts, named.as_ref(), Some(dialect));
                 Outcome::refused(Some(dialect), &Denial::method_not_allowed(allow), cors)
             }
-            Err(NoCall::UnknownPath) => Box::pin(self.local(arrival, parts, body, named)).await,
+            Err(NoCall::UnknownPath) => Box::pin(self.local(Incoming { arrival, parts, body, named })).await,
         }
     }
 
     /// What the gate answers itself. In a box, so that it makes no room in every chat request.
-    async fn local(
-        &self,
-        arrival: &Arrival,
-        parts: Parts,
-        body: ClientBody,
-        named: Option<Arc<Registered>>,
-    ) -> Outcome {
-        match orcheo::TokenRoute::of(parts.uri.path()) {
-            Some(route) => {
-                let cors = self.unproven(&parts, named.as_ref(), Some(Dialect::Orcheo));
-                token::answer(&self.common, token::Asked { arrival, route, parts, body, named }, cors).await
-            }
-            None => match assets::of(&self.common.gate, parts.uri.path()) {
-                Some(assets) => {
-                    let cors = self.unproven(&parts, named.as_ref(), Some(Dialect::Orcheo));
-                    assets::answer(&self.common, assets, &parts, cors).await
-                }
-                None if self.takes_exchange(&parts) => self.exchange(arrival, &parts, body).await,
-                None => Outcome::refused(None, &Code::NotFound.into(), self.unproven(&parts, named.as_ref(), None)),
-            },
+    async fn local(&self, incoming: Incoming<'_>) -> Outcome {
+        let path = incoming.parts.uri.path();
+        let route = orcheo::TokenRoute::of(path);
+        let assets = assets::of(&self.common.gate, path);
+        let dialect = (route.is_some() || assets.is_some()).then_some(Dialect::Orcheo);
+        let cors = self.unproven(&incoming.parts, incoming.named.as_ref(), dialect);
+        match (route, assets) {
+            (Some(route), _) => token::answer(&self.common, incoming, route, cors).await,
+            (None, Some(assets)) => assets::answer(&self.common, assets, &incoming.parts, cors).await,
+            (None, None) if self.takes_exchange(&incoming.parts) => self.exchange(incoming).await,
+            (None, None) => Outcome::refused(None, &Code::NotFound.into(), cors),
         }
     }
 
@@ -148,71 +150,54 @@ impl Public {
         Outcome::of(convert::response(reply), Cors::Preflight)
     }
 
-    async fn chat(
-        &self,
-        arrival: &Arrival,
-        parts: Parts,
-        body: ClientBody,
-        (call, named): (Call, Option<Arc<Registered>>),
-    ) -> Outcome {
-        let peer = &arrival.peer;
+    async fn chat(&self, incoming: Incoming<'_>, call: Call) -> Outcome {
         let operation = call.operation;
-        let dialect = Some(operation.dialect());
-        let client = peer.client(&self.common.gate, &parts.headers);
-        if is_visit(operation, &parts.headers) && self.common.gate.registry.load().publishes() {
-            return Box::pin(self.visit(arrival, parts, body, (call, named))).await;
+        let headers = &incoming.parts.headers;
+        if is_visit(operation, headers) && self.common.gate.registry.load().publishes() {
+            return Box::pin(self.visit(incoming, call)).await;
         }
-        let asked = Asked { call, headers: &parts.headers, client, named: named.as_ref() };
-        let (cors, admission) = admit(&self.common.gate, &self.verified, asked).await;
+        let (cors, admission) = admit(&self.common.gate, &self.verified, self.asked(&incoming, call)).await;
         match admission {
-            Ok(admission) => self.forward(arrival, parts, body, (admission, cors)).await,
-            Err(denial) => Outcome::refused(dialect, &denial, cors).of_call(operation, None),
+            Ok(admission) => self.forward(incoming, admission, cors).await,
+            Err(denial) => Outcome::refused(Some(operation.dialect()), &denial, cors).of_call(operation, None),
         }
+    }
+
+    fn asked<'a>(&self, incoming: &'a Incoming<'_>, call: Call) -> Asked<'a> {
+        let headers = &incoming.parts.headers;
+        let client = incoming.arrival.peer.client(&self.common.gate, headers);
+        Asked { call, headers, client, named: incoming.named.as_ref() }
     }
 
     /// A request without a token, in a route that knows of workflows for everybody.
-    async fn visit(
-        &self,
-        arrival: &Arrival,
-        parts: Parts,
-        body: ClientBody,
-        (call, named): (Call, Option<Arc<Registered>>),
-    ) -> Outcome {
+    async fn visit(&self, mut incoming: Incoming<'_>, call: Call) -> Outcome {
         let (gate, operation) = (&self.common.gate, call.operation);
-        let client = arrival.peer.client(gate, &parts.headers);
-        let unproven = self.unproven(&parts, named.as_ref(), Some(operation.dialect()));
-        let _place = match place(gate, &parts.headers, &unproven) {
+        let dialect = Some(operation.dialect());
+        let unproven = self.unproven(&incoming.parts, incoming.named.as_ref(), dialect);
+        let _place = match place(gate, &incoming.parts.headers, &unproven) {
             Ok(place) => place,
-            Err(denial) => {
-                return Outcome::refused(Some(operation.dialect()), &denial, unproven).of_call(operation, None);
-            }
+            Err(denial) => return Outcome::refused(dialect, &denial, unproven).of_call(operation, None),
         };
-        let read = read_json(&parts, body, gate.limits.json_body, gate.listen.body_timeout).await;
-        let body = ClientBody::Read(read.as_ref().map_or_else(|_| Bytes::new(), Clone::clone));
-        let asked = Asked { call, headers: &parts.headers, client, named: named.as_ref() };
-        let (cors, visit) = admit_visitor(gate, &self.common.client, asked, read).await;
+        let body = std::mem::replace(&mut incoming.body, ClientBody::Empty);
+        let read = read_json(&incoming.parts, body, gate.limits.json_body, gate.listen.body_timeout).await;
+        if let Ok(read) = &read {
+            incoming.body = ClientBody::Read(read.clone());
+        }
+        let (cors, visit) = admit_visitor(gate, &self.common.client, self.asked(&incoming, call), read).await;
         match visit {
             Ok(Visit { admission, set_cookie }) => {
-                let mut outcome = self.forward(arrival, parts, body, (admission, cors)).await;
-                if let Some(cookie) = set_cookie {
-                    orcheo::set_cookie(outcome.response.headers_mut(), cookie);
-                }
+                let mut outcome = self.forward(incoming, admission, cors).await;
+                outcome.response.headers_mut().extend(set_cookie.map(|cookie| (SET_COOKIE, cookie)));
                 outcome
             }
             Err(Refused { denial, failure }) => {
-                let refused = Outcome::refused(Some(operation.dialect()), &denial, cors).after(failure);
-                refused.of_call(operation, None)
+                Outcome::refused(dialect, &denial, cors).after(failure).of_call(operation, None)
             }
         }
     }
 
-    async fn forward(
-        &self,
-        arrival: &Arrival,
-        parts: Parts,
-        body: ClientBody,
-        (admission, cors): (Admission, Cors),
-    ) -> Outcome {
+    async fn forward(&self, incoming: Incoming<'_>, admission: Admission, cors: Cors) -> Outcome {
+        let Incoming { arrival, parts, body, .. } = incoming;
         let (peer, operation) = (&arrival.peer, admission.call().operation);
         let ends_at = end_of(&admission, arrival.started, self.common.gate.now());
         let request = Forward {
@@ -240,12 +225,13 @@ impl Public {
     }
 
     /// The exchange of the private listener, for servers: a page has no business with it.
-    async fn exchange(&self, arrival: &Arrival, parts: &Parts, body: ClientBody) -> Outcome {
+    async fn exchange(&self, incoming: Incoming<'_>) -> Outcome {
+        let Incoming { arrival, parts, body, .. } = incoming;
         if guard::is_from_a_page(&parts.headers) {
             let refused = Outcome::refused(Some(Dialect::Sigmic), &Code::Forbidden.into(), Cors::Silent);
             return refused.of_route(sigmic::EXCHANGE_PATH);
         }
-        exchange::answer(&self.common, arrival, parts, body).await
+        exchange::answer(&self.common, arrival, &parts, body).await
     }
 }
 

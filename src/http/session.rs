@@ -1,18 +1,17 @@
 //! Orcheo's session route, on the private listener: a customer's server asks for a token of an end user.
 
 use http::Method;
-use http::header::CONTENT_ENCODING;
 use http::request::Parts;
-use secrecy::SecretString;
 use sidegate_core::cors::Cors;
 use sidegate_core::denial::{Code, Denial};
 use sidegate_core::dialect::orcheo;
 use sidegate_core::message::Reply;
 
 use super::convert;
+use super::server_call::caller_and_body;
 use super::service::{Arrival, Common, Outcome};
 use crate::exchange::session;
-use crate::forward::{MediaType, Refused, read};
+use crate::forward::Refused;
 use crate::wire::ClientBody;
 
 /// Answers whatever is sent to [`orcheo::SESSION_PATH`], and to [`orcheo::TOKEN_PATH`] on this listener.
@@ -36,13 +35,11 @@ async fn checked(common: &Common, arrival: &Arrival, parts: &Parts, body: Client
         return Err(Denial::method_not_allowed("POST").into());
     }
     let gate = &common.gate;
-    let shown = orcheo::bearer(&parts.headers)?.ok_or(Code::AuthRequired)?;
-    let caller = gate.service_tokens.authenticate(&SecretString::from(shown))?;
-    let body = read(body, gate.limits.exchange_body, gate.listen.body_timeout).await?;
-    let json = MediaType::of(&parts.headers) == MediaType::Json && !parts.headers.contains_key(CONTENT_ENCODING);
-    if !(json || body.is_empty()) {
-        return Err(Denial::because(Code::InvalidRequest, "The body must be application/json").into());
-    }
+    let (caller, body) = caller_and_body(gate, parts, body).await.map_err(|denial| match denial.code {
+        // The vendor's framework finds no fault with the media type, but with the body.
+        Code::UnsupportedMediaType => Denial::because(Code::InvalidRequest, "The body must be application/json"),
+        _ => denial,
+    })?;
     let address = arrival.peer.client(gate, &parts.headers);
     session(&common.broker(), &caller, (parts.uri.query(), &body), address).await
 }

@@ -1,10 +1,7 @@
 //! Where pages ask for a token, on the public listener: the app's rule says who may have one and for whom; then
 //! the gate makes it, or has the upstream make it.
 
-use std::sync::Arc;
-
 use http::Method;
-use http::request::Parts;
 use sidegate_core::cors::Cors;
 use sidegate_core::denial::{Code, Denial};
 use sidegate_core::dialect::orcheo::{self, Purpose, TokenRoute, Vendor, openai};
@@ -12,37 +9,22 @@ use sidegate_core::message::Reply;
 use sidegate_core::policy;
 
 use super::convert;
-use super::service::{Arrival, Common, Outcome};
+use super::public::Incoming;
+use super::service::{Common, Outcome};
 use crate::admit::provenance;
 use crate::authorize::authorize;
-use crate::exchange::{Visit, token_of_visitor};
+use crate::exchange::{VisitorRequest, token_of_visitor};
 use crate::forward::{Refused, read};
 use crate::registry::Registered;
-use crate::wire::ClientBody;
 
 /// Bytes of a body: it may name a token.
 const MAX_BODY: usize = 16 * 1024;
 
-/// A page's request for a token.
-pub(super) struct Asked<'a> {
-    /// Who asks.
-    pub(super) arrival: &'a Arrival,
-    /// Where.
-    pub(super) route: TokenRoute,
-    /// Its head.
-    pub(super) parts: Parts,
-    /// Its body, which may name the token that the page has.
-    pub(super) body: ClientBody,
-    /// The app that its URL names.
-    pub(super) named: Option<Arc<Registered>>,
-}
-
 /// Answers whatever is sent to one of the [`TokenRoute`]s; `cors` is what the page may read.
-pub(super) async fn answer(common: &Common, asked: Asked<'_>, cors: Cors) -> Outcome {
-    let route = asked.route;
-    let is_openais = is_openais(route, asked.named.as_deref());
-    let app = asked.named.as_ref().map(|registered| registered.app.id.clone());
-    let mut outcome = match checked(common, asked).await {
+pub(super) async fn answer(common: &Common, incoming: Incoming<'_>, route: TokenRoute, cors: Cors) -> Outcome {
+    let is_openais = is_openais(route, incoming.named.as_deref());
+    let app = incoming.named.as_ref().map(|registered| registered.app.id.clone());
+    let mut outcome = match checked(common, incoming, route).await {
         Ok(reply) => {
             common.metrics.exchanges.inc();
             Outcome::of(convert::response(reply), cors)
@@ -71,8 +53,8 @@ fn is_openais(route: TokenRoute, named: Option<&Registered>) -> bool {
     }
 }
 
-async fn checked(common: &Common, asked: Asked<'_>) -> Result<Reply, Refused> {
-    let Asked { arrival, route, parts, body, named } = asked;
+async fn checked(common: &Common, incoming: Incoming<'_>, route: TokenRoute) -> Result<Reply, Refused> {
+    let Incoming { arrival, parts, body, named } = incoming;
     if parts.method != Method::POST {
         return Err(Denial::method_not_allowed("POST").into());
     }
@@ -94,5 +76,5 @@ async fn checked(common: &Common, asked: Asked<'_>) -> Result<Reply, Refused> {
     let current = if route == TokenRoute::Refresh { orcheo::current_secret(&body)? } else { None };
     let address = arrival.peer.client(gate, &parts.headers);
     let authorized = authorize(gate, &registered, &common.client, &parts.headers, address).await?;
-    token_of_visitor(&common.broker(), &registered, &authorized, Visit { purpose, current }, address).await
+    token_of_visitor(&common.broker(), &registered, &authorized, VisitorRequest { purpose, current }, address).await
 }

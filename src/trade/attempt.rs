@@ -5,6 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use sidegate_core::denial::{Code, Denial};
 use sidegate_core::dialect::orcheo::{Ask, Trade};
 use sidegate_core::entropy;
 use tokio::time::Instant;
@@ -13,7 +14,6 @@ use super::Broker;
 use crate::breaker::{Pass, Turn};
 use crate::forward::{Call, Failure, Refused};
 use crate::registry::Registered;
-use sidegate_core::denial::{Code, Denial};
 
 /// Attempts at most, where a second one does no harm.
 pub(super) const ATTEMPTS: u32 = 3;

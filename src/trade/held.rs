@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderValue;
 use quick_cache::sync::{Cache, DefaultLifecycle, EntryAction, EntryResult, PlaceholderGuard};
 use quick_cache::{DefaultHashBuilder, Weighter};
 use secrecy::{ExposeSecret as _, SecretString};
 use sidegate_core::clock::Timestamp;
-use sidegate_core::dialect::orcheo::{Trade, Traded, WorkflowId};
+use sidegate_core::dialect::orcheo::{Traded, WorkflowId};
 use sidegate_core::id::{AppId, EndUserId};
-use sidegate_core::secret::SecretDigest;
 
 use super::Order;
 use crate::forward::Refused;
@@ -33,7 +33,7 @@ pub(super) struct Key {
     workflow: Option<WorkflowId>,
     end_user: EndUserId,
     /// With what it was asked for: another credential may be another account's.
-    credential: Option<SecretDigest>,
+    authorization: Option<HeaderValue>,
 }
 
 impl Key {
@@ -42,7 +42,7 @@ impl Key {
             app: order.registered.app.id.clone(),
             upstream: order.registered.upstream.index,
             workflow: order.purpose.workflow().cloned(),
-            credential: order.registered.app.trade().map(Trade::credential_digest),
+            authorization: order.registered.app.trade().map(|trade| trade.authorization.clone()),
             end_user: order.end_user.clone(),
         }
     }

@@ -23,7 +23,7 @@ pub use session::{Wire, anonymous, parse_session};
 pub use token::{WireClaims, Workspaces, bearer, sign};
 pub use trade::{Ask, Purpose, Trade, Traded, Vendor, Wanted, current_secret, handed_over};
 pub use upload::{bound_query, uploaded};
-pub use visitor::{Visitor, X_ORCHEO_OAUTH_SUBJECT, X_ORCHEO_VISITOR_ID, set_cookie, visitor};
+pub use visitor::{Visitor, X_ORCHEO_OAUTH_SUBJECT, X_ORCHEO_VISITOR_ID, visitor};
 pub use workflow::{Access, InvalidWorkflowId, Workflow, WorkflowId, Workflows, asked_workflow};
 
 /// What `iss` says when nothing else is configured.

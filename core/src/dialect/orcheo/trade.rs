@@ -17,7 +17,6 @@ use crate::denial::{Code, Denial};
 use crate::id::EndUserId;
 use crate::json;
 use crate::message::Reply;
-use crate::secret::SecretDigest;
 
 /// Whose tokens an app trades, and for what.
 #[derive(Clone, Debug)]
@@ -60,14 +59,6 @@ impl Purpose {
             Self::Chat(workflow) => Some(&workflow.id),
             Self::Realtime => None,
         }
-    }
-}
-
-impl Trade {
-    /// The digest of its credential, to tell one from another.
-    #[must_use]
-    pub fn credential_digest(&self) -> SecretDigest {
-        SecretDigest::of_bytes(self.authorization.as_bytes())
     }
 }
 

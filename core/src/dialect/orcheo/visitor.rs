@@ -1,7 +1,6 @@
 //! Visitors without a token: what tells one from another, and what the upstream is told of them.
 
 use aws_lc_rs::digest;
-use http::header::SET_COOKIE;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::authorize::cookie;
@@ -50,11 +49,6 @@ pub fn visitor(app: &AppId, headers: &HeaderMap, sets_cookies: bool, entropy: &d
     let field = format!("{COOKIE}={id}; Path=/; Max-Age=31536000; HttpOnly; Secure; SameSite=None; Partitioned");
     let set_cookie = HeaderValue::try_from(field).map_err(|_| Code::Internal)?;
     Ok(Visitor { end_user: end_user(app, "cookie", &id)?, set_cookie: Some(set_cookie) })
-}
-
-/// Puts a visitor's cookie on an answer.
-pub fn set_cookie(headers: &mut HeaderMap, cookie: HeaderValue) {
-    headers.append(SET_COOKIE, cookie);
 }
 
 fn is_visitor_id(text: &str) -> bool {

@@ -136,6 +136,18 @@ impl Workflows {
         }
     }
 
+    /// Whether one of them is for these.
+    #[must_use]
+    pub fn have(&self, access: Access) -> bool {
+        self.0.iter().any(|workflow| workflow.access == access)
+    }
+
+    /// Whether one of them is for somebody without a token.
+    #[must_use]
+    pub fn are_published(&self) -> bool {
+        self.have(Access::Login) || self.have(Access::Everybody)
+    }
+
     /// The one of an id, if it is listed.
     #[must_use]
     pub fn get(&self, id: &WorkflowId) -> Option<&Workflow> {
