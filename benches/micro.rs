@@ -146,7 +146,8 @@ fn injection() -> Injection {
         ]),
         ..InjectionSource::default()
     };
-    Injection::compile(&source, Scope { app: Some(&app_id()), service: &BTreeMap::new() }).expect("templates")
+    Injection::compile(&source, Scope { app: Some(&app_id()), service: &BTreeMap::new(), visitor: &[] })
+        .expect("templates")
 }
 
 /// Three header fields set.
@@ -155,7 +156,7 @@ fn inject_headers(bencher: Bencher<'_, '_>) {
     let (injection, context) = (injection(), context());
     let subject: EndUserId = "user-1".parse().expect("id");
     bencher.with_inputs(HeaderMap::new).bench_local_values(|mut headers| {
-        let values = Values { subject: &subject, context: Some(&context) };
+        let values = Values { subject: &subject, context: Some(&context), of_nobody: false };
         injection.apply_headers(values, &mut headers).expect("applied");
         headers
     });
@@ -169,7 +170,7 @@ fn inject_body(bencher: Bencher<'_, '_>) {
     let message = "m".repeat(900);
     let body = json!({ "message": message, "metadata": { "page": "/cart" }, "n": [1, 2, 3] }).to_string();
     bencher.bench_local(|| {
-        let values = Values { subject: &subject, context: Some(&context) };
+        let values = Values { subject: &subject, context: Some(&context), of_nobody: false };
         injection.apply_body(values, &[], black_box(body.as_bytes())).expect("resolved").expect("an object")
     });
 }

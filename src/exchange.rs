@@ -12,6 +12,7 @@ use sidegate_core::credential::{Principal, authenticate, authorize};
 use sidegate_core::denial::{Code, Denial};
 use sidegate_core::dialect::orcheo::{Purpose, WorkflowId};
 use sidegate_core::dialect::{Dialect, orcheo, sigmic};
+use sidegate_core::id::EndUserId;
 use sidegate_core::message::Reply;
 use sidegate_core::policy::{self, ExchangeRequest, Grant};
 use sidegate_core::service_token::{Scope, ServiceToken};
@@ -109,7 +110,8 @@ pub async fn token_of_visitor(
     let counted_as = known.cloned().map_or_else(|| stranger(address), Ok)?;
     let counted = Counted { address, end_user: &counted_as, workflow: purpose.workflow() };
     gate.count(registered.limits.exchange.as_ref(), counted).await?;
-    let subject = known.cloned().map_or_else(|| orcheo::anonymous(&*gate.entropy), Ok)?;
+    let subject =
+        known.cloned().map_or_else(|| EndUserId::anonymous(&*gate.entropy), Ok).map_err(|_| Code::Internal)?;
     match (&registered.app.authority, purpose) {
         (Authority::Local, Purpose::Chat(workflow)) => {
             let context = SessionContext::default();

@@ -23,6 +23,7 @@ pub mod openai;
 pub mod registry;
 pub mod revocations;
 pub mod service_tokens;
+pub mod sessions;
 pub mod socket;
 pub mod store;
 pub mod system;

@@ -12,6 +12,8 @@ use prometheus::{
 };
 use sidegate_core::denial::Code;
 use sidegate_core::dialect::Operation;
+use sidegate_core::dialect::chat9::NotIdentified;
+use sidegate_core::session::Mode;
 
 use crate::forward::Failure;
 
@@ -93,6 +95,8 @@ pub struct Metrics {
     pub forwards: IntGauge,
     /// Tokens handed out.
     pub exchanges: IntCounter,
+    sessions: [IntCounter; 3],
+    identities: [IntCounter; NotIdentified::ALL.len() + 1],
     trades: [IntCounter; 3],
     /// Set likewise: upstreams that are left alone because they made no tokens.
     pub trade_circuits_open: IntGauge,
@@ -108,6 +112,28 @@ pub struct Metrics {
     pub apps_unusable: IntGauge,
     /// Set likewise.
     pub asset_bytes: IntGauge,
+}
+
+/// What came of a request for a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionOutcome {
+    /// A new one, of somebody who is vouched for.
+    Identified,
+    /// A new one, of somebody whom nobody knows.
+    Anonymous,
+    /// That of before.
+    Resumed,
+}
+
+impl SessionOutcome {
+    /// A new one.
+    #[must_use]
+    pub const fn of(mode: Mode) -> Self {
+        match mode {
+            Mode::Identified => Self::Identified,
+            Mode::Anonymous => Self::Anonymous,
+        }
+    }
 }
 
 /// What came of a request for a token that an upstream makes.
@@ -134,6 +160,8 @@ const FAILURES: Named = (
 const CONNECTIONS: Named = ("sidegate_connections", "Open client connections, by listener.");
 const FORWARDS: Named = ("sidegate_forwards", "Requests under way to an upstream, streams included.");
 const EXCHANGES: Named = ("sidegate_exchanges_total", "Tokens handed out.");
+const SESSIONS: Named = ("sidegate_sessions_total", "Chat sessions that were opened or resumed, by outcome.");
+const IDENTITIES: Named = ("sidegate_identity_tokens_total", "Identity tokens that were shown, by outcome.");
 const TRADES: Named = ("sidegate_trades_total", "Tokens of upstreams that were asked for, by outcome.");
 const TRADE_CIRCUITS_OPEN: Named =
     ("sidegate_trade_circuits_open", "Upstreams that are not asked for tokens for a while, because they failed.");
@@ -158,11 +186,13 @@ impl Metrics {
         let heads = register(&registry, HistogramVec::new(options, &["route", "method"])?)?;
         let denials = counters(&registry, DENIALS, &["code"])?;
         let failures = counters(&registry, FAILURES, &["error"])?;
+        let sessions = counters(&registry, SESSIONS, &["outcome"])?;
+        let identities = counters(&registry, IDENTITIES, &["outcome"])?;
         let trades = counters(&registry, TRADES, &["outcome"])?;
         let connections = IntGaugeVec::new(Opts::new(CONNECTIONS.0, CONNECTIONS.1), &["listener"])?;
         let connections = register(&registry, connections)?;
         let assets = counters(&registry, ASSETS, &["result"])?;
-        let route = |operation: Operation| [operation.template(), method(operation)];
+        let route = |operation: Operation| [operation.template(), operation.method()];
         let classes = |operation| {
             let [template, method] = route(operation);
             CLASSES.map(|class| requests.with_label_values(&[template, method, class]))
@@ -177,6 +207,11 @@ impl Metrics {
             assets: AssetResult::ALL.map(|(_, label)| assets.with_label_values(&[label])),
             forwards: register(&registry, IntGauge::new(FORWARDS.0, FORWARDS.1)?)?,
             exchanges: counter(&registry, EXCHANGES)?,
+            sessions: ["identified", "anonymous", "resumed"].map(|outcome| sessions.with_label_values(&[outcome])),
+            identities: std::array::from_fn(|index| {
+                let outcome = NotIdentified::ALL.get(index).map_or("verified", |reason| reason.name());
+                identities.with_label_values(&[outcome])
+            }),
             trades: ["fetched", "reused", "failed"].map(|outcome| trades.with_label_values(&[outcome])),
             trade_circuits_open: register(&registry, IntGauge::new(TRADE_CIRCUITS_OPEN.0, TRADE_CIRCUITS_OPEN.1)?)?,
             repeats: counter(&registry, REPEATS)?,
@@ -201,6 +236,17 @@ impl Metrics {
         self.denials[code as usize].inc();
     }
 
+    /// Counts a session.
+    pub fn session(&self, outcome: SessionOutcome) {
+        self.sessions[outcome as usize].inc();
+    }
+
+    /// Counts an identity token that was shown, and why it identifies nobody if it does not.
+    pub fn identity(&self, reason: Option<NotIdentified>) {
+        let verified = NotIdentified::ALL.len();
+        self.identities[reason.map_or(verified, |reason| reason as usize)].inc();
+    }
+
     /// Counts a token that an upstream makes.
     pub fn trade(&self, outcome: TradeOutcome) {
         self.trades[outcome as usize].inc();
@@ -223,14 +269,6 @@ impl Metrics {
             Listener::Public => &self.connections[0],
             Listener::Private => &self.connections[1],
         }
-    }
-}
-
-const fn method(operation: Operation) -> &'static str {
-    use sidegate_core::dialect::sigmic::Operation::{CreateTask, SendMessage};
-    match operation {
-        Operation::Sigmic(CreateTask | SendMessage) | Operation::Orcheo(_) => "POST",
-        Operation::Sigmic(_) => "GET",
     }
 }
 

@@ -129,6 +129,7 @@ impl Registry {
             let union = unions.entry(app.dialect).or_default();
             union.any |= app.origins.is_empty();
             union.listed.extend(&app.origins);
+            union.listed.extend(&app.frame_origins);
             injected.extend(app.injection.header_names().cloned());
             workflows.extend(app.workflows.all().iter().map(|workflow| (workflow.id.clone(), app.id.clone())));
             hosts.extend(app.hosts.iter().map(|host| (host.clone(), app.id.clone())));
@@ -183,6 +184,13 @@ impl Registry {
     #[must_use]
     pub fn of_host(&self, host: &str) -> Option<&Arc<Registered>> {
         self.apps.get(self.hosts.get(&host.to_ascii_lowercase())?)
+    }
+
+    /// The app of a dialect, if there is only one.
+    #[must_use]
+    pub fn only_of(&self, dialect: Dialect) -> Option<&Arc<Registered>> {
+        let mut found = self.apps.values().filter(|registered| registered.app.dialect == dialect);
+        found.next().filter(|_| found.next().is_none())
     }
 
     /// All apps that are served.

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use crate::authorize::Authorize;
 use crate::context::inject::Injection;
-use crate::dialect::{Dialect, orcheo};
+use crate::dialect::{Dialect, chat9, orcheo};
 use crate::id::{AppId, WorkspaceId};
-use crate::origin::OriginSet;
+use crate::origin::{Origin, OriginSet};
 use crate::rate::Rates;
 use crate::secret::SecretDigests;
+use crate::session::SessionPolicy;
 use crate::token::KeyRing;
 
 /// A registered integration (vendors say widget app, workspace, bot, workflow).
@@ -28,12 +29,18 @@ pub struct App {
     pub secrets: Option<SecretDigests>,
     /// Where its pages live. Empty: origins are not checked.
     pub origins: OriginSet,
+    /// Where the frames of its widget live, beside the gate's own origin; for dialects with frames.
+    pub frame_origins: OriginSet,
     /// Whether a request without `Origin` passes although `origins` is set.
     pub allow_missing_origin: bool,
     /// The workflows that its tokens may be bound to (Orcheo); empty for other dialects.
     pub workflows: orcheo::Workflows,
     /// The workspace that it belongs to (Orcheo); `None` for none, and for other dialects.
     pub workspace: Option<WorkspaceId>,
+    /// Whom its customer's server may vouch for, and how (Chat9).
+    pub bot: chat9::Bot,
+    /// How long its sessions last, for dialects with such.
+    pub sessions: SessionPolicy,
     /// How its tokens are made; `None` if signing is not configured.
     pub token: Option<TokenPolicy>,
     /// What is placed into its forwarded requests.
@@ -58,15 +65,25 @@ impl App {
             authorize: None,
             secrets: None,
             origins: OriginSet::default(),
+            frame_origins: OriginSet::default(),
             allow_missing_origin: false,
             workflows: orcheo::Workflows::default(),
             workspace: None,
+            bot: chat9::Bot::default(),
+            sessions: SessionPolicy::default(),
             token: None,
             injection: Injection::default(),
             limits: AppLimits::default(),
             scoping: Scoping::Gate,
             pass: Pass::default(),
         }
+    }
+
+    /// Whether pages of this origin may use it. `own` is the gate's own origin, where frames may live as well.
+    #[must_use]
+    pub fn lets_in(&self, origin: &str, own: Option<&Origin>) -> bool {
+        let of_frame = || self.frame_origins.contains(origin) || own.is_some_and(|own| own.as_str() == origin);
+        self.origins.is_empty() || self.origins.contains(origin) || (self.dialect.has_frames() && of_frame())
     }
 
     /// How its tokens are fetched, if the upstream makes them.
@@ -137,7 +154,7 @@ impl TokenPolicy {
 /// What an app's users may do at most; no rate is no limit.
 #[derive(Clone, Debug, Default)]
 pub struct AppLimits {
-    /// Exchanges.
+    /// Exchanges, and sessions that are asked for.
     pub exchange: Rates,
     /// Admitted chat requests with a token.
     pub chat: Rates,
@@ -145,6 +162,12 @@ pub struct AppLimits {
     pub publish: Rates,
     /// Questions who a visitor is, before anything is known of that one (Orcheo).
     pub authorize: Rates,
+    /// Transcripts that are asked for (Chat9).
+    pub history: Rates,
+    /// Calls for a human (Chat9).
+    pub escalate: Rates,
+    /// Settings of the widget that are asked for (Chat9).
+    pub config: Rates,
     /// Bytes of an uploaded form (Orcheo); none is taken that is larger.
     pub upload: usize,
 }

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use crate::rate::Rate;
+
 macro_rules! codes {
     ($($(#[$doc:meta])* $variant:ident = $name:literal, $status:ident, $message:literal;)+) => {
         /// The stable name of a refusal: the vendor's code where one is documented (Sigmic's are),
@@ -115,6 +117,32 @@ codes! {
     AssetNotFound = "ASSET_NOT_FOUND", NOT_FOUND, "ChatKit asset not found.";
     /// Orcheo: the CDN does not have it for us now, and no copy may stand in.
     AssetUnavailable = "ASSET_UNAVAILABLE", BAD_GATEWAY, "Failed to fetch ChatKit asset.";
+    /// Chat9: no app of this dialect has the id, or it is disabled.
+    BotNotFound = "BOT_NOT_FOUND", NOT_FOUND, "Bot not found";
+    /// Chat9: `session_id` is missing or no UUID.
+    SessionInvalid = "SESSION_INVALID", UNPROCESSABLE_ENTITY, "Invalid session_id";
+    /// Chat9: there is no such session of this bot, or it is over.
+    SessionNotFound = "SESSION_NOT_FOUND", CONFLICT, "Session not found";
+    /// Chat9: the same, where it is asked for and not for a chat.
+    TranscriptNotFound = "TRANSCRIPT_NOT_FOUND", NOT_FOUND, "Session not found";
+    /// Chat9: the chat has ended.
+    SessionClosed = "SESSION_CLOSED", CONFLICT, "The chat has been closed; start a new one";
+    /// Chat9: the session was opened from another origin, or revoked.
+    SessionForbidden = "SESSION_FORBIDDEN", FORBIDDEN, "The session may not be used here";
+    /// Chat9: an empty message after the first one.
+    MessageRequired = "MESSAGE_REQUIRED", UNPROCESSABLE_ENTITY, "A message is required";
+    /// Chat9: a message of more than 1,000 characters.
+    MessageTooLong = "MESSAGE_TOO_LONG", PAYLOAD_TOO_LARGE, "The message is too long";
+    /// No identity token, or none that is good, where the app asks for one; never says why.
+    IdentityRequired = "IDENTITY_REQUIRED", UNAUTHORIZED, "A valid identity token is required";
+    /// An identity token was asked for, and the app has no secret to sign it.
+    IdentityNotConfigured = "IDENTITY_NOT_CONFIGURED", NOT_IMPLEMENTED, "The app has no identity secret";
+    /// An identity token was asked for without `user_id`, or for a blank one.
+    MissingUserId = "MISSING_USER_ID", BAD_REQUEST, "user_id is required";
+    /// An identity token was asked for with a field that is not as it must be.
+    InvalidField = "INVALID_FIELD", BAD_REQUEST, "A field is not as it must be";
+    /// An identity token was asked for with another lifetime than there may be.
+    InvalidTtl = "INVALID_TTL", BAD_REQUEST, "ttl must be an integer from 60 to 3600 seconds";
     /// A service token that is unknown or malformed.
     InvalidServiceToken = "INVALID_SERVICE_TOKEN", UNAUTHORIZED, "The service token is invalid";
     /// A service token that was revoked.
@@ -168,6 +196,8 @@ pub struct Denial {
     pub allow: Option<&'static str>,
     /// What is used up, with [`Code::RateLimited`].
     pub used_up: Option<UsedUp>,
+    /// The rate that it is over, likewise.
+    pub rate: Option<Rate>,
 }
 
 /// Whose share a limit has used up.
@@ -195,10 +225,10 @@ impl Denial {
         Self { retry_after: Some(wait), ..Self::from(code) }
     }
 
-    /// Over a limit: `used_up` has its share again after `wait`.
+    /// Over a limit of this rate: `used_up` has its share again after `wait`.
     #[must_use]
-    pub fn rate_limited(used_up: UsedUp, wait: Duration) -> Self {
-        Self { used_up: Some(used_up), ..Self::retry(Code::RateLimited, wait) }
+    pub fn rate_limited(used_up: UsedUp, rate: Rate, wait: Duration) -> Self {
+        Self { used_up: Some(used_up), rate: Some(rate), ..Self::retry(Code::RateLimited, wait) }
     }
 
     /// The route takes these methods only, for example `GET, POST`.
@@ -210,7 +240,7 @@ impl Denial {
 
 impl From<Code> for Denial {
     fn from(code: Code) -> Self {
-        Self { code, message: code.message().into(), retry_after: None, allow: None, used_up: None }
+        Self { code, message: code.message().into(), retry_after: None, allow: None, used_up: None, rate: None }
     }
 }
 

@@ -84,12 +84,34 @@ impl AppId {
     pub fn new(entropy: &dyn Entropy) -> Result<Self, EntropyUnavailable> {
         Ok(Self(format!("wapp_{}", entropy::hex(&entropy::bytes::<6>(entropy)?)).into()))
     }
+
+    /// A random id of a bot as Chat9 makes them: `ch_` and 18 letters and digits.
+    ///
+    /// # Errors
+    /// [`EntropyUnavailable`].
+    pub fn new_bot(entropy: &dyn Entropy) -> Result<Self, EntropyUnavailable> {
+        const ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
+        let random = entropy::bytes::<18>(entropy)?;
+        // That some letters are a little likelier is no matter: the id is public.
+        let letters = random.iter().map(|byte| char::from(ALPHABET[usize::from(*byte) % ALPHABET.len()]));
+        Ok(Self(std::iter::once("ch_".to_owned()).chain(letters.map(String::from)).collect::<String>().into()))
+    }
 }
 
 id! {
     /// The customer's own identifier of an end user (`sub`, the vendor's `endUserId`).
     EndUserId, "must be 1 to 256 bytes without control characters", |text| {
         (1..=256).contains(&text.len()) && !text.chars().any(char::is_control)
+    }
+}
+
+impl EndUserId {
+    /// Somebody whom nobody knows: `anon-` and 128 random bits.
+    ///
+    /// # Errors
+    /// [`EntropyUnavailable`].
+    pub fn anonymous(entropy: &dyn Entropy) -> Result<Self, EntropyUnavailable> {
+        Ok(Self(format!("anon-{}", entropy::hex(&entropy::bytes::<16>(entropy)?)).into()))
     }
 }
 
@@ -110,6 +132,37 @@ impl TokenId {
         let mut bytes = entropy::bytes::<16>(entropy)?;
         bytes[..6].copy_from_slice(&now.millis().to_be_bytes()[2..]);
         Ok(Self(entropy::hex(&bytes).into()))
+    }
+}
+
+id! {
+    /// A chat session's id: a UUID of version 4 in lower case (RFC 9562 section 5.4).
+    SessionId, "must be a UUID of version 4 in lower case", |text| {
+        let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        text.len() == 36
+            && text.bytes().enumerate().all(|(index, byte)| match index {
+                8 | 13 | 18 | 23 => byte == b'-',
+                14 => byte == b'4',
+                19 => matches!(byte, b'8' | b'9' | b'a' | b'b'),
+                _ => digit(byte),
+            })
+    }
+}
+
+impl SessionId {
+    /// A fresh id: 122 random bits. Who knows it may use the session, so it tells nothing else.
+    ///
+    /// # Errors
+    /// [`EntropyUnavailable`].
+    pub fn new(entropy: &dyn Entropy) -> Result<Self, EntropyUnavailable> {
+        let mut bytes = entropy::bytes::<16>(entropy)?;
+        bytes[6] = (bytes[6] & 0x0f) | 0x40;
+        bytes[8] = (bytes[8] & 0x3f) | 0x80;
+        let mut text = entropy::hex(&bytes);
+        for place in [8, 13, 18, 23] {
+            text.insert(place, '-');
+        }
+        Ok(Self(text.into()))
     }
 }
 

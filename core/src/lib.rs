@@ -26,4 +26,6 @@ pub mod rate;
 pub mod revocation;
 pub mod secret;
 pub mod service_token;
+pub mod session;
+pub mod sse;
 pub mod token;

@@ -193,12 +193,49 @@ pub fn admit(
     let own = moment.own_origin;
     // The list only changes with the config, so the token's copy is nearly always the same text.
     let same_list = claims.origins == app.origins.written();
-    let passes = passes_list(&app.origins, app.allow_missing_origin, from, own)
-        && (same_list || passes_claim(&claims.origins, app.allow_missing_origin, from, own));
+    let passes =
+        lets_in(app, from, own) && (same_list || passes_claim(&claims.origins, app.allow_missing_origin, from, own));
     if !passes {
         return Err(Code::OriginNotAllowed.into());
     }
     Ok(Permit { app: Arc::clone(app), claims })
+}
+
+/// Decides on a request of a chat session, whose claims these are.
+///
+/// # Errors
+/// [`Code::SessionNotFound`] for a session of another app, or one that is over; [`Code::OriginNotAllowed`];
+/// [`Code::SessionForbidden`] for one that was opened from another origin, or revoked.
+pub fn admit_session(
+    app: &Arc<App>,
+    claims: Claims,
+    from: Provenance<'_>,
+    moment: Moment<'_>,
+) -> Result<Permit, Denial> {
+    if claims.app != app.id || moment.now >= claims.expires_at {
+        return Err(Code::SessionNotFound.into());
+    }
+    check_origin(app, from, moment.own_origin)?;
+    let id = claims.id.as_ref().map_or("", |id| id.as_str());
+    let is_bound = passes_claim(&claims.origins, app.allow_missing_origin, from, moment.own_origin);
+    if !is_bound || moment.revoked.revokes(&claims, id) {
+        return Err(Code::SessionForbidden.into());
+    }
+    Ok(Permit { app: Arc::clone(app), claims: Arc::new(claims) })
+}
+
+/// Decides on a request that is about nobody, for what every page of the app may read.
+///
+/// # Errors
+/// [`Code::OriginNotAllowed`].
+pub fn admit_page(
+    app: &Arc<App>,
+    stranger: EndUserId,
+    from: Provenance<'_>,
+    (now, own_origin): (Timestamp, Option<&Origin>),
+) -> Result<Permit, Denial> {
+    check_origin(app, from, own_origin)?;
+    Ok(Permit { app: Arc::clone(app), claims: Arc::new(claims_of_visit(app, stranger, now)) })
 }
 
 /// How long a stream lasts that was asked for without a token.
@@ -219,19 +256,24 @@ pub fn admit_visitor(
     if workflow.access == Access::Token || app.workflows.get(&workflow.id) != Some(workflow) {
         return Err(Code::NotPublished.into());
     }
-    let claims = Claims {
+    let claims = Claims { workflow: Some(workflow.id.clone()), ..claims_of_visit(app, end_user, now) };
+    Ok(Permit { app: Arc::clone(app), claims: Arc::new(claims) })
+}
+
+/// What holds of a request that no token stands behind.
+fn claims_of_visit(app: &App, end_user: EndUserId, now: Timestamp) -> Claims {
+    Claims {
         app: app.id.clone(),
         subject: end_user,
         origins: Vec::new(),
         id: None,
-        workflow: Some(workflow.id.clone()),
+        workflow: None,
         workspaces: Workspaces::default(),
         details: Map::new(),
         issued_at: now,
         not_before: None,
         expires_at: now.plus(VISIT),
-    };
-    Ok(Permit { app: Arc::clone(app), claims: Arc::new(claims) })
+    }
 }
 
 /// Decides whether a page may ask anything of an app, before it shows any token.
@@ -239,10 +281,7 @@ pub fn admit_visitor(
 /// # Errors
 /// [`Code::OriginNotAllowed`].
 pub fn check_origin(app: &App, from: Provenance<'_>, own_origin: Option<&Origin>) -> Result<(), Denial> {
-    match passes_list(&app.origins, app.allow_missing_origin, from, own_origin) {
-        true => Ok(()),
-        false => Err(Code::OriginNotAllowed.into()),
-    }
+    if lets_in(app, from, own_origin) { Ok(()) } else { Err(Code::OriginNotAllowed.into()) }
 }
 
 fn passes_claim(origins: &[String], allow_missing: bool, from: Provenance<'_>, own: Option<&Origin>) -> bool {
@@ -250,14 +289,17 @@ fn passes_claim(origins: &[String], allow_missing: bool, from: Provenance<'_>, o
 }
 
 fn passes_list(list: &OriginSet, allow_missing: bool, from: Provenance<'_>, own: Option<&Origin>) -> bool {
-    if list.is_empty() {
-        return true;
-    }
+    list.is_empty() || passes(allow_missing, from, own, |origin| list.contains(origin))
+}
+
+fn lets_in(app: &App, from: Provenance<'_>, own: Option<&Origin>) -> bool {
+    app.origins.is_empty() || passes(app.allow_missing_origin, from, own, |origin| app.lets_in(origin, own))
+}
+
+fn passes(allow_missing: bool, from: Provenance<'_>, own: Option<&Origin>, is_listed: impl Fn(&str) -> bool) -> bool {
     match from.origin {
-        RequestOrigin::Sent(origin) => list.contains(origin),
+        RequestOrigin::Sent(origin) => is_listed(origin),
         RequestOrigin::Malformed => false,
-        RequestOrigin::Absent => {
-            allow_missing || (from.same_origin && own.is_some_and(|own| list.contains(own.as_str())))
-        }
+        RequestOrigin::Absent => allow_missing || (from.same_origin && own.is_some_and(|own| is_listed(own.as_str()))),
     }
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use secrecy::SecretString;
 use sidegate_core::context::seal::Sealer;
 use sidegate_core::denial::{Code, Denial};
+use sidegate_core::dialect::Dialect;
+use sidegate_core::dialect::chat9::new_identity_secret;
 use sidegate_core::id::AppId;
 use sidegate_core::secret::new_app_secret;
 use sidegate_core::token::Algorithm;
@@ -36,11 +38,14 @@ impl Apps {
     /// [`Code::StoreUnavailable`].
     pub async fn create(&self, mut settings: AppSettings) -> Result<(Shown, Option<SecretString>), Denial> {
         let sealer = self.sealer()?;
+        let dialect = settings.dialect();
+        let has_sessions = dialect.is_some_and(Dialect::has_sessions);
         if settings.get("id").is_none() {
-            settings.set("id", AppId::new(&*self.entropy).map_err(|_| Code::Internal)?.as_str());
+            let id = if has_sessions { AppId::new_bot(&*self.entropy) } else { AppId::new(&*self.entropy) };
+            settings.set("id", id.map_err(|_| Code::Internal)?.as_str());
         }
         // Where the upstream has the key, callers show service tokens, and a key made up here would be no use.
-        let own = !settings.shares_key();
+        let own = !dialect.is_some_and(Dialect::shares_key);
         let secret = match settings.get("secret_digests") {
             None if own => Some(self.new_secret()?),
             _ => None,
@@ -49,10 +54,11 @@ impl Apps {
             settings.add_secret(secret, false);
         }
         let algorithm = settings.algorithm();
-        if settings.lacks_token("algorithm") && !settings.is_upstreams() {
+        let has_tokens = !has_sessions && !settings.is_upstreams();
+        if settings.lacks_token("algorithm") && has_tokens {
             settings.set_token("algorithm", algorithm.name().into());
         }
-        if settings.lacks_token("key") && own {
+        if settings.lacks_token("key") && own && has_tokens {
             settings.set_key(&new_key(algorithm).await?);
         }
         let id = self.check(&mut settings).await?;
@@ -61,8 +67,7 @@ impl Apps {
             return Err(Denial::because(Code::Conflict, format!("The registry holds {MAX_APPS} apps already")));
         }
         let now = self.now();
-        let (disabled_at, previous_secret_until) = (None, None);
-        let document = Document { settings, created_at: now, changed_at: now, disabled_at, previous_secret_until };
+        let document = Document::new(settings, now);
         let entry = document.seal(&id, 1, sealer, &*self.entropy)?;
         if !self.entries.add(&entry).await? {
             return Err(Denial::because(Code::Conflict, "An app of this id exists already"));
@@ -85,6 +90,9 @@ impl Apps {
             new.keep_hidden(&document.settings);
             if settings.get("secret_digests").is_some() {
                 document.previous_secret_until = None;
+            }
+            if settings.get("identity").is_some_and(|identity| identity.get("secret").is_some()) {
+                document.previous_identity_until = None;
             }
             document.settings = new;
             Ok(())
@@ -130,6 +138,44 @@ impl Apps {
             Ok(secret)
         })
         .await
+    }
+
+    /// Gives an app its first secret for identity tokens.
+    ///
+    /// # Errors
+    /// [`Code::Conflict`] if it has one; as [`Self::update`].
+    pub async fn new_identity(&self, id: &AppId) -> Result<(Shown, SecretString), Denial> {
+        let changed = self.change(id, None, Checked::Yes, |document| {
+            if document.settings.has_identity() {
+                return Err(Denial::because(Code::Conflict, "The app has an identity secret; rotate it"));
+            }
+            let secret = self.new_identity_secret()?;
+            document.settings.rotate_identity(&secret, false);
+            Ok(secret)
+        });
+        changed.await
+    }
+
+    /// Gives an app a new secret for identity tokens; that of now verifies for `overlap` more.
+    ///
+    /// # Errors
+    /// [`Code::IdentityNotConfigured`] if it has none; as [`Self::update`].
+    pub async fn rotate_identity(&self, id: &AppId, overlap: Duration) -> Result<(Shown, SecretString), Denial> {
+        let now = self.now();
+        let changed = self.change(id, None, Checked::Yes, |document| {
+            if !document.settings.has_identity() {
+                return Err(Code::IdentityNotConfigured.into());
+            }
+            let secret = self.new_identity_secret()?;
+            document.settings.rotate_identity(&secret, !overlap.is_zero());
+            document.previous_identity_until = (!overlap.is_zero()).then(|| now.plus(overlap));
+            Ok(secret)
+        });
+        changed.await
+    }
+
+    fn new_identity_secret(&self) -> Result<SecretString, Denial> {
+        new_identity_secret(&*self.entropy).map_err(|_| Code::Internal.into())
     }
 
     /// Signs an app's tokens with `key` from now on, or with a new one; the one of now still verifies.

@@ -30,6 +30,9 @@ pub(super) struct Document {
     /// Until when the second of the secret digests is good; as long as it is there if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) previous_secret_until: Option<Timestamp>,
+    /// Until when the previous identity secret is good; as long as it is there if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) previous_identity_until: Option<Timestamp>,
 }
 
 /// One `[[apps]]` table as JSON. May hold secrets: it cannot be printed, and is wiped when dropped.
@@ -55,7 +58,7 @@ impl Drop for AppSettings {
     }
 }
 
-fn wipe(value: &mut Value) {
+pub(super) fn wipe(value: &mut Value) {
     match value {
         Value::String(text) => text.zeroize(),
         Value::Array(items) => items.iter_mut().for_each(wipe),
@@ -100,6 +103,13 @@ impl AppSettings {
 }
 
 impl Document {
+    /// A new app.
+    pub(super) const fn new(settings: AppSettings, now: Timestamp) -> Self {
+        let (disabled_at, previous_secret_until, previous_identity_until) = (None, None, None);
+        let (created_at, changed_at) = (now, now);
+        Self { settings, created_at, changed_at, disabled_at, previous_secret_until, previous_identity_until }
+    }
+
     /// Opens an entry.
     ///
     /// # Errors
@@ -134,13 +144,17 @@ impl Document {
         Ok(Entry { kind: EntryKind::App, id: id.as_str().to_owned(), revision, document })
     }
 
-    /// Forgets a previous secret whose time is over.
+    /// Forgets previous secrets whose time is over.
     pub(super) fn tidy(&mut self, now: Timestamp) {
         if self.previous_secret_until.is_some_and(|until| until <= now) {
             self.previous_secret_until = None;
             if let Some(Value::Array(digests)) = self.settings.get_mut("secret_digests") {
                 digests.truncate(1);
             }
+        }
+        if self.previous_identity_until.is_some_and(|until| until <= now) {
+            self.previous_identity_until = None;
+            self.settings.end_identity();
         }
     }
 }
@@ -158,7 +172,9 @@ mod tests {
         let Value::Object(settings) = settings else { unreachable!("an object") };
         let (created_at, changed_at) = (Timestamp::from_seconds(1), Timestamp::from_seconds(2));
         let previous_secret_until = Some(Timestamp::from_seconds(10));
-        Document { settings: settings.into(), created_at, changed_at, disabled_at: None, previous_secret_until }
+        let previous_identity_until = None;
+        let settings = settings.into();
+        Document { settings, created_at, changed_at, disabled_at: None, previous_secret_until, previous_identity_until }
     }
 
     fn sealer() -> Sealer {

@@ -7,6 +7,8 @@ use sidegate_core::app::App;
 use sidegate_core::authorize::Authorize;
 use sidegate_core::clock::Timestamp;
 use sidegate_core::context::seal::Sealer;
+use sidegate_core::dialect::chat9::IdentityKeys;
+use sidegate_core::secret::SecretDigests;
 use sidegate_core::token::KeyRing;
 
 use super::Configured;
@@ -32,8 +34,29 @@ pub(super) struct KnownApp {
     pub(super) view: Option<View>,
     /// The app with the name of its upstream, or all reasons why it cannot be served.
     pub(super) app: Result<(Arc<App>, String), Vec<String>>,
-    /// When its previous secret ends, if that is still good.
-    pub(super) previous_until: Option<Timestamp>,
+    /// When its previous secrets end, if they are still good.
+    pub(super) ends: Ends,
+}
+
+/// When the previous secrets of an app end, if they are still good.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Ends {
+    /// That of its callers.
+    pub(super) secret: Option<Timestamp>,
+    /// That of identity tokens.
+    pub(super) identity: Option<Timestamp>,
+}
+
+impl Ends {
+    /// Those that are over.
+    fn over(self, now: Timestamp) -> Self {
+        let over = |until: Option<Timestamp>| until.filter(|until| *until <= now);
+        Self { secret: over(self.secret), identity: over(self.identity) }
+    }
+
+    const fn is_some(self) -> bool {
+        self.secret.is_some() || self.identity.is_some()
+    }
 }
 
 /// What may be shown of it.
@@ -43,7 +66,7 @@ pub(super) struct View {
     pub(super) created_at: Timestamp,
     pub(super) changed_at: Timestamp,
     pub(super) disabled_at: Option<Timestamp>,
-    pub(super) previous_secret_until: Option<Timestamp>,
+    pub(super) ends: Ends,
 }
 
 impl KnownApp {
@@ -59,7 +82,7 @@ impl KnownApp {
     pub(super) fn read(entry: &Entry, configured: &Configured, sealer: Option<&Sealer>, now: Timestamp) -> Self {
         let (revision, seal) = (entry.revision, seal_of(entry).to_owned());
         let unusable =
-            |view, reasons| Self { revision, seal: seal.clone(), view, app: Err(reasons), previous_until: None };
+            |view, reasons| Self { revision, seal: seal.clone(), view, app: Err(reasons), ends: Ends::default() };
         let mut document = match Document::open(entry, sealer) {
             Ok(document) => document,
             Err(reason) => return unusable(None, vec![reason.to_owned()]),
@@ -67,24 +90,19 @@ impl KnownApp {
         document.tidy(now);
         let (written, app) =
             document.settings.as_value(|settings| (Written::of(settings), read_kept(settings, &configured.upstreams)));
+        let ends = Ends { secret: document.previous_secret_until, identity: document.previous_identity_until };
         let view = View {
             written,
             created_at: document.created_at,
             changed_at: document.changed_at,
             disabled_at: document.disabled_at,
-            previous_secret_until: document.previous_secret_until,
+            ends,
         };
         if configured.apps.contains_key(&entry.id) {
             return unusable(Some(view), vec!["an app of the configuration has its id".to_owned()]);
         }
         match app {
-            Ok((app, upstream)) => Self {
-                revision,
-                seal,
-                view: Some(view),
-                app: Ok((Arc::new(app), upstream)),
-                previous_until: document.previous_secret_until,
-            },
+            Ok((app, upstream)) => Self { revision, seal, view: Some(view), app: Ok((Arc::new(app), upstream)), ends },
             Err(problems) => unusable(Some(view), problems.by_key()),
         }
     }
@@ -166,13 +184,13 @@ impl Known {
 
     /// The same without previous secrets whose time is over; `None` if there are none.
     pub(super) fn without_ended(&self, now: Timestamp) -> Option<Self> {
-        let over = |known: &KnownApp| known.previous_until.is_some_and(|until| until <= now);
+        let over = |known: &KnownApp| known.ends.over(now).is_some();
         let ended: HashSet<_> = self.apps.iter().filter(|(_, known)| over(known)).map(|(id, _)| id).collect();
         if ended.is_empty() {
             return None;
         }
         let apps = self.apps.iter().map(|(id, known)| {
-            let known = if ended.contains(id) { Arc::new(known.without_previous()) } else { Arc::clone(known) };
+            let known = if ended.contains(id) { Arc::new(known.without_previous(now)) } else { Arc::clone(known) };
             (id.clone(), known)
         });
         Some(Self { generation: self.generation, apps: apps.collect() })
@@ -191,18 +209,34 @@ impl Known {
 }
 
 impl KnownApp {
-    fn without_previous(&self) -> Self {
+    fn without_previous(&self, now: Timestamp) -> Self {
+        let over = self.ends.over(now);
         let end = |(app, upstream): &(Arc<App>, String)| {
-            let secrets = app.secrets.as_ref().map(sidegate_core::secret::SecretDigests::without_previous);
-            (Arc::new(App { secrets, ..App::clone(app) }), upstream.clone())
+            let mut app = App::clone(app);
+            if over.secret.is_some() {
+                app.secrets = app.secrets.as_ref().map(SecretDigests::without_previous);
+            }
+            if over.identity.is_some() {
+                app.bot.identity = app.bot.identity.as_ref().map(IdentityKeys::without_previous);
+            }
+            (Arc::new(app), upstream.clone())
         };
-        let app = self.app.as_ref().map(end).map_err(Clone::clone);
+        let left = |until: Option<Timestamp>| until.filter(|until| *until > now);
+        let ends = Ends { secret: left(self.ends.secret), identity: left(self.ends.identity) };
         let mut view = self.view.clone();
         if let Some(view) = &mut view {
-            view.previous_secret_until = None;
-            view.written.secrets = view.written.secrets.min(1);
+            view.ends = ends;
+            if over.secret.is_some() {
+                view.written.secrets = view.written.secrets.min(1);
+            }
         }
-        Self { revision: self.revision, seal: self.seal.clone(), view, app, previous_until: None }
+        Self {
+            revision: self.revision,
+            seal: self.seal.clone(),
+            view,
+            app: self.app.as_ref().map(end).map_err(Clone::clone),
+            ends,
+        }
     }
 }
 
@@ -235,5 +269,8 @@ pub(super) fn claim(app: &App, upstream: &str, uses: &mut KeyUses) -> Vec<String
         let keys = rule.keys.fingerprints().filter_map(|key| uses.claim_login_key(key).err());
         clashes.extend(keys.map(|clash| format!("authorize.keys: {clash}")));
     }
+    let identity = app.bot.identity.iter().flat_map(IdentityKeys::fingerprints);
+    let identity = identity.filter_map(|key| uses.claim_identity_secret(key, app.id.as_str()).err());
+    clashes.extend(identity.map(|clash| format!("identity.secret: {clash}")));
     clashes
 }

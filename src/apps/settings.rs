@@ -8,6 +8,7 @@ use sidegate_core::secret::SecretDigest;
 use sidegate_core::token::Algorithm;
 
 use super::AppSettings;
+use super::document::wipe;
 
 /// How many retired keys an app may have: a token that none of them signed is held against each.
 const MAX_RETIRED: usize = 8;
@@ -29,10 +30,10 @@ impl AppSettings {
         known.unwrap_or(Algorithm::Hs256)
     }
 
-    /// As [`Dialect::shares_key`], of the dialect that is named, if one is.
-    pub(super) fn shares_key(&self) -> bool {
-        let named = self.get("dialect").and_then(Value::as_str);
-        Dialect::ALL.iter().any(|dialect| Some(dialect.name()) == named && dialect.shares_key())
+    /// The dialect that is named, if one is.
+    pub(super) fn dialect(&self) -> Option<Dialect> {
+        let named = self.get("dialect").and_then(Value::as_str)?;
+        Dialect::ALL.into_iter().find(|dialect| dialect.name() == named)
     }
 
     /// Whether the token table lacks a member, and one could be put there.
@@ -55,7 +56,7 @@ impl AppSettings {
             self.set(table, Map::new());
         }
         if let Some(Value::Object(table)) = self.get_mut(table) {
-            table.insert(name.to_owned(), value);
+            table.insert(name.to_owned(), value).as_mut().into_iter().for_each(wipe);
         }
     }
 
@@ -70,6 +71,28 @@ impl AppSettings {
         let before = self.get("secret_digests").and_then(Value::as_array).and_then(|digests| digests.first().cloned());
         let digests: Vec<Value> = std::iter::once(new.into()).chain(before.filter(|_| keep_previous)).collect();
         self.set("secret_digests", digests);
+    }
+
+    /// Whether it has a secret for identity tokens.
+    pub(super) fn has_identity(&self) -> bool {
+        self.get("identity").is_some_and(|identity| identity.get("secret").is_some())
+    }
+
+    /// Makes `secret` the one that signs identity tokens; the one that did still verifies, if it is kept.
+    pub(super) fn rotate_identity(&mut self, secret: &SecretString, keep_previous: bool) {
+        self.end_identity();
+        let before = self.get("identity").and_then(|identity| identity.get("secret")).cloned();
+        if let Some(before) = before.filter(|_| keep_previous) {
+            self.set_in("identity", "previous_secret", before);
+        }
+        self.set_in("identity", "secret", json!({ "value": secret.expose_secret() }));
+    }
+
+    /// Drops the previous secret for identity tokens.
+    pub(super) fn end_identity(&mut self) {
+        if let Some(Value::Object(identity)) = self.get_mut("identity") {
+            identity.remove("previous_secret").as_mut().into_iter().for_each(wipe);
+        }
     }
 
     /// Makes `key` the one that signs, and retires the one that did. Those retired before stay,
@@ -129,6 +152,7 @@ impl AppSettings {
         if kind(self).is_some() && kind(self) == kind(before) {
             self.keep(before, "authorize", &["secret_digests", "keys"]);
         }
+        self.keep(before, "identity", &["secret", "previous_secret"]);
         let realtime = before.get("trade").and_then(|trade| trade.get("realtime"));
         let given = self.get_mut("trade").and_then(|trade| trade.get_mut("realtime"));
         if let (Some(kept), Some(given @ Value::Null)) = (realtime, given) {

@@ -7,8 +7,10 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use secrecy::SecretString;
 use serde_json::{Map, Value, json};
-use sidegate_core::denial::Denial;
+use sidegate_core::denial::{Code, Denial};
+use sidegate_core::dialect::chat9::PREVIOUS_SECRET;
 use sidegate_core::id::AppId;
+use sidegate_core::service_token::OVERLAP;
 
 use super::serve::control_runtime;
 use super::service_token::overlap;
@@ -28,7 +30,8 @@ pub(super) enum AppCommand {
         /// Its id; a random one if not given
         #[arg(long)]
         id: Option<AppId>,
-        /// Its wire format: sigmic, which is the default, or orcheo, whose workflows and key stand in the file of --from
+        /// Its wire format: sigmic, which is the default, chat9, or orcheo, whose workflows and key stand in the file
+        /// of --from
         #[arg(long)]
         dialect: Option<String>,
         #[command(flatten)]
@@ -53,9 +56,13 @@ pub(super) enum AppCommand {
     Enable(Named),
     /// Give an app of the registry a new secret, which is shown only here
     RotateSecret {
-        /// For how long the old secret is good beside the new one, such as 5m, or 0s
-        #[arg(long, value_name = "SPAN", default_value = "5m", value_parser = overlap)]
-        overlap: Duration,
+        /// For how long the old secret is good beside the new one, such as 5m, or 0s; if not given 5m, and 1h for an
+        /// identity secret
+        #[arg(long, value_name = "SPAN", value_parser = overlap)]
+        overlap: Option<Duration>,
+        /// The secret that identity tokens are signed with (chat9), and not that of the app; the first one is made, too
+        #[arg(long)]
+        identity: bool,
         #[command(flatten)]
         named: Named,
     },
@@ -116,8 +123,12 @@ pub(super) fn run(command: AppCommand) -> Result<(), Exit> {
         Update { settings, named: Named { id, config } } => update(&id, &settings, config),
         Disable(Named { id, config }) => with(config, async |apps| printed(apps.disable(&id).await)),
         Enable(Named { id, config }) => with(config, async |apps| printed(apps.enable(&id).await)),
-        RotateSecret { overlap, named: Named { id, config } } => with(config, async |apps| {
-            let (app, secret) = apps.rotate_secret(&id, overlap).await.map_err(failed)?;
+        RotateSecret { overlap, identity, named: Named { id, config } } => with(config, async |apps| {
+            let (app, secret) = match identity {
+                true => rotate_identity(&apps, &id, overlap.unwrap_or(PREVIOUS_SECRET)).await,
+                false => apps.rotate_secret(&id, overlap.unwrap_or(OVERLAP)).await,
+            }
+            .map_err(failed)?;
             print(&app, Some(&secret));
             Ok(())
         }),
@@ -125,6 +136,14 @@ pub(super) fn run(command: AppCommand) -> Result<(), Exit> {
             let key = key.map(|path| config::read_secret(&path)).transpose().map_err(Exit::Usage)?;
             with(config, async |apps| printed(apps.rotate_key(&id, key, drop_retired).await))
         }
+    }
+}
+
+/// A new secret for identity tokens, be it the first.
+async fn rotate_identity(apps: &Apps, id: &AppId, overlap: Duration) -> Result<(Shown, SecretString), Denial> {
+    match apps.rotate_identity(id, overlap).await {
+        Err(denial) if denial.code == Code::IdentityNotConfigured => apps.new_identity(id).await,
+        rotated => rotated,
     }
 }
 

@@ -6,6 +6,7 @@ mod app;
 mod config;
 mod demo;
 mod health;
+mod mint;
 mod private_file;
 mod revoke;
 mod secrets;
@@ -93,6 +94,8 @@ enum KeysCommand {
 enum TokenCommand {
     /// Show what a widget token says; with --config also whether its app would take it
     Inspect(token::InspectArgs),
+    /// Make a token that the vendor lets its customer sign (chat9): what POST /v1/apps/{app}/identity-tokens makes
+    Mint(mint::MintArgs),
 }
 
 /// Where the configuration comes from.
@@ -146,6 +149,7 @@ fn run(command: Command) -> Result<(), Exit> {
         Command::App(command) => app::run(command),
         Command::Keys(KeysCommand::Generate { kind, algorithm }) => secrets::generate_key(kind, algorithm),
         Command::Token(TokenCommand::Inspect(args)) => token::inspect(args),
+        Command::Token(TokenCommand::Mint(args)) => mint::mint(args),
         Command::ServiceToken(command) => service_token::run(command),
         Command::Revoke(args) => revoke::revoke(args),
         Command::Store(command) => store::run(command),

@@ -80,7 +80,7 @@ fn verdict(mut settings: Settings, text: &str) -> Result<Value, Exit> {
 }
 
 /// Apps of the registry that are served; none if there is no store yet, and none is made.
-fn kept_apps(settings: &mut Settings) -> Result<Vec<Arc<App>>, Exit> {
+pub(super) fn kept_apps(settings: &mut Settings) -> Result<Vec<Arc<App>>, Exit> {
     let none = match &settings.store.state {
         StateSettings::Memory => true,
         StateSettings::Embedded { path } => !path.exists(),

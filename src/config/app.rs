@@ -12,6 +12,7 @@ use sidegate_core::origin::OriginSet;
 use sidegate_core::secret::{SecretDigest, SecretDigests};
 
 use super::authorize::{check_authorize, read_authorize, read_hosts};
+use super::chat9::{check_sessions, read_bot, read_frame_origins, read_sessions};
 use super::layered::parsers::{boolean, list, non_empty, one_of, parsed, string, string_list};
 use super::layered::{Faults, Node, Reader, to_json};
 use super::limits::read_limits;
@@ -33,6 +34,7 @@ pub(super) fn read_app(
     let upstream = table.required("upstream", non_empty);
     let secrets = table.optional("secret_digests", secret_digests);
     let origins = read_origins(&table, dialect, resolve);
+    let frame_origins = read_frame_origins(&table, dialect);
     let allow_missing_origin = table.or("allow_missing_origin", boolean, false);
     let scoping = table.or("scoping", one_of(SCOPINGS), Scoping::Gate);
     let pass = read_pass(&table, dialect);
@@ -41,7 +43,11 @@ pub(super) fn read_app(
     let workspace = read_workspace(&table, dialect);
     let of = TokenOf { dialect, app: id.as_ref(), upstream: upstream.as_deref() };
     let trade = read_authority(&table, of, resolve);
-    let token = if trade.is_some() { None } else { read_token(&table, of, resolve, keys) };
+    let has_tokens = trade.is_none() && !dialect.is_some_and(Dialect::has_sessions);
+    let token = if has_tokens { read_token(&table, of, resolve, keys) } else { None };
+    check_sessions(&table, dialect);
+    let bot = read_bot(&table, dialect, name, resolve, keys);
+    let sessions = read_sessions(&table, dialect);
     check_published(&table, &workflows, pass, token.as_ref());
     let hosts = read_hosts(&table, name, keys);
     let authorize = read_authorize(&table, of, upstreams, resolve, keys);
@@ -51,7 +57,7 @@ pub(super) fn read_app(
     if upstream.is_some() && known.is_none() {
         table.problem("upstream", "is not the name of one of the [[upstreams]]");
     }
-    let injection = read_injection(&table, id.as_ref(), known.map(|known| &known.service));
+    let injection = read_injection(&table, id.as_ref(), dialect, known.map(|known| &known.service));
     if scoping == Scoping::Upstream && !injection.header_names_subject() {
         table.problem(
             "scoping",
@@ -68,9 +74,12 @@ pub(super) fn read_app(
         authorize,
         secrets,
         origins,
+        frame_origins,
         allow_missing_origin,
         workflows,
         workspace,
+        bot,
+        sessions,
         token,
         injection,
         limits,
@@ -85,7 +94,7 @@ fn check_workflows(table: &Reader<'_>, dialect: Option<Dialect>, workflows: &Wor
         Some(Dialect::Orcheo) if workflows.all().is_empty() => {
             table.problem("workflows", "an app of this dialect needs one or more: its tokens are bound to them");
         }
-        Some(Dialect::Sigmic) if !workflows.all().is_empty() => {
+        Some(Dialect::Sigmic | Dialect::Chat9) if !workflows.all().is_empty() => {
             table.problem("workflows", "are for dialect \"orcheo\"")
         }
         _ => {}
@@ -121,7 +130,7 @@ fn read_origins(table: &Reader<'_>, dialect: Option<Dialect>, resolve: &Resolve<
     )
 }
 
-fn origin_set(entries: &[String]) -> Result<OriginSet, String> {
+pub(super) fn origin_set(entries: &[String]) -> Result<OriginSet, String> {
     let quotes_and_comma = 3;
     if entries.iter().map(|entry| entry.len() + quotes_and_comma).sum::<usize>() > MAX_ORIGINS {
         return Err("is longer than a token can carry: 4096 bytes, with 3 more for each origin".to_owned());
@@ -150,6 +159,7 @@ fn read_pass(table: &Reader<'_>, dialect: Option<Dialect>) -> Pass {
 fn read_injection(
     table: &Reader<'_>,
     id: Option<&AppId>,
+    dialect: Option<Dialect>,
     service: Option<&BTreeMap<String, secrecy::SecretString>>,
 ) -> Injection {
     let inject = table.section("inject");
@@ -163,7 +173,8 @@ fn read_injection(
         inject.finish();
         return Injection::default();
     };
-    let injection = Injection::compile(&source, Scope { app: Some(app), service }).unwrap_or_else(|faults| {
+    let visitor = dialect.map_or(&[][..], Dialect::visitor_fields);
+    let injection = Injection::compile(&source, Scope { app: Some(app), service, visitor }).unwrap_or_else(|faults| {
         for (table, entry, fault) in faults {
             inject.problem_in(table, &entry, &fault);
         }

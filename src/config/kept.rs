@@ -59,8 +59,14 @@ pub(super) fn read_table(path: &Path, text: &str, resolve: &Resolve<'_>) -> Resu
 }
 
 /// Where an app's secrets stand; each is one source, or a list of them.
-const SECRETS: [(&str, &str); 4] =
-    [("token", "key"), ("token", "retired_keys"), ("trade", "credential"), ("authorize", "keys")];
+const SECRETS: [(&str, &str); 6] = [
+    ("token", "key"),
+    ("token", "retired_keys"),
+    ("trade", "credential"),
+    ("authorize", "keys"),
+    ("identity", "secret"),
+    ("identity", "previous_secret"),
+];
 
 /// Puts secrets into the place of their sources.
 fn write_out(written: &Node, key: &str, place: &mut Value, problems: &Collector, resolve: &Resolve<'_>) {
@@ -108,41 +114,49 @@ impl Written {
     }
 }
 
+/// Members that hold no secret, or of which [`SHOWN`] says what may be shown.
+const PLAIN: [&str; 19] = [
+    "id",
+    "dialect",
+    "authority",
+    "vendor",
+    "upstream",
+    "workflows",
+    "hosts",
+    "workspace",
+    "origins",
+    "frame_origins",
+    "sessions",
+    "identity",
+    "allow_missing_origin",
+    "scoping",
+    "pass",
+    "limits",
+    "token",
+    "trade",
+    "authorize",
+];
+const OF_TOKEN: &[&str] = &["algorithm", "ttl", "max_ttl", "issuer", "audience", "single_use"];
+const OF_AUTHORIZE: &[&str] = &[
+    "kind",
+    "header",
+    "cookie",
+    "end_user_header",
+    "algorithm",
+    "issuer",
+    "audience",
+    "claim",
+    "upstream",
+    "path",
+    "headers",
+];
+/// What is shown of tables that have more than that.
+const SHOWN: [(&str, &[&str]); 4] =
+    [("token", OF_TOKEN), ("trade", &["timeout", "session"]), ("authorize", OF_AUTHORIZE), ("identity", &["required"])];
+
 fn without_secrets(settings: &Value) -> Value {
-    const PLAIN: [&str; 16] = [
-        "id",
-        "dialect",
-        "authority",
-        "vendor",
-        "upstream",
-        "workflows",
-        "hosts",
-        "workspace",
-        "origins",
-        "allow_missing_origin",
-        "scoping",
-        "pass",
-        "limits",
-        "token",
-        "trade",
-        "authorize",
-    ];
-    const OF_TOKEN: &[&str] = &["algorithm", "ttl", "max_ttl", "issuer", "audience", "single_use"];
-    const OF_AUTHORIZE: &[&str] = &[
-        "kind",
-        "header",
-        "cookie",
-        "end_user_header",
-        "algorithm",
-        "issuer",
-        "audience",
-        "claim",
-        "upstream",
-        "path",
-        "headers",
-    ];
     let mut shown = picked(settings, &PLAIN);
-    for (table, names) in [("token", OF_TOKEN), ("trade", &["timeout", "session"]), ("authorize", OF_AUTHORIZE)] {
+    for (table, names) in SHOWN {
         if let Some(table) = shown.get_mut(table) {
             *table = picked(table, names).into();
         }

@@ -1,5 +1,5 @@
-//! `[apps.limits]`: how often an app may be used, and how large a file may be. Apps of the dialect "orcheo"
-//! have the backend's limits unless they say otherwise.
+//! `[apps.limits]`: how often an app may be used, and how large a file may be. Apps of the dialects "orcheo"
+//! and "chat9" have the vendor's limits unless they say otherwise.
 
 use sidegate_core::app::AppLimits;
 use sidegate_core::dialect::Dialect;
@@ -14,11 +14,14 @@ pub(super) fn read_limits(table: &Reader<'_>, dialect: Option<Dialect>, resolve:
     let limits = table.section("limits");
     let read = match dialect {
         Some(Dialect::Orcheo) => read_orcheo(&limits, resolve),
+        Some(Dialect::Chat9) => read_chat9(&limits),
         Some(Dialect::Sigmic) | None => {
             let (exchange, chat) = (limits.optional("exchange", rates), limits.optional("chat", rates));
             let (exchange, chat) = (exchange.unwrap_or_default(), chat.unwrap_or_default());
             if dialect.is_some() {
-                refuse_orcheos_own(&limits, [("exchange", &exchange), ("chat", &chat)]);
+                refuse(&limits, &ORCHEOS, "orcheo");
+                refuse(&limits, &CHAT9S, "chat9");
+                refuse_workflows(&limits, [("exchange", &exchange), ("chat", &chat)]);
             }
             AppLimits { exchange, chat, ..AppLimits::default() }
         }
@@ -43,7 +46,28 @@ fn read_orcheo(limits: &Reader<'_>, resolve: &Resolve<'_>) -> AppLimits {
     if [RateKey::EndUser, RateKey::Workflow].into_iter().any(|key| authorize.count_by(key)) {
         limits.problem("authorize", "may be per address or per app: who the visitor is, is not known yet");
     }
-    AppLimits { exchange, chat, publish, authorize, upload: read_upload(limits, resolve) }
+    refuse(limits, &CHAT9S, "chat9");
+    AppLimits { exchange, chat, publish, authorize, upload: read_upload(limits, resolve), ..AppLimits::default() }
+}
+
+/// The limits that the vendor documents (contracts 3.2).
+fn read_chat9(limits: &Reader<'_>) -> AppLimits {
+    let or = |key: &'static str, defaults: &[&str]| {
+        let default = || defaults.iter().filter_map(|rate| rate.parse().ok()).collect();
+        limits.optional(key, rates).unwrap_or_else(|| Rates::new(default()).unwrap_or_default())
+    };
+    let read = AppLimits {
+        exchange: or("exchange", &["20/m per address"]),
+        chat: or("chat", &["30/m per address", "120/m"]),
+        history: or("history", &["30/m per address"]),
+        escalate: or("escalate", &["20/m per address"]),
+        config: or("config", &["30/m per address"]),
+        ..AppLimits::default()
+    };
+    refuse(limits, &ORCHEOS, "orcheo");
+    refuse_workflows(limits, [("exchange", &read.exchange), ("chat", &read.chat)]);
+    refuse_workflows(limits, [("history", &read.history), ("escalate", &read.escalate), ("config", &read.config)]);
+    read
 }
 
 /// So often one address may make the gate ask who somebody is.
@@ -61,13 +85,17 @@ fn read_upload(limits: &Reader<'_>, resolve: &Resolve<'_>) -> usize {
     })
 }
 
-/// What only an app with workflows has.
-fn refuse_orcheos_own(limits: &Reader<'_>, read: [(&str, &Rates); 2]) {
-    for key in ["publish", "authorize", "upload"] {
-        if limits.node(key).is_some() {
-            limits.problem(key, "is for dialect \"orcheo\"");
-        }
+/// What only apps of one dialect have.
+const ORCHEOS: [&str; 3] = ["publish", "authorize", "upload"];
+const CHAT9S: [&str; 3] = ["history", "escalate", "config"];
+
+fn refuse(limits: &Reader<'_>, keys: &[&'static str], dialect: &str) {
+    for key in keys.iter().filter(|key| limits.node(key).is_some()) {
+        limits.problem(key, &format!("is for dialect \"{dialect}\""));
     }
+}
+
+fn refuse_workflows<const N: usize>(limits: &Reader<'_>, read: [(&str, &Rates); N]) {
     for (key, rates) in read {
         if rates.count_by(RateKey::Workflow) {
             limits.problem(key, "`per workflow` is for dialect \"orcheo\"");

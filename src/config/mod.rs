@@ -5,6 +5,7 @@
 mod app;
 mod assets;
 mod authorize;
+mod chat9;
 mod kept;
 pub mod layered;
 mod limits;

@@ -136,6 +136,14 @@ impl KeyUses {
         }
     }
 
+    /// Notes that identity tokens of an app are signed with the secret of `digest`.
+    ///
+    /// # Errors
+    /// As [`Self::claim`].
+    pub fn claim_identity_secret(&mut self, digest: &SecretDigest, app: &str) -> Result<(), String> {
+        self.claim(digest, &format!("identity tokens of app {app}"))
+    }
+
     /// Notes that the logins of a customer are verified with the key of `digest`: for several apps, if need be.
     ///
     /// # Errors
@@ -193,6 +201,7 @@ pub(super) fn read_settings(root: &Reader<'_>, resolve: &Resolve<'_>) -> Option<
         Some(ConfiguredApp { app, upstream, written: Written::of(&to_json(written).unwrap_or_default()) })
     });
     let apps: Vec<_> = apps.collect::<Vec<_>>().into_iter().collect::<Option<_>>()?;
+    check_seal_keys(root, store.as_ref(), &apps);
     unique(root, "apps", apps.iter().map(|configured| configured.app.id.as_str()));
     unique(root, "upstreams", known.iter().map(|upstream| upstream.name.as_str()));
     Some(Settings {
@@ -209,6 +218,16 @@ pub(super) fn read_settings(root: &Reader<'_>, resolve: &Resolve<'_>) -> Option<
         apps,
         keys,
     })
+}
+
+/// Sessions are kept sealed.
+fn check_seal_keys(root: &Reader<'_>, store: Option<&StoreSettings>, apps: &[ConfiguredApp]) {
+    let sealed = store.is_none_or(|store| store.sealer.is_some());
+    if let Some(ConfiguredApp { app, .. }) = apps.iter().find(|configured| configured.app.dialect.has_sessions())
+        && !sealed
+    {
+        root.problem("store", &format!("needs seal_keys: app {} has sessions, which are kept sealed", app.id.as_str()));
+    }
 }
 
 fn read_limits(table: Reader<'_>) -> Option<LimitSettings> {

@@ -80,7 +80,7 @@ pub(super) fn read_upstream(table: Reader<'_>, resolve: &Resolve<'_>) -> Option<
 }
 
 fn read_headers(table: &Reader<'_>, service: &BTreeMap<String, SecretString>) -> Vec<(HeaderName, HeaderValue)> {
-    let scope = Scope { app: None, service };
+    let scope = Scope { app: None, service, visitor: &[] };
     let values = table.map_of("headers", |node| -> Result<_, Faults> {
         match HeaderTemplate::parse(&string(node)?, scope)? {
             HeaderTemplate::Fixed(value) => Ok(value),

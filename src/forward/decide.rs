@@ -1,9 +1,12 @@
-//! Requests whose body says what is asked for: read, held against what the token allows, and bound to
-//! what it names.
+//! Requests whose body says what is asked for: read, held against what the token or session allows, and
+//! bound to what it names.
 
 use http::request::Parts;
+use http::{HeaderName, HeaderValue};
+use http_body::Body as _;
+use secrecy::ExposeSecret as _;
 use sidegate_core::denial::Code;
-use sidegate_core::dialect::{AnswerUse, orcheo};
+use sidegate_core::dialect::{AnswerUse, Operation, chat9, orcheo};
 
 use super::read_json;
 use super::request::{Forward, Refused};
@@ -11,9 +14,28 @@ use super::request_body::RequestBody;
 use crate::admit::check_owner;
 use crate::wire::ClientBody;
 
+/// A request that may go on.
+pub(super) struct Decided {
+    /// The body as the upstream gets it.
+    pub(super) body: RequestBody,
+    /// What is to be done with the answer.
+    pub(super) answer_use: AnswerUse,
+    /// What the upstream is told beside.
+    pub(super) told: Option<(HeaderName, HeaderValue)>,
+}
+
 impl Forward<'_> {
-    /// The body as the upstream gets it, and what is to be done with the answer.
-    pub(super) async fn decided(&self, parts: &Parts, body: ClientBody) -> Result<(RequestBody, AnswerUse), Refused> {
+    pub(super) async fn decided(&self, parts: &Parts, body: ClientBody) -> Result<Decided, Refused> {
+        let operation = self.admission.call().operation;
+        match operation {
+            Operation::Chat9(widget) => self.of_session(widget, parts, body).await,
+            Operation::Orcheo(_) => self.of_workflow(parts, body).await,
+            // Its bodies decide nothing.
+            Operation::Sigmic(_) => Err(Code::Internal.into()),
+        }
+    }
+
+    async fn of_workflow(&self, parts: &Parts, body: ClientBody) -> Result<Decided, Refused> {
         let sent = read_json(parts, body, self.limits.json_body, self.body_timeout).await?;
         let request = orcheo::Request::parse(&sent)?;
         let permit = self.admission.permit();
@@ -24,12 +46,37 @@ impl Forward<'_> {
         let workflow = bound.and_then(|id| permit.app().workflows.get(id)).ok_or(Code::InvalidToken)?;
         if self.scopes() {
             for conversation in request.thread.iter().chain(&request.attachments) {
-                check_owner(self.owners, self.owner(), conversation).await?;
+                check_owner(&**self.store, self.owner(), conversation).await?;
             }
         }
         let body = request.bound_to(workflow)?;
         let rewrites = permit.app().injection.rewrites_body();
         let body = if rewrites { self.injected(&body)? } else { RequestBody::Full(Some(body.into())) };
-        Ok((body, request.kind.answer_use()))
+        Ok(Decided { body, answer_use: request.kind.answer_use(), told: None })
+    }
+
+    /// A message, or a call for a human.
+    async fn of_session(&self, widget: chat9::Operation, parts: &Parts, body: ClientBody) -> Result<Decided, Refused> {
+        let session = self.admission.session().ok_or(Code::SessionInvalid)?;
+        // A turn without a body asks for the greeting.
+        let sent = match body.is_end_stream() {
+            true => bytes::Bytes::new(),
+            false => read_json(parts, body, self.limits.json_body, self.body_timeout).await?,
+        };
+        let plan_tier = session.context().user("plan_tier").map(|tier| tier.expose_secret());
+        let (body, says, told) = match widget {
+            chat9::Operation::Escalate => {
+                let asked = chat9::Escalation::parse(&sent)?;
+                (asked.body, true, (chat9::X_ESCALATION_PRIORITY, chat9::priority(asked.trigger, plan_tier)))
+            }
+            _ => {
+                let message = chat9::Message::parse(&sent, session.is_started())?;
+                let priorities = (chat9::X_ESCALATION_PRIORITIES, chat9::all_priorities(plan_tier));
+                (message.body, message.says_something, priorities)
+            }
+        };
+        session.touch(&**self.store, self.admission.permit().app(), self.now, says).await?;
+        let answer_use = self.admission.call().operation.answer_use();
+        Ok(Decided { body: self.injected(&body)?, answer_use, told: Some(told) })
     }
 }

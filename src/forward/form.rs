@@ -1,9 +1,10 @@
-//! Forms with one file, which the gate forwards without reading their parts.
+//! Forms with one file, which the gate forwards without reading their parts; and queries that are bound to
+//! what was admitted.
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::request::Parts;
 use sidegate_core::denial::{Code, Denial};
-use sidegate_core::dialect::{Operation, orcheo};
+use sidegate_core::dialect::{Operation, chat9, orcheo};
 
 use super::MediaType;
 use super::request::Forward;
@@ -33,15 +34,22 @@ impl Forward<'_> {
         Ok(app.limits.upload.min(self.limits.form_body))
     }
 
-    /// The query of a form, bound to the token's workflow; `None` for other operations, whose query passes.
+    /// The query of a form, bound to the token's workflow, or of a session's request, to that session; `None`
+    /// for other operations, whose query passes.
     ///
     /// # Errors
     /// [`Code::InvalidToken`] if the app does not list the workflow any more.
     pub(super) fn bound_query(&self, sent: Option<&str>) -> Result<Option<String>, Denial> {
-        if self.admission.call().operation != Operation::Orcheo(orcheo::Operation::Upload) {
-            return Ok(None);
-        }
         let permit = self.admission.permit();
+        match self.admission.call().operation {
+            Operation::Orcheo(orcheo::Operation::Upload) => {}
+            Operation::Chat9(_) => {
+                let session = self.admission.session().map(|session| session.id().as_str());
+                let locale = chat9::Query::parse(sent)?;
+                return Ok(Some(chat9::bound_query(&permit.app().id, session, locale.locale().as_deref())));
+            }
+            Operation::Orcheo(orcheo::Operation::Gateway) | Operation::Sigmic(_) => return Ok(None),
+        }
         let bound = permit.claims().workflow.as_ref().filter(|id| permit.app().workflows.get(id).is_some());
         Ok(Some(orcheo::bound_query(sent, bound.ok_or(Code::InvalidToken)?)))
     }

@@ -20,6 +20,7 @@ mod request;
 mod request_body;
 mod stream;
 mod upstream;
+mod watch;
 mod websocket;
 
 pub use body::{MediaType, announced_length, read, read_json};

@@ -1,16 +1,17 @@
 //! What becomes of an upstream's answer: passed as it comes, or read for whose it is.
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, SET_COOKIE};
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use sidegate_core::denial::Code;
-use sidegate_core::dialect::{AnswerUse, Dialect, orcheo};
+use sidegate_core::dialect::{AnswerUse, chat9, orcheo};
 
 use super::Failure;
 use super::answer::UpstreamBody;
 use super::head::{is_event_stream, is_stream, prepare_answer, remove_all};
 use super::request::{AnswerBody, Forward, Refused};
 use super::stream::{Streamed, UnderWay};
+use super::watch::Watch;
 
 impl Forward<'_> {
     pub(super) async fn answer(
@@ -25,14 +26,20 @@ impl Forward<'_> {
         if response.status() == StatusCode::UNAUTHORIZED && !app.pass.token {
             return Err(Failure::Unauthorized.into());
         }
-        let answer_use = if response.status().is_success() { answer_use } else { AnswerUse::Pass };
+        let reads = response.status().is_success() || answer_use == AnswerUse::WatchEnd;
+        let answer_use = if reads { answer_use } else { AnswerUse::Pass };
         let (mut head, mut body) = response.into_parts();
-        let passes = matches!(answer_use, AnswerUse::Pass | AnswerUse::RecordOwnerOfStream | AnswerUse::AsAsked);
+        let passes = match answer_use {
+            AnswerUse::Pass | AnswerUse::RecordOwnerOfStream | AnswerUse::AsAsked => true,
+            AnswerUse::WatchEnd => is_event_stream(&head.headers),
+            AnswerUse::RecordOwner | AnswerUse::RecordUpload | AnswerUse::FilterList => false,
+        };
         let streams = passes && is_stream(&head.headers);
         prepare_answer(&mut head.headers, app.pass, streams);
         let body = match answer_use {
             // What is still to be asked was not asked, so there is nothing to record.
             AnswerUse::Pass | AnswerUse::AsAsked => self.streamed(&head.headers, Bytes::new(), body, under_way),
+            AnswerUse::WatchEnd => self.watched(head.status, &head.headers, body, under_way).await?,
             AnswerUse::RecordOwnerOfStream => {
                 let first = self.record_owner_of_stream(&mut body).await?;
                 self.streamed(&head.headers, first, body, under_way)
@@ -56,6 +63,32 @@ impl Forward<'_> {
         AnswerBody::Streamed(Box::new(Streamed::new(first, body, events, idle, self.ends_at, under_way)))
     }
 
+    /// An answer that may say that the session has ended: it is closed before that is passed on.
+    async fn watched(
+        &self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: UpstreamBody,
+        under_way: UnderWay,
+    ) -> Result<AnswerBody, Refused> {
+        let session = self.admission.session().ok_or(Code::Internal)?;
+        let closing = session.closing(self.store, &self.admission.permit().app().id);
+        // It was asked for without a coding.
+        if headers.contains_key(CONTENT_ENCODING) {
+            return Err(Failure::Unreadable.into());
+        }
+        if is_event_stream(headers) {
+            let idle = self.upstream().settings.idle_timeout;
+            let streamed = Streamed::new(Bytes::new(), body, true, idle, self.ends_at, under_way);
+            return Ok(AnswerBody::Streamed(Box::new(streamed.watched(Watch::new(closing)))));
+        }
+        let body = self.collect(body).await?;
+        if chat9::ends(status, &body) {
+            closing.await.map_err(|_| Code::StoreUnavailable)?;
+        }
+        Ok(AnswerBody::Full(body))
+    }
+
     /// Reads a stream up to the event that names the new conversation; what was read.
     async fn record_owner_of_stream(&self, body: &mut UpstreamBody) -> Result<Bytes, Refused> {
         let idle = self.upstream().settings.idle_timeout;
@@ -63,7 +96,7 @@ impl Forward<'_> {
         let first = body.read_until(self.limits.read_answer, idle, is_known).await?;
         match orcheo::beginning(&first) {
             orcheo::Beginning::Created(thread) => {
-                self.owners.record(self.owner(), &thread).await.map_err(|_| Code::StoreUnavailable)?;
+                self.store.record(self.owner(), &thread).await.map_err(|_| Code::StoreUnavailable)?;
                 Ok(first)
             }
             // It ended before there was a thread, as after an error.
@@ -72,14 +105,10 @@ impl Forward<'_> {
         }
     }
 
-    fn dialect(&self) -> Dialect {
-        self.admission.call().operation.dialect()
-    }
-
     async fn record_owner(&self, body: UpstreamBody) -> Result<Bytes, Refused> {
         let body = self.collect(body).await?;
         let conversation = self.dialect().created(&body).ok_or(Failure::Unreadable)?;
-        self.owners.record(self.owner(), &conversation).await.map_err(|_| Code::StoreUnavailable)?;
+        self.store.record(self.owner(), &conversation).await.map_err(|_| Code::StoreUnavailable)?;
         Ok(body)
     }
 
@@ -87,14 +116,14 @@ impl Forward<'_> {
         let body = self.collect(body).await?;
         let (attachment, kept) = orcheo::uploaded(&body).ok_or(Failure::Unreadable)?;
         if self.scopes() {
-            self.owners.record(self.owner(), &attachment).await.map_err(|_| Code::StoreUnavailable)?;
+            self.store.record(self.owner(), &attachment).await.map_err(|_| Code::StoreUnavailable)?;
         }
         Ok(kept.into())
     }
 
     async fn filter_list(&self, body: UpstreamBody) -> Result<Bytes, Refused> {
         let body = self.collect(body).await?;
-        let owned = self.owners.of(self.owner()).await.map_err(|_| Code::StoreUnavailable)?;
+        let owned = self.store.of(self.owner()).await.map_err(|_| Code::StoreUnavailable)?;
         let filtered = self.dialect().filter_list(&body, owned.len() as u64, |id| owned.contains(id));
         Ok(filtered.ok_or(Failure::Unreadable)?.into())
     }

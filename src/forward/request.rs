@@ -10,12 +10,14 @@ use http::request::Parts;
 use http::{HeaderValue, Request, Response, Uri};
 use sidegate_core::app::Scoping;
 use sidegate_core::authorize::Authorize;
+use sidegate_core::clock::Timestamp;
 use sidegate_core::context::template::Values;
 use sidegate_core::denial::{Code, Denial};
-use sidegate_core::dialect::{AnswerUse, BodyUse};
+use sidegate_core::dialect::{AnswerUse, BodyUse, Dialect};
 use tokio::time::Instant;
 
 use super::client::{Answered, Client};
+use super::decide::Decided;
 use super::head::{Forwarded, ask_for_identity, prepare_request};
 use super::request_body::{Progress, RequestBody};
 use super::stream::{Streamed, UnderWay};
@@ -24,7 +26,7 @@ use super::{Failure, Upstream};
 use crate::admit::Admission;
 use crate::config::LimitSettings;
 use crate::metrics::Metrics;
-use crate::store::{Owner, Owners};
+use crate::store::{Owner, Store};
 use crate::wire::ClientBody;
 
 /// What forwarding needs beside the request itself.
@@ -37,8 +39,10 @@ pub struct Forward<'a> {
     pub limits: &'a LimitSettings,
     /// How long a client may pause within its body.
     pub body_timeout: Duration,
-    /// Who created which conversation.
-    pub owners: &'a dyn Owners,
+    /// Who created which conversation; which session is open.
+    pub store: &'a Arc<dyn Store>,
+    /// The time.
+    pub now: Timestamp,
     /// The proof that the request may pass.
     pub admission: &'a Admission,
     /// What the gate says of the client.
@@ -135,7 +139,13 @@ impl Forward<'_> {
     }
 
     pub(super) fn values(&self) -> Values<'_> {
-        Values { subject: &self.admission.permit().claims().subject, context: self.admission.context() }
+        let (subject, context) = (&self.admission.permit().claims().subject, self.admission.context());
+        let of_nobody = self.dialect().has_sessions() && self.admission.session().is_none();
+        Values { subject, context, of_nobody }
+    }
+
+    pub(super) fn dialect(&self) -> Dialect {
+        self.admission.call().operation.dialect()
     }
 
     /// Whether the gate keeps users apart, not the upstream.
@@ -147,7 +157,7 @@ impl Forward<'_> {
     async fn reserve_owner(&self, answer_use: AnswerUse) -> Result<(), Refused> {
         use AnswerUse::{RecordOwner, RecordOwnerOfStream, RecordUpload};
         let records = self.scopes() && matches!(answer_use, RecordOwner | RecordOwnerOfStream | RecordUpload);
-        if records && !matches!(self.owners.has_room().await, Ok(true)) {
+        if records && !matches!(self.store.has_room().await, Ok(true)) {
             return Err(Code::StoreUnavailable.into());
         }
         Ok(())
@@ -170,21 +180,23 @@ impl Forward<'_> {
 
     async fn request(&self, parts: Parts, body: ClientBody) -> Result<Prepared, Refused> {
         let operation = self.admission.call().operation;
-        let (body, progress, answer_use) = match operation.body_use() {
+        let (body, progress, answer_use, told) = match operation.body_use() {
             // In a box, as what it awaits would make room in every request.
             BodyUse::Decide => {
-                let (body, asked) = Box::pin(self.decided(&parts, body)).await?;
-                (body, None, asked)
+                let Decided { body, answer_use, told } = Box::pin(self.decided(&parts, body)).await?;
+                (body, None, answer_use, told)
             }
             _ => {
                 let (body, progress) = self.body(&parts, body).await?;
-                (body, progress, operation.answer_use())
+                (body, progress, operation.answer_use(), None)
             }
         };
-        // What an upload's answer tells too much is removed whoever keeps users apart.
-        let reads = self.scopes() || answer_use == AnswerUse::RecordUpload;
+        // What an upload's answer tells too much is removed whoever keeps users apart; a session ends whoever
+        // does.
+        let reads = self.scopes() || matches!(answer_use, AnswerUse::RecordUpload | AnswerUse::WatchEnd);
         let answer_use = if reads { answer_use } else { AnswerUse::Pass };
-        let request = self.head(parts, body)?;
+        let mut request = self.head(parts, body)?;
+        request.headers_mut().extend(told);
         Ok(Prepared { request, progress, answer_use })
     }
 

@@ -11,6 +11,7 @@ use prometheus::IntGauge;
 use tokio::time::{Instant, Sleep};
 
 use super::answer::UpstreamBody;
+use super::watch::Watch;
 use super::{Failure, Slot};
 
 /// A body that streams from an upstream.
@@ -27,6 +28,8 @@ pub struct Streamed {
     timer: Option<Pin<Box<Sleep>>>,
     /// Whether data moved since the timer was set.
     moved: bool,
+    /// What looks for the end of a session in it.
+    watch: Option<Box<Watch>>,
     _under_way: UnderWay,
 }
 
@@ -70,7 +73,28 @@ impl Streamed {
     ) -> Self {
         let endless = body.size_hint().exact().is_none();
         let ends_at = endless.then_some(ends_at);
-        Self { first, body, idle, ends_at, events, timer: None, moved: false, _under_way: under_way }
+        Self { first, body, idle, ends_at, events, timer: None, moved: false, watch: None, _under_way: under_way }
+    }
+
+    /// The same, with somebody who looks at what passes.
+    pub(super) fn watched(mut self, watch: Watch) -> Self {
+        self.watch = Some(Box::new(watch));
+        self
+    }
+
+    /// A frame that has come, unless it must wait for its session to be closed.
+    fn poll_passing(
+        &mut self,
+        frame: Frame<Bytes>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        self.moved = true;
+        if let (Some(watch), Some(data)) = (&mut self.watch, frame.data_ref())
+            && !watch.passes(data)
+        {
+            return watch.poll_held(cx).map(|held| held.map(|data| Ok(Frame::data(data))));
+        }
+        Poll::Ready(Some(Ok(frame)))
     }
 
     /// The last frame of a stream whose token has ended.
@@ -115,13 +139,15 @@ impl Body for Streamed {
         if !self.first.is_empty() {
             return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.first)))));
         }
+        if let Some(watch) = &mut self.watch
+            && let Some(held) = std::task::ready!(watch.poll_held(cx))
+        {
+            return Poll::Ready(Some(Ok(Frame::data(held))));
+        }
         match Pin::new(&mut self.body).poll_frame(cx) {
             // A busy stream never waits for its timer, so it looks at the clock itself.
             Poll::Ready(Some(Ok(_))) if self.is_over() => self.end(),
-            Poll::Ready(Some(Ok(frame))) => {
-                self.moved = true;
-                Poll::Ready(Some(Ok(frame)))
-            }
+            Poll::Ready(Some(Ok(frame))) => self.poll_passing(frame, cx),
             Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(BrokenOff::Upstream(Failure::Incomplete)))),
             Poll::Ready(None) => Poll::Ready(None),
             Poll::Pending => self.poll_timer(cx),
@@ -129,7 +155,7 @@ impl Body for Streamed {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.first.is_empty() && self.body.is_end_stream()
+        self.first.is_empty() && self.watch.as_ref().is_none_or(|watch| !watch.holds()) && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -25,6 +25,7 @@ mod streams;
 mod target;
 mod tls;
 mod token;
+mod widget;
 
 pub use connection::{ConnectionLimits, serve};
 pub use listener::{Accepted, Acceptor, Inbox, Place};

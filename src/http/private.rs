@@ -46,9 +46,9 @@ impl Service for Private {
             orcheo::SESSION_PATH | orcheo::TOKEN_PATH => {
                 Box::pin(session::answer(&self.common, arrival, &parts, body)).await
             }
-            path if openai::takes(path) => Box::pin(openai::answer(&self.common, arrival, parts, body)).await,
             path => match admin::Shape::of(path) {
                 Some(shape) => Box::pin(admin::answer(shape, &self.admin, &self.common, parts, body)).await,
+                None if openai::takes(path) => Box::pin(openai::answer(&self.common, arrival, parts, body)).await,
                 None => Outcome::refused(None, &Code::NotFound.into(), Cors::Silent),
             },
         }

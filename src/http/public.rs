@@ -11,14 +11,14 @@ use http::{HeaderMap, HeaderValue, Request};
 use sidegate_core::clock::Timestamp;
 use sidegate_core::cors::{self, Cors};
 use sidegate_core::denial::{Code, Denial};
-use sidegate_core::dialect::{self, Call, Dialect, NoCall, Operation, orcheo, sigmic};
+use sidegate_core::dialect::{self, Call, Dialect, NoCall, Operation, chat9, orcheo, sigmic};
 use sidegate_core::origin::RequestOrigin;
 use tokio::time::Instant;
 
 use super::access::Facts;
 use super::service::{Arrival, Common, Outcome, Service};
-use super::{assets, convert, exchange, guard, head, target, token};
-use crate::admit::{Admission, Asked, admit, request_origin, unproven};
+use super::{assets, convert, exchange, guard, head, target, token, widget};
+use crate::admit::{Admission, Asked, admit, admit_widget, request_origin, unproven, widget_of};
 use crate::forward::{Forward, Refused, forward, read_json};
 use crate::metrics::Listener;
 use crate::registry::Registered;
@@ -106,6 +106,10 @@ impl Public {
     /// What the gate answers itself. In a box, so that it makes no room in every chat request.
     async fn local(&self, incoming: Incoming<'_>) -> Outcome {
         let path = incoming.parts.uri.path();
+        if path == chat9::INIT_PATH {
+            let cors = self.unproven(&incoming.parts, incoming.named.as_ref(), Some(Dialect::Chat9));
+            return widget::answer(&self.common, incoming, cors).await;
+        }
         let route = orcheo::TokenRoute::of(path);
         let assets = assets::of(&self.common.gate, path);
         let dialect = (route.is_some() || assets.is_some()).then_some(Dialect::Orcheo);
@@ -121,10 +125,11 @@ impl Public {
     /// The dialect and methods of a path, for preflights.
     fn methods(&self, path: &str) -> Option<(Dialect, &'static str)> {
         let local = || match orcheo::TokenRoute::of(path) {
-            Some(_) => Some("POST"),
-            None => assets::of(&self.common.gate, path).map(|_| orcheo::ASSET_METHODS),
+            Some(_) => Some((Dialect::Orcheo, "POST")),
+            None if path == chat9::INIT_PATH => Some((Dialect::Chat9, "POST")),
+            None => assets::of(&self.common.gate, path).map(|_| (Dialect::Orcheo, orcheo::ASSET_METHODS)),
         };
-        dialect::methods(path).or_else(|| local().map(|methods| (Dialect::Orcheo, methods)))
+        dialect::methods(path).or_else(local)
     }
 
     /// What a page may read before its app is proven.
@@ -153,10 +158,24 @@ impl Public {
     async fn chat(&self, incoming: Incoming<'_>, call: Call) -> Outcome {
         let operation = call.operation;
         let headers = &incoming.parts.headers;
+        if let Some(widget) = widget_of(operation) {
+            return Box::pin(self.widget(incoming, call, widget)).await;
+        }
         if is_visit(operation, headers) && self.common.gate.registry.load().publishes() {
             return Box::pin(self.visit(incoming, call)).await;
         }
         let (cors, admission) = admit(&self.common.gate, &self.verified, self.asked(&incoming, call)).await;
+        match admission {
+            Ok(admission) => self.forward(incoming, admission, cors).await,
+            Err(denial) => Outcome::refused(Some(operation.dialect()), &denial, cors).of_call(operation, None),
+        }
+    }
+
+    /// A request of a session.
+    async fn widget(&self, incoming: Incoming<'_>, call: Call, widget: chat9::Operation) -> Outcome {
+        let operation = call.operation;
+        let asked = self.asked(&incoming, call);
+        let (cors, admission) = admit_widget(&self.common.gate, widget, asked, incoming.parts.uri.query()).await;
         match admission {
             Ok(admission) => self.forward(incoming, admission, cors).await,
             Err(denial) => Outcome::refused(Some(operation.dialect()), &denial, cors).of_call(operation, None),
@@ -205,7 +224,8 @@ impl Public {
             metrics: &self.common.metrics,
             limits: &self.common.gate.limits,
             body_timeout: self.common.gate.listen.body_timeout,
-            owners: &*self.common.gate.store,
+            store: &self.common.gate.store,
+            now: self.common.gate.now(),
             forwarded: peer.forwarded(&parts.headers, parts.uri.authority().map(http::uri::Authority::as_str)),
             admission: &admission,
             request_id: arrival.request_id.clone(),

@@ -1,5 +1,5 @@
 //! Which app a URL names: by the prefix `/apps/{id}`, by a host name that is one app's alone, or, where a token is
-//! asked for, by a workflow. What a browser shows beside it changes nothing about that, so the app's own
+//! asked for, by a workflow, and in a widget's routes by `bot_id`. What a browser shows beside it changes nothing about that, so the app's own
 //! list of origins decides from the first, preflights included.
 
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use http::Uri;
 use http::request::Parts;
 use sidegate_core::denial::{Code, Denial};
-use sidegate_core::dialect::orcheo;
+use sidegate_core::dialect::{Dialect, chat9, orcheo};
 
 use super::head;
 use crate::registry::{Registered, Registry};
@@ -29,8 +29,14 @@ pub(super) fn named(parts: &mut Parts, registry: &Registry) -> Result<Option<Arc
         (Some(host), Some(prefix)) if !Arc::ptr_eq(&host, &prefix) => return Err(Code::NotFound.into()),
         (host, prefix) => prefix.or(host),
     };
-    if named.is_some() || orcheo::TokenRoute::of(parts.uri.path()).is_none() {
+    if named.is_some() {
         return Ok(named);
+    }
+    if chat9::is_widget(parts.uri.path()) {
+        return Ok(bot(parts.uri.query(), registry));
+    }
+    if orcheo::TokenRoute::of(parts.uri.path()).is_none() {
+        return Ok(None);
     }
     // A workflow that is none is refused later, with what its page may read.
     let workflow = orcheo::asked_workflow(parts.uri.query()).ok().flatten();
@@ -38,6 +44,13 @@ pub(super) fn named(parts: &mut Parts, registry: &Registry) -> Result<Option<Arc
         Some(id) => registry.of_workflow(&id).cloned(),
         None => registry.only_issuer().cloned(),
     })
+}
+
+/// The bot that a widget's query names. What names none is refused later, with what its page may read.
+fn bot(query: Option<&str>, registry: &Registry) -> Option<Arc<Registered>> {
+    let query = chat9::Query::parse(query).ok()?;
+    let found = registry.app(query.unverified_bot.as_deref()?)?;
+    (found.app.dialect == Dialect::Chat9).then(|| Arc::clone(found))
 }
 
 /// The app whose prefix a path has; it is cut off.

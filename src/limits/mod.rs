@@ -32,6 +32,12 @@ pub struct Limits {
     pub publish: Option<Limit>,
     /// Of questions who a visitor is, before anything is known of that one.
     pub authorize: Option<Limit>,
+    /// Of transcripts that are asked for.
+    pub history: Option<Limit>,
+    /// Of calls for a human.
+    pub escalate: Option<Limit>,
+    /// Of settings of a widget that are asked for.
+    pub config: Option<Limit>,
 }
 
 /// One limit.
@@ -66,21 +72,28 @@ impl Limits {
     /// fresh counters in this process.
     #[must_use]
     pub fn new(app: &App, before: Option<&Self>) -> Self {
-        let limit = |name, rates: &Rates, before: Option<&Limit>| Limit::new(app, name, rates, before);
+        let limit =
+            |name, rates: &Rates, of: fn(&Self) -> Option<&Limit>| Limit::new(app, name, rates, before.and_then(of));
         let limits = &app.limits;
         Self {
-            exchange: limit("exchange", &limits.exchange, before.and_then(|before| before.exchange.as_ref())),
-            chat: limit("chat", &limits.chat, before.and_then(|before| before.chat.as_ref())),
-            publish: limit("publish", &limits.publish, before.and_then(|before| before.publish.as_ref())),
-            authorize: limit("authorize", &limits.authorize, before.and_then(|before| before.authorize.as_ref())),
+            exchange: limit("exchange", &limits.exchange, |before| before.exchange.as_ref()),
+            chat: limit("chat", &limits.chat, |before| before.chat.as_ref()),
+            publish: limit("publish", &limits.publish, |before| before.publish.as_ref()),
+            authorize: limit("authorize", &limits.authorize, |before| before.authorize.as_ref()),
+            history: limit("history", &limits.history, |before| before.history.as_ref()),
+            escalate: limit("escalate", &limits.escalate, |before| before.escalate.as_ref()),
+            config: limit("config", &limits.config, |before| before.config.as_ref()),
         }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Limit> {
+        let Self { exchange, chat, publish, authorize, history, escalate, config } = self;
+        [exchange, chat, publish, authorize, history, escalate, config].into_iter().flatten()
     }
 
     /// Forgets keys that are at rest.
     pub fn sweep(&self) {
-        for limit in [&self.exchange, &self.chat, &self.publish, &self.authorize].into_iter().flatten() {
-            limit.counting.iter().for_each(|counting| counting.local.sweep());
-        }
+        self.all().flat_map(|limit| &limit.counting).for_each(|counting| counting.local.sweep());
     }
 }
 
@@ -149,7 +162,7 @@ impl Counting {
             RateKey::EndUser => UsedUp::EndUser,
             RateKey::Address => UsedUp::Address(counted.address.to_canonical()),
         };
-        Denial::rate_limited(used_up, wait)
+        Denial::rate_limited(used_up, self.rate, wait)
     }
 }
 

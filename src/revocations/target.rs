@@ -11,7 +11,7 @@ use sidegate_core::revocation::Revocation;
 use sidegate_core::secret::SecretDigest;
 use sidegate_core::token::CLOCK_LEEWAY;
 
-/// A revocation is kept for this long at least: tokens may be older than the `max_ttl` of today.
+/// A revocation is kept for this long at least: tokens and sessions may be older than the longest life of today.
 const KEPT_AT_LEAST: Duration = Duration::from_secs(31 * 24 * 3_600);
 
 /// Whose tokens are to be refused.
@@ -69,7 +69,9 @@ pub fn resolve<'a>(target: Target, apps: impl Iterator<Item = &'a App>, now: Tim
     if app.is_some() && meant.is_empty() {
         return Err(Denial::because(Code::NotFound, "There is no such app"));
     }
-    let longest = meant.iter().filter_map(|app| app.token.as_ref()).map(|policy| policy.max_ttl).max();
+    let sessions = meant.iter().filter(|app| app.dialect.has_sessions()).map(|app| app.sessions.max_age);
+    let tokens = meant.iter().filter_map(|app| app.token.as_ref()).map(|policy| policy.max_ttl);
+    let longest = sessions.chain(tokens).max();
     let until = now.plus(longest.unwrap_or_default().max(KEPT_AT_LEAST)).plus(CLOCK_LEEWAY);
     Ok(Resolved { revocation, until, app })
 }

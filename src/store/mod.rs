@@ -12,6 +12,7 @@ mod open;
 mod postgres;
 mod redis;
 mod rekey;
+mod sessions;
 mod sqlite;
 mod use_counts;
 
@@ -21,6 +22,7 @@ pub use open::{Stores, open, open_registry};
 pub use postgres::Postgres;
 pub use redis::Redis;
 pub use rekey::{Interrupted, Rekeyed, rekey};
+pub use sessions::{Activity, COUNTED_DAYS, Session, SessionCounts, Sessions};
 pub use sqlite::Sqlite;
 pub use use_counts::{UseCounts, Used};
 
@@ -55,7 +57,7 @@ impl std::error::Error for Unavailable {}
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Unavailable>> + Send + 'a>>;
 
 /// One engine: everything that is kept in one place.
-pub trait Store: Vault + Owners + Replay + Revocations + Entries {
+pub trait Store: Vault + Sessions + Owners + Replay + Revocations + Entries {
     /// Where it is kept.
     fn kind(&self) -> Kind;
 

@@ -1,5 +1,5 @@
-//! Seals every context, and every app of the registry, anew that is not sealed with the first key,
-//! while gates go on.
+//! Seals every context, every chat session, and every app of the registry, anew that is not sealed with
+//! the first key, while gates go on.
 //!
 //! A record is replaced only if it is still the one that was read, and a gate opens it before as
 //! after. So this can end anywhere, and run again, or twice at once.
@@ -12,9 +12,10 @@ use sidegate_core::clock::Timestamp;
 use sidegate_core::context::ContextKey;
 use sidegate_core::context::seal::{SealedFor, Sealer};
 use sidegate_core::entropy::{Entropy, EntropyUnavailable};
-use sidegate_core::id::{AppId, TokenId};
+use sidegate_core::id::{AppId, SessionId, TokenId};
+use sidegate_core::session::SessionKey;
 
-use super::{Entries, Entry, EntryKind, Record, Store, Unavailable};
+use super::{Entries, Entry, EntryKind, Record, Session, Store, Unavailable};
 
 /// Records that are worked on at once.
 const AT_ONCE: usize = 32;
@@ -86,7 +87,7 @@ impl Rekeyed {
     }
 }
 
-/// Opens each record of `store` and each app of `registry` with any key of `sealer` and seals it with
+/// Opens each record and session of `store` and each app of `registry` with any key of `sealer` and seals it with
 /// the first. What is over by `now` is left to the sweep.
 ///
 /// # Errors
@@ -112,9 +113,50 @@ pub async fn rekey(
         }
         match page.next {
             Some(next) => from = Some(next),
-            None => return Ok(done),
+            None => break,
         }
     }
+    rekey_sessions(store, sealer, entropy, now, &mut done).await?;
+    Ok(done)
+}
+
+async fn rekey_sessions(
+    store: &dyn Store,
+    sealer: &Sealer,
+    entropy: &dyn Entropy,
+    now: Timestamp,
+    done: &mut Rekeyed,
+) -> Result<(), Interrupted> {
+    let mut from = None;
+    loop {
+        let mut page = store.sessions_page(from).await?;
+        page.records.retain(|(.., session)| session.expires_at > now);
+        for some in page.records.chunks(AT_ONCE) {
+            for fate in join_all(some.iter().map(|entry| reseal_session(store, sealer, entropy, entry))).await {
+                done.count(&fate?);
+            }
+        }
+        match page.next {
+            Some(next) => from = Some(next),
+            None => return Ok(()),
+        }
+    }
+}
+
+async fn reseal_session(
+    store: &dyn Store,
+    sealer: &Sealer,
+    entropy: &dyn Entropy,
+    (app, id, session): &(AppId, SessionId, Session),
+) -> Result<Fate, Interrupted> {
+    if sealer.is_sealed_with_first(&session.sealed) {
+        return Ok(Fate::Current);
+    }
+    let key = SessionKey { app, session: id };
+    let Some(plaintext) = sealer.open(key, &session.sealed) else { return Ok(Fate::Unreadable) };
+    let sealed = sealer.seal(key, &plaintext, entropy)?;
+    let replaced = store.reseal_session(key, session, sealed.into()).await?;
+    Ok(if replaced { Fate::Resealed } else { Fate::Changed })
 }
 
 async fn reseal(

@@ -210,7 +210,8 @@ fn every_commented_example_works_when_it_is_uncommented() {
     let run = run.env("ORCHEO_CHATKIT_TOKEN_SIGNING_KEY", "session-key-0123456789abcdef0123456789");
     let run = run.env("ORCHEO_SERVICE_TOKEN", "service-token").env("LOGIN_KEY", &made.signing_key.public_key_pem());
     let run = run.env("OPENAI_API_KEY", "sk-0123456789abcdef");
+    let run = run.env("CHAT9_SIGNING_SECRET", &"a".repeat(64)).env("CHAT9_FORMER_SECRET", &"b".repeat(64));
     let run = run.env("SIDEGATE_BOOTSTRAP_TOKEN", "bootstrap-token-0123456789abcdef0123456789");
     let run = run.env("SEAL", "c2VhbC1rZXktb2YtdGhlLXRlc3RzLTAxMjM0NTY3ODk").run();
-    assert_eq!(run.out, "The configuration is good: 4 apps, 2 upstreams.\n", "{}\n{text}", run.err);
+    assert_eq!(run.out, "The configuration is good: 5 apps, 2 upstreams.\n", "{}\n{text}", run.err);
 }

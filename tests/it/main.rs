@@ -9,6 +9,7 @@ mod algorithms;
 mod app_commands;
 mod apps;
 mod browser;
+mod chat9;
 mod cli;
 mod config;
 mod config_mistakes;

@@ -15,7 +15,7 @@ fn context(env: &[(&str, &str)]) -> SessionContext {
 
 fn compile(source: &InjectionSource) -> Result<Injection, Vec<InjectionFault>> {
     let app = AppId::parse("wapp_1").expect("id");
-    Injection::compile(source, Scope { app: Some(&app), service: &BTreeMap::new() })
+    Injection::compile(source, Scope { app: Some(&app), service: &BTreeMap::new(), visitor: &[] })
 }
 
 fn headers(pairs: &[(&str, &str)]) -> InjectionSource {
@@ -25,7 +25,7 @@ fn headers(pairs: &[(&str, &str)]) -> InjectionSource {
 
 fn with<T>(context: &SessionContext, run: impl FnOnce(Values<'_>) -> T) -> T {
     let subject = EndUserId::parse("user-1").expect("id");
-    run(Values { subject: &subject, context: Some(context) })
+    run(Values { subject: &subject, context: Some(context), of_nobody: false })
 }
 
 fn body(pointer: &str, value: Value, env: &[(&str, &str)], sent: &str) -> Result<String, Denial> {

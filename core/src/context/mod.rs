@@ -5,6 +5,7 @@ pub mod place;
 pub mod seal;
 pub mod template;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -14,11 +15,16 @@ use zeroize::Zeroizing;
 use crate::denial::{Code, Denial};
 use crate::id::{AppId, TokenId};
 
-/// The env and secrets of one token: server-side values that never reach a browser.
+/// The env and secrets of one token: server-side values that never reach a browser. Of a chat session
+/// beside, what is known of its visitor.
 #[derive(Clone, Debug, Default)]
 pub struct SessionContext {
     env: BTreeMap<String, SecretString>,
     secrets: BTreeMap<String, SecretString>,
+    /// Vouched for by the customer's server.
+    user: BTreeMap<String, SecretString>,
+    /// What the visitor says, and nobody has checked.
+    unverified: BTreeMap<String, SecretString>,
 }
 
 /// Whose context it is.
@@ -48,10 +54,16 @@ pub struct ContextLimits {
 #[derive(Serialize, Deserialize)]
 struct Plain<'a> {
     #[serde(borrow)]
-    env: BTreeMap<std::borrow::Cow<'a, str>, std::borrow::Cow<'a, str>>,
+    env: Texts<'a>,
     #[serde(borrow)]
-    secrets: BTreeMap<std::borrow::Cow<'a, str>, std::borrow::Cow<'a, str>>,
+    secrets: Texts<'a>,
+    #[serde(borrow, default, skip_serializing_if = "BTreeMap::is_empty")]
+    user: Texts<'a>,
+    #[serde(borrow, default, skip_serializing_if = "BTreeMap::is_empty")]
+    unverified: Texts<'a>,
 }
+
+type Texts<'a> = BTreeMap<Cow<'a, str>, Cow<'a, str>>;
 
 impl SessionContext {
     /// Checks names (`^[A-Za-z_][A-Za-z0-9_]*$`) and sizes.
@@ -76,13 +88,39 @@ impl SessionContext {
         if total > limits.max_total {
             return Err(invalid(format!("env and secrets may have at most {} bytes together", limits.max_total)));
         }
-        Ok(Self { env: env.into_iter().collect(), secrets: secrets.into_iter().collect() })
+        Ok(Self { env: env.into_iter().collect(), secrets: secrets.into_iter().collect(), ..Self::default() })
+    }
+
+    /// What is known of a visitor: names and values of the dialect's own, which it has bounded.
+    #[must_use]
+    pub fn of_user(user: impl IntoIterator<Item = (String, String)>) -> Self {
+        let user = user.into_iter().map(|(name, value)| (name, value.into())).collect();
+        Self { user, ..Self::default() }
+    }
+
+    /// The same with something that a visitor says, and nobody has checked.
+    #[must_use]
+    pub fn and_unverified(mut self, name: &str, value: String) -> Self {
+        self.unverified.insert(name.to_owned(), value.into());
+        self
     }
 
     /// Whether there is nothing to keep; such a token carries no `jti`.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.env.is_empty() && self.secrets.is_empty()
+        self.env.is_empty() && self.secrets.is_empty() && self.user.is_empty() && self.unverified.is_empty()
+    }
+
+    /// The value of `{{user.NAME}}`.
+    #[must_use]
+    pub fn user(&self, name: &str) -> Option<&SecretString> {
+        self.user.get(name)
+    }
+
+    /// The value of `{{unverified.NAME}}`.
+    #[must_use]
+    pub fn unverified(&self, name: &str) -> Option<&SecretString> {
+        self.unverified.get(name)
     }
 
     /// The value of `{{env.NAME}}`.
@@ -108,7 +146,12 @@ impl SessionContext {
     /// # Errors
     /// [`Code::Internal`] if it cannot be written, which no context that passed [`Self::new`] is.
     pub fn to_plaintext(&self) -> Result<Zeroizing<Vec<u8>>, Denial> {
-        let plain = Plain { env: borrow(&self.env), secrets: borrow(&self.secrets) };
+        let plain = Plain {
+            env: borrow(&self.env),
+            secrets: borrow(&self.secrets),
+            user: borrow(&self.user),
+            unverified: borrow(&self.unverified),
+        };
         serde_json::to_vec(&plain).map(Zeroizing::new).map_err(|_| Code::Internal.into())
     }
 
@@ -116,14 +159,19 @@ impl SessionContext {
     #[must_use]
     pub fn from_plaintext(plaintext: &[u8]) -> Option<Self> {
         let plain: Plain<'_> = serde_json::from_slice(plaintext).ok()?;
-        let keep = |map: BTreeMap<std::borrow::Cow<'_, str>, std::borrow::Cow<'_, str>>| {
+        let keep = |map: Texts<'_>| {
             map.into_iter().map(|(name, value)| (name.into_owned(), SecretString::from(value.into_owned()))).collect()
         };
-        Some(Self { env: keep(plain.env), secrets: keep(plain.secrets) })
+        Some(Self {
+            env: keep(plain.env),
+            secrets: keep(plain.secrets),
+            user: keep(plain.user),
+            unverified: keep(plain.unverified),
+        })
     }
 }
 
-fn borrow(map: &BTreeMap<String, SecretString>) -> BTreeMap<std::borrow::Cow<'_, str>, std::borrow::Cow<'_, str>> {
+fn borrow(map: &BTreeMap<String, SecretString>) -> Texts<'_> {
     map.iter().map(|(name, value)| (name.into(), value.expose_secret().into())).collect()
 }
 

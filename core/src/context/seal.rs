@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 use super::ContextKey;
 use crate::entropy::{self, Entropy, EntropyUnavailable};
 use crate::id::AppId;
+use crate::session::SessionKey;
 
 const VERSION: u8 = 1;
 const KEY_ID_LEN: usize = 4;
@@ -28,6 +29,14 @@ pub enum SealedFor<'a> {
     Context(ContextKey<'a>),
     /// What a registry keeps of an app.
     App(&'a AppId),
+    /// What a chat session is about.
+    Session(SessionKey<'a>),
+}
+
+impl<'a> From<SessionKey<'a>> for SealedFor<'a> {
+    fn from(key: SessionKey<'a>) -> Self {
+        Self::Session(key)
+    }
 }
 
 impl<'a> From<ContextKey<'a>> for SealedFor<'a> {
@@ -43,6 +52,9 @@ impl SealedFor<'_> {
         match self {
             Self::Context(key) => [key.app.as_str().as_bytes(), b"\0", key.token.as_str().as_bytes()].concat(),
             Self::App(app) => [b"\0app\0", app.as_str().as_bytes()].concat(),
+            Self::Session(key) => {
+                [b"\0session\0", key.app.as_str().as_bytes(), b"\0", key.session.as_str().as_bytes()].concat()
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! `{{service.X}}` and `{{app.id}}` are known at load and become text then; `{{env.X}}`,
 //! `{{secrets.X}}`, `{{mcp.X}}` and `{{claims.sub}}` are placed for each request, in one pass:
-//! a value is never read as a template. `{{env.X?}}` is optional: without a value, the whole
+//! a value is never read as a template. So are `{{user.X}}` and `{{unverified.X}}` of a chat session. `{{env.X?}}` is optional: without a value, the whole
 //! header, field or parameter that the template fills is left out.
 
 use std::collections::BTreeMap;
@@ -22,6 +22,8 @@ pub struct Scope<'a> {
     pub app: Option<&'a AppId>,
     /// For `{{service.X}}`.
     pub service: &'a BTreeMap<String, SecretString>,
+    /// What `{{user.X}}` and `{{unverified.X}}` may name; empty where no chat session is in scope.
+    pub visitor: &'a [&'a str],
 }
 
 /// What is known when a request is forwarded.
@@ -29,8 +31,10 @@ pub struct Scope<'a> {
 pub struct Values<'a> {
     /// For `{{claims.sub}}`.
     pub subject: &'a EndUserId,
-    /// For `{{env.X}}`, `{{secrets.X}}` and `{{mcp.X}}`.
+    /// For `{{env.X}}`, `{{secrets.X}}`, `{{mcp.X}}`, `{{user.X}}` and `{{unverified.X}}`.
     pub context: Option<&'a SessionContext>,
+    /// Whether the request is about nobody: whatever asks for a visitor's value is then left out.
+    pub of_nobody: bool,
 }
 
 /// A parsed template.
@@ -52,6 +56,8 @@ enum Variable {
     Env(String),
     Secrets(String),
     Mcp(String),
+    User(String),
+    Unverified(String),
     Subject,
 }
 
@@ -61,6 +67,8 @@ impl fmt::Display for Variable {
             Self::Env(name) => write!(f, "env.{name}"),
             Self::Secrets(name) => write!(f, "secrets.{name}"),
             Self::Mcp(name) => write!(f, "mcp.{name}"),
+            Self::User(name) => write!(f, "user.{name}"),
+            Self::Unverified(name) => write!(f, "unverified.{name}"),
             Self::Subject => f.write_str("claims.sub"),
         }
     }
@@ -118,6 +126,11 @@ impl Template {
             ("env", name) => Variable::Env(name.to_owned()),
             ("secrets", name) => Variable::Secrets(name.to_owned()),
             ("mcp", name) => Variable::Mcp(name.to_owned()),
+            ("user" | "unverified", name) if !scope.visitor.contains(&name) => {
+                return Err(unknown_of_visitor(inside, scope));
+            }
+            ("user", name) => Variable::User(name.to_owned()),
+            ("unverified", name) => Variable::Unverified(name.to_owned()),
             _ => return Err(unknown(inside)),
         };
         if scope.app.is_none() {
@@ -190,7 +203,7 @@ impl Template {
                 Part::Literal(literal) => text.push_str(literal),
                 Part::Placeholder { variable, optional } => match variable.value(values) {
                     Some(value) => encode(value, &mut text),
-                    None if *optional => return Ok(None),
+                    None if *optional || values.of_nobody => return Ok(None),
                     None => return Err(unresolved(variable)),
                 },
             }
@@ -214,10 +227,12 @@ impl Template {
 impl Variable {
     fn value<'a>(&self, values: Values<'a>) -> Option<&'a str> {
         let secret = match self {
-            Self::Subject => return Some(values.subject.as_str()),
+            Self::Subject => return (!values.of_nobody).then(|| values.subject.as_str()),
             Self::Env(name) => values.context?.env(name),
             Self::Secrets(name) => values.context?.secret(name),
             Self::Mcp(name) => values.context?.mcp(name),
+            Self::User(name) => values.context?.user(name),
+            Self::Unverified(name) => values.context?.unverified(name),
         };
         secret.map(ExposeSecret::expose_secret)
     }
@@ -225,8 +240,15 @@ impl Variable {
 
 fn unknown(inside: &str) -> String {
     format!(
-        "unknown placeholder `{{{{{inside}}}}}`; known are env.NAME, secrets.NAME, mcp.NAME, claims.sub, app.id and service.NAME"
+        "unknown placeholder `{{{{{inside}}}}}`; known are env.NAME, secrets.NAME, mcp.NAME, user.NAME, unverified.NAME, claims.sub, app.id and service.NAME"
     )
+}
+
+fn unknown_of_visitor(inside: &str, scope: Scope<'_>) -> String {
+    match scope.visitor {
+        [] => format!("`{{{{{inside}}}}}` is of chat sessions, which this dialect does not have"),
+        names => format!("unknown placeholder `{{{{{inside}}}}}`; of visitors are known {}", names.join(", ")),
+    }
 }
 
 fn unresolved(variable: &Variable) -> Denial {
@@ -252,12 +274,12 @@ mod tests {
     fn parse(text: &str) -> Result<Template, String> {
         let app = AppId::parse("wapp_1").expect("id");
         let service = BTreeMap::from([("KEY".to_owned(), SecretString::from("sk-1"))]);
-        Template::parse(text, Scope { app: Some(&app), service: &service })
+        Template::parse(text, Scope { app: Some(&app), service: &service, visitor: &["email"] })
     }
 
     fn render(text: &str, context: &SessionContext) -> Result<Option<String>, Denial> {
         let subject = EndUserId::parse("user-1").expect("id");
-        let values = Values { subject: &subject, context: Some(context) };
+        let values = Values { subject: &subject, context: Some(context), of_nobody: false };
         parse(text).expect("a template").render(values, raw).map(|text| text.map(|text| text.to_string()))
     }
 
@@ -303,7 +325,7 @@ mod tests {
         ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
-        let upstream = Scope { app: None, service: &BTreeMap::new() };
+        let upstream = Scope { app: None, service: &BTreeMap::new(), visitor: &[] };
         assert!(Template::parse("{{env.A}}", upstream).is_err());
         assert!(Template::parse("{{claims.sub}}", upstream).is_err());
     }

@@ -1,6 +1,7 @@
 //! The vendors' wire formats. A dialect is a pure translator: it reads a request's head or body
 //! into core's words and writes core's results in the vendor's. No I/O, no clock, no decision.
 
+pub mod chat9;
 pub mod orcheo;
 pub mod sigmic;
 mod verify;
@@ -23,6 +24,8 @@ pub enum Dialect {
     Sigmic,
     /// Orcheo's ChatKit API (seeds/004).
     Orcheo,
+    /// Chat9's widget API (seeds/002).
+    Chat9,
 }
 
 /// What a call on the public listener is.
@@ -32,6 +35,8 @@ pub enum Operation {
     Sigmic(sigmic::Operation),
     /// One of Orcheo's chat routes.
     Orcheo(orcheo::Operation),
+    /// One of Chat9's widget routes.
+    Chat9(chat9::Operation),
 }
 
 /// What an operation needs from the request's body.
@@ -64,6 +69,8 @@ pub enum AnswerUse {
     FilterList,
     /// What the request's body asks for decides.
     AsAsked,
+    /// It may say that the session has ended, which is then closed before that passes.
+    WatchEnd,
 }
 
 /// A recognised call: what it is, and the conversation that its path names.
@@ -94,10 +101,9 @@ pub enum NoCall {
 /// # Errors
 /// [`NoCall`].
 pub fn route(method: &Method, path: &str) -> Result<Call, NoCall> {
-    match sigmic::route(method, path) {
-        Err(NoCall::UnknownPath) => orcheo::route(method, path),
-        found => found,
-    }
+    let routes = [sigmic::route, orcheo::route, chat9::route].into_iter().map(|route| route(method, path));
+    let known = |found: &Result<Call, NoCall>| !matches!(found, Err(NoCall::UnknownPath));
+    routes.into_iter().find(known).unwrap_or(Err(NoCall::UnknownPath))
 }
 
 /// The dialect and methods of a path, whatever the method; for preflights.
@@ -113,7 +119,8 @@ impl Operation {
     /// Every operation, for tables of metrics.
     pub fn all() -> impl Iterator<Item = Self> {
         let sigmic = sigmic::Operation::ALL.iter().copied().map(Self::Sigmic);
-        sigmic.chain(orcheo::Operation::ALL.iter().copied().map(Self::Orcheo))
+        let orcheo = orcheo::Operation::ALL.iter().copied().map(Self::Orcheo);
+        sigmic.chain(orcheo).chain(chat9::Operation::ALL.iter().copied().map(Self::Chat9))
     }
 
     /// Its place in [`Self::all`].
@@ -122,6 +129,7 @@ impl Operation {
         match self {
             Self::Sigmic(operation) => operation as usize,
             Self::Orcheo(operation) => sigmic::Operation::ALL.len() + operation as usize,
+            Self::Chat9(operation) => sigmic::Operation::ALL.len() + orcheo::Operation::ALL.len() + operation as usize,
         }
     }
 
@@ -131,6 +139,7 @@ impl Operation {
         match self {
             Self::Sigmic(_) => Dialect::Sigmic,
             Self::Orcheo(_) => Dialect::Orcheo,
+            Self::Chat9(_) => Dialect::Chat9,
         }
     }
 
@@ -140,6 +149,17 @@ impl Operation {
         match self {
             Self::Sigmic(operation) => operation.template(),
             Self::Orcheo(operation) => operation.template(),
+            Self::Chat9(operation) => operation.template(),
+        }
+    }
+
+    /// Its method.
+    #[must_use]
+    pub const fn method(self) -> &'static str {
+        match self {
+            Self::Sigmic(sigmic::Operation::CreateTask | sigmic::Operation::SendMessage) | Self::Orcheo(_) => "POST",
+            Self::Sigmic(_) => "GET",
+            Self::Chat9(operation) => operation.method(),
         }
     }
 
@@ -149,6 +169,7 @@ impl Operation {
         match self {
             Self::Sigmic(operation) => operation.body_use(),
             Self::Orcheo(operation) => operation.body_use(),
+            Self::Chat9(operation) => operation.body_use(),
         }
     }
 
@@ -158,6 +179,7 @@ impl Operation {
         match self {
             Self::Sigmic(operation) => operation.owned_fields(),
             Self::Orcheo(_) => &[],
+            Self::Chat9(operation) => operation.owned_fields(),
         }
     }
 
@@ -167,20 +189,48 @@ impl Operation {
         match self {
             Self::Sigmic(operation) => operation.answer_use(),
             Self::Orcheo(operation) => operation.answer_use(),
+            Self::Chat9(operation) => operation.answer_use(),
         }
     }
 }
 
 impl Dialect {
     /// Every dialect.
-    pub const ALL: [Self; 2] = [Self::Sigmic, Self::Orcheo];
+    pub const ALL: [Self; 3] = [Self::Sigmic, Self::Orcheo, Self::Chat9];
 
     /// Whether the upstream verifies tokens, too, with the key that signs them.
     #[must_use]
     pub const fn shares_key(self) -> bool {
         match self {
-            Self::Sigmic => false,
+            Self::Sigmic | Self::Chat9 => false,
             Self::Orcheo => true,
+        }
+    }
+
+    /// Whether the gate keeps a session for each of its visitors, and no token.
+    #[must_use]
+    pub const fn has_sessions(self) -> bool {
+        match self {
+            Self::Sigmic | Self::Orcheo => false,
+            Self::Chat9 => true,
+        }
+    }
+
+    /// Whether its widget lives in a frame of its own, whose origin is then that of its requests.
+    #[must_use]
+    pub const fn has_frames(self) -> bool {
+        match self {
+            Self::Sigmic | Self::Orcheo => false,
+            Self::Chat9 => true,
+        }
+    }
+
+    /// What templates may name of a visitor.
+    #[must_use]
+    pub const fn visitor_fields(self) -> &'static [&'static str] {
+        match self {
+            Self::Sigmic | Self::Orcheo => &[],
+            Self::Chat9 => &chat9::FIELDS,
         }
     }
 
@@ -191,6 +241,7 @@ impl Dialect {
             Self::Sigmic => Code::AuthRequired,
             // Where a workflow is published a page needs none; none is, here.
             Self::Orcheo => Code::NotPublished,
+            Self::Chat9 => Code::SessionInvalid,
         }
     }
 
@@ -202,6 +253,8 @@ impl Dialect {
         match self {
             Self::Sigmic => sigmic::bearer(headers).map(Some),
             Self::Orcheo => orcheo::bearer(headers),
+            // A session is named by the query.
+            Self::Chat9 => Ok(None),
         }
     }
 
@@ -211,6 +264,7 @@ impl Dialect {
         match self {
             Self::Sigmic => "sigmic",
             Self::Orcheo => "orcheo",
+            Self::Chat9 => "chat9",
         }
     }
 
@@ -221,6 +275,7 @@ impl Dialect {
         match self {
             Self::Sigmic => sigmic::created_task(body),
             Self::Orcheo => orcheo::created_attachment(body),
+            Self::Chat9 => None,
         }
     }
 
@@ -236,6 +291,7 @@ impl Dialect {
         match self {
             Self::Sigmic => sigmic::filter_list(body, owned_total, owned),
             Self::Orcheo => orcheo::filter_list(body, owned),
+            Self::Chat9 => None,
         }
     }
 
@@ -243,7 +299,7 @@ impl Dialect {
     #[must_use]
     pub const fn always_has_id(self) -> bool {
         match self {
-            Self::Sigmic => false,
+            Self::Sigmic | Self::Chat9 => false,
             Self::Orcheo => true,
         }
     }
@@ -254,28 +310,31 @@ impl Dialect {
         match self {
             Self::Sigmic => sigmic::refusal(denial),
             Self::Orcheo => orcheo::refusal(orcheo::Router::Gateway, denial),
+            Self::Chat9 => chat9::refusal(denial),
         }
     }
 
     /// The answer to an exchange in the vendor's shape.
     ///
     /// # Errors
-    /// [`crate::denial::Code::Internal`] if the expiry has no textual form.
+    /// [`Code::Internal`] if the expiry has no textual form; [`Code::JwtNotConfigured`] where there are no tokens.
     pub fn issued(self, issued: &Issued) -> Result<Reply, Denial> {
         match self {
             Self::Sigmic => sigmic::issued(issued),
             Self::Orcheo => orcheo::issued(issued),
+            Self::Chat9 => Err(Code::JwtNotConfigured.into()),
         }
     }
 
     /// Writes and signs a token with the vendor's claims.
     ///
     /// # Errors
-    /// As [`crate::token::KeyRing::sign`].
+    /// As [`crate::token::KeyRing::sign`]; [`Code::JwtNotConfigured`] where there are no tokens.
     pub fn sign(self, policy: &TokenPolicy, claims: &Claims) -> Result<String, Denial> {
         match self {
             Self::Sigmic => sigmic::sign(&policy.keys, claims),
             Self::Orcheo => orcheo::sign(policy, claims),
+            Self::Chat9 => Err(Code::JwtNotConfigured.into()),
         }
     }
 }

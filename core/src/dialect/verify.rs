@@ -55,6 +55,7 @@ impl Dialect {
                 let claims = token.verify(policy(app(&found))?.keys.verifying())?.into_claims(app(&found))?;
                 Ok((found, claims))
             }
+            Self::Chat9 => Err(Code::InvalidToken.into()),
         }
     }
 

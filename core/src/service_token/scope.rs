@@ -24,9 +24,19 @@ impl Scope {
     /// Ask for session tokens of end users (Orcheo).
     pub const CHATKIT_SESSION: &str = "chatkit:session";
 
+    /// Have tokens made that a vendor lets its customer sign.
+    pub const TOKENS_MINT: &str = "tokens:mint";
+
     /// Every scope that is asked for anywhere.
-    pub const ALL: [&str; 6] =
-        [Self::APPS_READ, Self::APPS_WRITE, Self::TOKENS_READ, Self::TOKENS_WRITE, Self::REVOKE, Self::CHATKIT_SESSION];
+    pub const ALL: [&str; 7] = [
+        Self::APPS_READ,
+        Self::APPS_WRITE,
+        Self::TOKENS_READ,
+        Self::TOKENS_WRITE,
+        Self::REVOKE,
+        Self::CHATKIT_SESSION,
+        Self::TOKENS_MINT,
+    ];
 
     /// What a service token may do that is for workspaces: all else is for apps of every workspace, or of none.
     pub const OF_WORKSPACES: [&str; 2] = [Self::TOKENS_WRITE, Self::CHATKIT_SESSION];

@@ -1,9 +1,12 @@
 //! The gate's own API, on the private listener: apps, service tokens and revocations. Callers show a
 //! service token; answers are JSON, refusals are problems (RFC 9457). Service tokens are there a second
-//! time, in Orcheo's words.
+//! time, in Orcheo's words, and identity secrets in Chat9's. Beside it stand the tokens that are made for
+//! customers' servers.
 
 mod apps;
 mod calls;
+mod chat9;
+mod mint;
 mod orcheo;
 mod revocations;
 mod service_tokens;
@@ -29,6 +32,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sidegate_core::cors::Cors;
 use sidegate_core::denial::{Code, Denial};
+use sidegate_core::dialect::chat9::KYC_PATH;
 use sidegate_core::dialect::orcheo::bearer;
 use sidegate_core::dialect::orcheo::service_tokens::SERVICE_TOKENS_PATH;
 use sidegate_core::duration::parse_lifetime;
@@ -62,9 +66,18 @@ pub(super) fn router(gate: Arc<Gate>) -> Router {
         )
         .route(&format!("{tokens}/{{id}}/rotate"), post(service_tokens::rotate).fallback(wrong("POST")))
         .route("/admin/v1/revocations", post(revocations::revoke).fallback(wrong("POST")))
+        .route("/v1/apps/{app}/identity-tokens", post(mint::identity_token).fallback(wrong("POST")))
         .merge(orcheos())
+        .merge(chat9s())
         .fallback(|| async { Refused(Code::NotFound.into()) })
         .with_state(gate)
+}
+
+fn chat9s() -> Router<Arc<Gate>> {
+    Router::new()
+        .route(&format!("{KYC_PATH}/secret"), post(chat9::generate).fallback(wrong("POST")))
+        .route(&format!("{KYC_PATH}/rotate"), post(chat9::rotate).fallback(wrong("POST")))
+        .route(&format!("{KYC_PATH}/status"), get(chat9::status).fallback(wrong("GET")))
 }
 
 fn orcheos() -> Router<Arc<Gate>> {

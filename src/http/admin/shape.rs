@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use http::Response;
 use sidegate_core::denial::{Code, Denial};
+use sidegate_core::dialect::chat9::{self, KYC_PATH};
 use sidegate_core::dialect::orcheo::{self, service_tokens::SERVICE_TOKENS_PATH};
 
 use crate::http::convert;
@@ -10,13 +11,20 @@ use crate::http::convert;
 /// What all paths of the gate's own begin with.
 const PREFIX: &str = "/admin/v1/";
 
+/// What all paths begin with where tokens are made for customers' servers.
+const MINT: &str = "/v1/apps/";
+
 /// Whose API a call is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::http) enum Shape {
     /// The gate's own.
     Own,
+    /// The gate's own, for tokens.
+    Mint,
     /// Orcheo's, for service tokens.
     Orcheo,
+    /// Chat9's, for identity secrets.
+    Chat9,
 }
 
 impl Shape {
@@ -25,15 +33,22 @@ impl Shape {
         if path.starts_with(PREFIX) {
             return Some(Self::Own);
         }
-        let rest = path.strip_prefix(SERVICE_TOKENS_PATH)?;
-        (rest.is_empty() || rest.starts_with('/')).then_some(Self::Orcheo)
+        if path.starts_with(MINT) {
+            return Some(Self::Mint);
+        }
+        let below =
+            |prefix: &str| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let others = [(SERVICE_TOKENS_PATH, Self::Orcheo), (KYC_PATH, Self::Chat9)];
+        others.into_iter().find(|(prefix, _)| below(prefix)).map(|(_, shape)| shape)
     }
 
     /// What stands in the access log: no id of a path.
     pub(super) const fn route(self) -> &'static str {
         match self {
             Self::Own => PREFIX,
+            Self::Mint => MINT,
             Self::Orcheo => SERVICE_TOKENS_PATH,
+            Self::Chat9 => KYC_PATH,
         }
     }
 
@@ -41,10 +56,11 @@ impl Shape {
     pub(super) fn refusal(self, denial: &Denial) -> Response<Bytes> {
         match self {
             // To the gate's own API, what is no bearer token is none of its service tokens.
-            Self::Own if denial.code == Code::InvalidAuthFormat => {
+            Self::Own | Self::Mint if denial.code == Code::InvalidAuthFormat => {
                 convert::refusal(None, &Code::InvalidServiceToken.into())
             }
-            Self::Own => convert::refusal(None, denial),
+            Self::Own | Self::Mint => convert::refusal(None, denial),
+            Self::Chat9 => convert::refused(chat9::refusal(denial), denial),
             Self::Orcheo => convert::refused(orcheo::refusal(orcheo::Router::Admin, denial), denial),
         }
     }
@@ -62,6 +78,10 @@ mod tests {
             ("/api/admin/service-tokens/ops/rotate", Some(Shape::Orcheo)),
             ("/api/admin/service-tokens-2", None),
             ("/api/admin/service-token", None),
+            ("/v1/apps/ch_1/identity-tokens", Some(Shape::Mint)),
+            ("/v1/apps", None),
+            ("/tenants/me/kyc/secret", Some(Shape::Chat9)),
+            ("/tenants/me/kycs", None),
             ("/admin", None),
         ] {
             assert_eq!(Shape::of(path), shape, "{path}");

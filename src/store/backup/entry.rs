@@ -5,9 +5,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sidegate_core::clock::Timestamp;
-use sidegate_core::id::{AppId, ConversationId, EndUserId, TokenId};
+use sidegate_core::id::{AppId, ConversationId, EndUserId, SessionId, TokenId};
 use sidegate_core::revocation::Revocation;
 use sidegate_core::service_token::ServiceToken;
+use sidegate_core::session::ResumeKey;
+
+use crate::store;
 
 pub(super) const FORMAT: &str = "sidegate-store";
 pub(super) const VERSION: u64 = 1;
@@ -29,6 +32,7 @@ pub(super) struct Header {
 #[serde(rename_all = "snake_case")]
 pub(super) enum Line {
     Context(Context),
+    Session(Session),
     Owner(Owner),
     Use(Use),
     Revocation(Revoked),
@@ -47,6 +51,52 @@ pub(super) struct Context {
     pub(super) token: TokenId,
     pub(super) sealed: Sealed,
     pub(super) expires_at: Timestamp,
+}
+
+/// A chat session.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Session {
+    pub(super) app: AppId,
+    pub(super) session: SessionId,
+    pub(super) sealed: Sealed,
+    /// By what its visitor finds it again, if that one may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) resume: Option<Sealed>,
+    pub(super) opened_at: Timestamp,
+    pub(super) active_at: Timestamp,
+    pub(super) expires_at: Timestamp,
+    pub(super) started: bool,
+    pub(super) closed: bool,
+}
+
+impl Session {
+    pub(super) fn new(app: AppId, session: SessionId, kept: store::Session) -> Self {
+        Self {
+            app,
+            session,
+            sealed: Sealed(kept.sealed),
+            resume: kept.resume.map(|key| Sealed(Bytes::copy_from_slice(key.as_bytes()))),
+            opened_at: kept.opened_at,
+            active_at: kept.active_at,
+            expires_at: kept.expires_at,
+            started: kept.started,
+            closed: kept.closed,
+        }
+    }
+
+    /// As a store keeps it. What is no key finds nothing.
+    pub(super) fn kept(&self) -> store::Session {
+        store::Session {
+            sealed: self.sealed.0.clone(),
+            resume: self.resume.as_ref().and_then(|key| ResumeKey::from_bytes(&key.0)),
+            opened_at: self.opened_at,
+            active_at: self.active_at,
+            expires_at: self.expires_at,
+            started: self.started,
+            closed: self.closed,
+        }
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -86,7 +136,7 @@ pub(super) struct End {
     pub(super) entries: u64,
 }
 
-/// A sealed context or app in unpadded base64url.
+/// A sealed context, session or app, in unpadded base64url.
 #[derive(Debug)]
 pub(super) struct Sealed(pub(super) Bytes);
 

@@ -6,14 +6,16 @@ use serde::Serialize;
 use sidegate_core::clock::Timestamp;
 use sidegate_core::id::AppId;
 
-use super::entry::{App, Context, End, FORMAT, Header, Line, MAX_LINE, Owner, Revoked, Sealed, Use, VERSION};
-use crate::store::{Cursor, Entries, EntryKind, Mark, Page, Store, Unavailable};
+use super::entry::{App, Context, End, FORMAT, Header, Line, MAX_LINE, Owner, Revoked, Sealed, Session, Use, VERSION};
+use crate::store::{self, Cursor, Entries, EntryKind, Mark, Page, Store, Unavailable};
 
 /// How much was written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Exported {
     /// Contexts of tokens.
     pub contexts: u64,
+    /// Chat sessions.
+    pub sessions: u64,
     /// Conversations with their owners.
     pub owners: u64,
     /// Used tokens.
@@ -81,6 +83,10 @@ pub async fn export(
             },
         )
         .await?;
+    let session = |(app, id, kept): (_, _, store::Session)| {
+        (kept.expires_at > now).then(|| Line::Session(Session::new(app, id, kept)))
+    };
+    let sessions = lines.pages(|from| store.sessions_page(from), session).await?;
     let owner = |(app, end_user, conversation)| Some(Line::Owner(Owner { app, end_user, conversation }));
     let owners = lines.pages(|from| store.owners_page(from), owner).await?;
     let used = |(app, token, until)| (until > now).then(|| Line::Use(Use { app, token, until }));
@@ -105,9 +111,11 @@ pub async fn export(
         lines.write(&Line::App(App { id, sealed }))?;
         apps += 1;
     }
-    lines.write(&Line::End(End { entries: contexts + owners + uses + revocations + service_tokens + apps }))?;
+    lines.write(&Line::End(End {
+        entries: contexts + sessions + owners + uses + revocations + service_tokens + apps,
+    }))?;
     lines.0.flush().map_err(ExportError::Output)?;
-    Ok(Exported { contexts, owners, uses, revocations, service_tokens, apps })
+    Ok(Exported { contexts, sessions, owners, uses, revocations, service_tokens, apps })
 }
 
 struct Lines<W>(W);

@@ -9,8 +9,9 @@ use sidegate_core::clock::Timestamp;
 use sidegate_core::context::ContextKey;
 use sidegate_core::revocation::Revocation;
 use sidegate_core::service_token::ServiceToken;
+use sidegate_core::session::SessionKey;
 
-use super::entry::{App, Context, Line, Owner, Revoked, Use};
+use super::entry::{App, Context, Line, Owner, Revoked, Session, Use};
 use super::lines::Lines;
 use crate::store::{self, Entries, Entry, EntryKind, Mark, Record, Store, Unavailable};
 
@@ -28,7 +29,7 @@ pub struct Imported {
     pub present: u64,
     /// Left out, because their time is over.
     pub expired: u64,
-    /// Left out, because the store says otherwise: another record of that token, another owner of
+    /// Left out, because the store says otherwise: another record of that token or session, another owner of
     /// that conversation, another service token of that name, another app of that id.
     pub conflicts: u64,
 }
@@ -120,6 +121,7 @@ pub async fn import(
 struct Batch {
     len: usize,
     contexts: Vec<Context>,
+    sessions: Vec<Session>,
     owners: Vec<Owner>,
     uses: Vec<Use>,
     revocations: Vec<Revoked>,
@@ -132,6 +134,7 @@ impl Batch {
         self.len += 1;
         match entry {
             Line::Context(context) => self.contexts.push(context),
+            Line::Session(session) => self.sessions.push(session),
             Line::Owner(owner) => self.owners.push(owner),
             Line::Use(used) => self.uses.push(used),
             Line::Revocation(revoked) => self.revocations.push(revoked),
@@ -155,6 +158,7 @@ struct Target<'a> {
 impl Target<'_> {
     async fn take(&mut self, batch: Batch) -> Result<(), Unavailable> {
         let mut fates = join_all(batch.contexts.iter().map(|context| self.context(context))).await;
+        fates.extend(join_all(batch.sessions.iter().map(|session| self.session(session))).await);
         fates.extend(join_all(batch.owners.iter().map(|owner| self.owner(owner))).await);
         fates.extend(join_all(batch.uses.iter().map(|used| self.first_use(used))).await);
         fates.extend(join_all(batch.service_tokens.iter().map(|token| self.service_token(token))).await);
@@ -184,6 +188,23 @@ impl Target<'_> {
             Ok(()) => Ok(Fate::Imported),
             // Refused because it is there by now, or for good.
             Err(Unavailable) => self.store.get(key, self.now).await?.map(compare).ok_or(Unavailable),
+        }
+    }
+
+    /// A session that is there may have gone on meanwhile: it is the same if it is about the same.
+    async fn session(&self, session: &Session) -> Result<Fate, Unavailable> {
+        if session.expires_at <= self.now {
+            return Ok(Fate::Expired);
+        }
+        let key = SessionKey { app: &session.app, session: &session.session };
+        let kept = session.kept();
+        let compare = |known: store::Session| if known.sealed == kept.sealed { Fate::Present } else { Fate::Conflict };
+        if let Some(known) = self.store.session(key, self.now).await? {
+            return Ok(compare(known));
+        }
+        match self.store.open_session(key, kept.clone()).await {
+            Ok(()) => Ok(Fate::Imported),
+            Err(Unavailable) => self.store.session(key, self.now).await?.map(compare).ok_or(Unavailable),
         }
     }
 

@@ -4,6 +4,7 @@
 mod entries;
 mod owners;
 mod pages;
+mod sessions;
 mod tokens;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -37,6 +38,7 @@ struct State {
     /// cannot stop the exchange.
     owned: usize,
     records: BTreeMap<Key, Record>,
+    sessions: sessions::Kept,
     first_uses: BTreeMap<Key, Timestamp>,
     revocations: BTreeMap<u64, (Revocation, Timestamp)>,
     last_mark: u64,
@@ -50,6 +52,7 @@ struct State {
 enum Entry {
     Record(Key),
     FirstUse(Key),
+    Session(sessions::Key),
     Revocation(u64),
 }
 
@@ -80,6 +83,7 @@ impl Store for Memory {
         /// Entries that are dropped while others wait.
         const STEP: usize = 1_024;
         Box::pin(async move {
+            self.state().sessions.forget_days(now);
             while self.state().drop_expired(now, STEP) == STEP {
                 tokio::task::yield_now().await;
             }
@@ -115,6 +119,7 @@ impl State {
                     self.first_uses.remove(&key);
                     key_cost(&key)
                 }
+                Entry::Session(key) => self.sessions.drop(&key),
                 Entry::Revocation(mark) => {
                     self.revocations.remove(&mark);
                     ENTRY_COST

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use sidegate_core::context::ContextKey;
-use sidegate_core::id::{AppId, ConversationId, TokenId};
+use sidegate_core::id::{AppId, ConversationId, SessionId, TokenId};
+use sidegate_core::session::{ResumeKey, SessionKey};
 
 use crate::store::{Counter, EntryKind, Owner, Whose};
 
@@ -58,6 +59,29 @@ impl Keys {
     /// Whose use stands at `name`.
     pub(super) fn of_first_use(&self, name: &str) -> Option<(AppId, TokenId)> {
         self.pair_of("used:", name)
+    }
+
+    pub(super) fn session(&self, key: SessionKey<'_>) -> String {
+        self.name("session", &[key.app.as_str(), key.session.as_str()])
+    }
+
+    pub(super) fn any_session(&self) -> String {
+        self.name("session", &["*"])
+    }
+
+    /// Which session stands at `name`.
+    pub(super) fn of_session(&self, name: &str) -> Option<(AppId, SessionId)> {
+        self.pair_of("session:", name)
+    }
+
+    /// The session that a visitor opened last.
+    pub(super) fn last_session(&self, app: &AppId, resume: ResumeKey) -> String {
+        self.name("last_session", &[app.as_str(), &resume.to_hex()])
+    }
+
+    /// How many were opened on a day.
+    pub(super) fn sessions_of_day(&self, app: &AppId, day: u64) -> String {
+        self.name("sessions_of_day", &[app.as_str(), &day.to_string()])
     }
 
     pub(super) fn any_owner(&self) -> String {
@@ -144,6 +168,7 @@ mod tests {
         let rate = "1/s".parse().expect("a rate");
         let counter = |app, limit, whose| keys.counter(&Counter { app, limit, whose, rate });
         let workflow = "0b6ad1a8-5b0e-4a39-8a52-3cf4cf64a3d1".parse().expect("a UUID");
+        let session: SessionId = "0b6ad1a8-5b0e-4a39-8a52-3cf4cf64a3d1".parse().expect("a UUID");
         let names = [
             keys.context(of(&app)),
             keys.context(of(&other)),
@@ -156,6 +181,9 @@ mod tests {
             counter(&app, "chat", Whose::Workflow(&workflow)),
             counter(&app, "chat", Whose::Network("::1".parse().expect("an address"))),
             counter(&app, "chat", Whose::Network("0.0.0.1".parse().expect("an address"))),
+            keys.session(SessionKey { app: &app, session: &session }),
+            keys.last_session(&app, ResumeKey::from_bytes(&[0; 32]).expect("a key")),
+            keys.sessions_of_day(&app, 7),
             keys.last_mark(),
             keys.revocations(),
             keys.revocations_by_time(),

@@ -10,6 +10,7 @@ mod open;
 mod owners;
 mod pages;
 mod scripts;
+mod sessions;
 mod time;
 mod tokens;
 mod use_counts;
@@ -57,7 +58,7 @@ impl Store for Redis {
         Kind::Shared
     }
 
-    /// The server drops records and first uses itself; revocations are dropped here. What fails is
+    /// The server drops records, sessions and first uses itself; revocations are dropped here. What fails is
     /// done by the next sweep, of any replica.
     fn sweep(&self, now: Timestamp) -> Answer<'_, ()> {
         /// Revocations that are dropped in one step.

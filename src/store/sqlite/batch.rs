@@ -5,12 +5,13 @@ use std::sync::LazyLock;
 
 use bytes::Bytes;
 use sidegate_core::clock::Timestamp;
-use sidegate_core::id::EndUserId;
+use sidegate_core::id::{AppId, EndUserId};
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection};
 use sqlx::{Row as _, query};
 
-use super::cache::{Conversation, Key};
+use super::cache::{Conversation, Key, SessionId};
+use super::sessions::{self, SessionChange};
 use super::use_counts::add_uses;
 use crate::store::{Entry, Used};
 
@@ -24,6 +25,10 @@ pub(super) enum Change {
     Own { conversation: Conversation, end_user: EndUserId },
     /// A token's first use; not if it was used.
     Use { key: Key, until: Timestamp },
+    /// A change of a chat session.
+    Session { key: SessionId, change: SessionChange },
+    /// One more chat session that was opened.
+    CountSession { app: AppId, at: Timestamp, identified: bool },
     /// A revocation as JSON.
     Revoke { revocation: String, until: Timestamp },
     /// A new entry of the registry; not if its id is taken.
@@ -170,6 +175,10 @@ async fn apply(connection: &mut SqliteConnection, change: &Change) -> Result<boo
         Change::Probe => query("replace into probe (id, filling) values (1, zeroblob(?))").bind(PROBED),
         Change::AddEntry(entry) => return write_entry(connection, entry, ADD_ENTRY).await,
         Change::RewriteEntry(entry) => return write_entry(connection, entry, REWRITE_ENTRY).await,
+        Change::Session { key, change } => return sessions::apply(connection, key, change).await,
+        Change::CountSession { app, at, identified } => {
+            return sessions::count(connection, app, *at, *identified).await;
+        }
         Change::AddUses(used) => return add_uses(connection, used).await.map(|()| true),
         Change::Sweep { now } => return sweep(connection, *now).await,
         Change::Put { .. } | Change::Use { .. } => return Ok(false),
@@ -197,6 +206,8 @@ async fn sweep(connection: &mut SqliteConnection, now: Timestamp) -> Result<bool
     for statement in [
         "delete from contexts where (token, app) in \
          (select token, app from contexts where expires_at <= ? order by expires_at limit ?)",
+        "delete from sessions where (session, app) in \
+         (select session, app from sessions where expires_at <= ? order by expires_at limit ?)",
         "delete from uses where (token, app) in (select token, app from uses where until <= ? order by until limit ?)",
         "delete from revocations where mark in (select mark from revocations where until <= ? order by until limit ?)",
     ] {

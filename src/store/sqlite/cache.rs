@@ -1,13 +1,14 @@
 //! What is kept at hand, so that most requests do not read the file.
 //!
 //! Only what cannot become wrong: a context is replaced through this store or not at all while the
-//! program runs, and an owner is never replaced. Uses and revocations are not kept here.
+//! program runs, an owner is never replaced, and a session that changes is forgotten here. Uses and
+//! revocations are not kept here.
 
 use quick_cache::Weighter;
 use quick_cache::sync::Cache as Map;
-use sidegate_core::id::{AppId, ConversationId, EndUserId, TokenId};
+use sidegate_core::id::{self, AppId, ConversationId, EndUserId, TokenId};
 
-use crate::store::Record;
+use crate::store::{Record, Session};
 
 /// What one entry costs beside its own bytes, rounded up.
 const ENTRY_COST: usize = 256;
@@ -19,9 +20,13 @@ pub(super) type Key = (TokenId, AppId);
 /// A conversation of an app.
 pub(super) type Conversation = (AppId, ConversationId);
 
-/// Contexts and owners, each bounded in bytes.
+/// A session of an app.
+pub(super) type SessionId = (id::SessionId, AppId);
+
+/// Contexts, sessions and owners, each bounded in bytes.
 pub(super) struct Cache {
     pub(super) contexts: Map<Key, Record, Cost>,
+    pub(super) sessions: Map<SessionId, Session, Cost>,
     pub(super) owners: Map<Conversation, EndUserId, Cost>,
 }
 
@@ -30,13 +35,14 @@ pub(super) struct Cache {
 pub(super) struct Cost;
 
 impl Cache {
-    /// At most `memory` bytes, a quarter of them for owners.
+    /// At most `memory` bytes, a quarter of them for owners and a quarter for sessions.
     pub(super) fn new(memory: usize) -> Self {
-        let owners = memory / 4;
-        let contexts = memory - owners;
+        let (owners, sessions) = (memory / 4, memory / 4);
+        let contexts = memory - owners - sessions;
         let entries = |bytes: usize| bytes / TYPICAL_ENTRY;
         Self {
             contexts: Map::with_weighter(entries(contexts), contexts as u64, Cost),
+            sessions: Map::with_weighter(entries(sessions), sessions as u64, Cost),
             owners: Map::with_weighter(entries(owners), owners as u64, Cost),
         }
     }
@@ -45,6 +51,12 @@ impl Cache {
 impl Weighter<Key, Record> for Cost {
     fn weight(&self, (token, app): &Key, record: &Record) -> u64 {
         (ENTRY_COST + token.as_str().len() + app.as_str().len() + record.sealed.len()) as u64
+    }
+}
+
+impl Weighter<SessionId, Session> for Cost {
+    fn weight(&self, (session, app): &SessionId, kept: &Session) -> u64 {
+        (ENTRY_COST + session.as_str().len() + app.as_str().len() + kept.sealed.len()) as u64
     }
 }
 

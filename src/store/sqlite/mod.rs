@@ -14,6 +14,7 @@ mod owners;
 mod pages;
 mod reads;
 mod schema;
+mod sessions;
 mod tokens;
 mod use_counts;
 mod writer;

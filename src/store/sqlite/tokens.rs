@@ -75,7 +75,7 @@ fn use_of(row: &SqliteRow) -> Option<(AppId, TokenId, Timestamp)> {
     Some((text("app")?.parse().ok()?, text("token")?.parse().ok()?, time_of(row, "until")?))
 }
 
-fn time_of(row: &SqliteRow, column: &str) -> Option<Timestamp> {
+pub(super) fn time_of(row: &SqliteRow, column: &str) -> Option<Timestamp> {
     row.try_get::<i64, _>(column).ok()?.try_into().ok().map(Timestamp::from_millis)
 }
 

@@ -12,6 +12,7 @@ use super::batch::{self, Change};
 use super::cache::Cache;
 use super::file::DataFile;
 use super::schema;
+use super::sessions::SessionChange;
 use crate::store::health::Health;
 use crate::store::{Record, Unavailable};
 
@@ -120,8 +121,13 @@ impl Task {
                     self.cache.contexts.insert(key, Record { sealed, expires_at })
                 }
                 Change::Replace { key, .. } => drop(self.cache.contexts.remove(&key)),
+                Change::Session { key, change: SessionChange::Open(session) } => {
+                    self.cache.sessions.insert(key, session)
+                }
+                Change::Session { key, .. } => drop(self.cache.sessions.remove(&key)),
                 Change::Own { conversation, end_user } => self.cache.owners.insert(conversation, end_user),
                 Change::Use { .. }
+                | Change::CountSession { .. }
                 | Change::Revoke { .. }
                 | Change::AddEntry(_)
                 | Change::RewriteEntry(_)

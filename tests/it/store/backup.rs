@@ -8,13 +8,14 @@ use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use sidegate::store::backup::{ImportError, Imported, export, import};
 use sidegate::store::{
-    Entries as _, Entry, EntryKind, Mark, Memory, Owner, Owners as _, Record, Replay as _, Revocations as _, Store,
-    Vault as _,
+    Entries as _, Entry, EntryKind, Mark, Memory, Owner, Owners as _, Record, Replay as _, Revocations as _, Session,
+    Sessions as _, Store, Vault as _,
 };
 use sidegate_core::clock::Timestamp;
 use sidegate_core::context::ContextKey;
-use sidegate_core::id::{AppId, ConversationId, EndUserId, TokenId};
+use sidegate_core::id::{AppId, ConversationId, EndUserId, SessionId, TokenId};
 use sidegate_core::revocation::Revocation;
+use sidegate_core::session::{ResumeKey, SessionKey};
 
 use super::conformance::{Ids, task};
 use super::paging::on_all_pages;
@@ -31,6 +32,7 @@ fn after(seconds: u64) -> Timestamp {
 struct Model {
     contexts: BTreeMap<(AppId, TokenId), (Vec<u8>, Timestamp)>,
     owners: BTreeMap<(AppId, ConversationId), EndUserId>,
+    sessions: BTreeMap<(AppId, SessionId), Session>,
     uses: BTreeMap<(AppId, TokenId), Timestamp>,
     revocations: Vec<(Revocation, Timestamp)>,
 }
@@ -43,6 +45,9 @@ impl Model {
         }
         for ((app, conversation), end_user) in &self.owners {
             store.record(Owner { app, end_user }, conversation).await.expect("recorded");
+        }
+        for ((app, session), kept) in &self.sessions {
+            store.open_session(SessionKey { app, session }, kept.clone()).await.expect("kept");
         }
         for ((app, token), until) in &self.uses {
             assert_eq!(store.first_use(ContextKey { app, token }, *until).await, Ok(true));
@@ -57,17 +62,19 @@ impl Model {
         let contexts = on_all_pages(async |from| store.page(from).await).await.into_iter();
         let owners = on_all_pages(async |from| store.owners_page(from).await).await.into_iter();
         let uses = on_all_pages(async |from| store.uses_page(from).await).await.into_iter();
+        let sessions = on_all_pages(async |from| store.sessions_page(from).await).await.into_iter();
         let context = |Record { sealed, expires_at }| (sealed.to_vec(), expires_at);
         Self {
             contexts: contexts.map(|(app, token, record)| ((app, token), context(record))).collect(),
             owners: owners.map(|(app, end_user, conversation)| ((app, conversation), end_user)).collect(),
+            sessions: sessions.map(|(app, id, session)| ((app, id), session)).collect(),
             uses: uses.map(|(app, token, until)| ((app, token), until)).collect(),
             revocations: store.revoked_since(Mark::default()).await.expect("an answer").revocations,
         }
     }
 
     fn len(&self) -> usize {
-        self.contexts.len() + self.owners.len() + self.uses.len() + self.revocations.len()
+        self.contexts.len() + self.owners.len() + self.sessions.len() + self.uses.len() + self.revocations.len()
     }
 }
 
@@ -85,6 +92,22 @@ fn end_user() -> impl Strategy<Value = EndUserId> {
 
 fn time() -> impl Strategy<Value = Timestamp> {
     (1..10_000_u64).prop_map(|millis| Timestamp::from_millis(NOW.millis() + millis))
+}
+
+fn sessions(most: usize) -> impl Strategy<Value = BTreeMap<(AppId, SessionId), Session>> {
+    let key = (id("[a-c]"), id("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"));
+    let resume = proptest::option::of(any::<[u8; 32]>());
+    let kept = (vec(any::<u8>(), 0..100), resume, time(), time(), time(), any::<(bool, bool)>());
+    let kept = kept.prop_map(|(sealed, resume, opened_at, active_at, expires_at, (started, closed))| Session {
+        sealed: sealed.into(),
+        resume: resume.and_then(|bytes| ResumeKey::from_bytes(&bytes)),
+        opened_at,
+        active_at,
+        expires_at,
+        started,
+        closed,
+    });
+    btree_map(key, kept, 0..most)
 }
 
 fn revocation() -> impl Strategy<Value = Revocation> {
@@ -108,12 +131,12 @@ fn model(most: usize) -> impl Strategy<Value = Model> {
     let contexts = btree_map(token(), (vec(any::<u8>(), 0..100), time()), 0..most);
     let owners = btree_map((id("[a-c]"), id("[a-z][a-z._-]{0,6}")), end_user(), 0..most);
     let revocations = vec((revocation(), time()), 0..most);
-    (contexts, owners, btree_map(token(), time(), 0..most), revocations).prop_map(
-        |(contexts, owners, uses, mut revocations)| {
+    (contexts, owners, sessions(most), btree_map(token(), time(), 0..most), revocations).prop_map(
+        |(contexts, owners, sessions, uses, mut revocations)| {
             // One that is kept twice is told twice; a backup brings it back once.
             let mut seen = std::collections::HashSet::new();
             revocations.retain(|entry| seen.insert(entry.clone()));
-            Model { contexts, owners, uses, revocations }
+            Model { contexts, owners, sessions, uses, revocations }
         },
     )
 }

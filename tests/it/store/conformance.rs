@@ -13,7 +13,7 @@ use sidegate_core::context::ContextKey;
 use sidegate_core::id::{AppId, ConversationId, EndUserId, TokenId};
 use sidegate_core::revocation::Revocation;
 
-use super::paging;
+use super::{paging, sessions};
 
 /// A time near the real one: engines may free memory by their own clocks.
 pub fn after(seconds: u64) -> Timestamp {
@@ -62,6 +62,7 @@ pub async fn all(open: impl AsyncFn() -> Arc<dyn Store>) {
     a_token_has_one_record(&*open().await).await;
     many_records_at_once(&open().await).await;
     paging::all(&open).await;
+    sessions::all(&open).await;
     records_are_replaced_if_unchanged(&*open().await).await;
     sweeping_drops_what_is_over(&*open().await).await;
     owners_are_never_replaced(&*open().await).await;

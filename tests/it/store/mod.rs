@@ -14,6 +14,7 @@ mod redis_clock;
 mod redis_server;
 mod registry;
 mod rekey;
+mod sessions;
 mod sqlite;
 mod sqlite_start;
 mod use_counts;

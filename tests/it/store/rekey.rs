@@ -7,12 +7,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use sidegate::store::{Entries as _, Entry, EntryKind, Interrupted, Memory, Rekeyed, Store as _, Vault as _, rekey};
+use sidegate::store::{
+    Entries as _, Entry, EntryKind, Interrupted, Memory, Rekeyed, Session, Sessions as _, Store as _, Vault as _, rekey,
+};
 use sidegate::system::System;
 use sidegate_core::context::seal::{SealedFor, Sealer};
 use sidegate_core::entropy::{Entropy, EntropyUnavailable};
+use sidegate_core::session::SessionKey;
 
 use super::conformance::{Ids, after};
+use super::sessions;
 
 const OLD: u8 = 1;
 const OLDER: u8 = 2;
@@ -65,6 +69,25 @@ async fn every_record_is_sealed_with_the_first_key_and_a_second_run_does_nothing
     }
     let second = rekey(&store, &store, &keys, &System, after(1)).await;
     assert_eq!(second, Ok(Rekeyed { seen: 601, current: 601, ..Rekeyed::default() }));
+}
+
+#[tokio::test]
+async fn every_session_is_sealed_with_the_first_key() {
+    let (store, app) = (Memory::new(1 << 20), sessions::app("a"));
+    let ids = [sessions::id(1), sessions::id(2), sessions::id(3)];
+    let keys = ids.each_ref().map(|id| SessionKey { app: &app, session: id });
+    for (key, with) in keys.into_iter().zip([OLD, NEW, LOST]) {
+        let sealed = ring(&[with]).seal(key, b"about", &System).expect("sealed").into();
+        let opened = Session { sealed, ..sessions::session("", Some(sessions::resume(1)), 0) };
+        store.open_session(key, opened).await.expect("kept");
+    }
+    let done = rekey(&store, &store, &ring(&[NEW, OLD]), &System, after(1)).await;
+    assert_eq!(done, Ok(Rekeyed { seen: 3, resealed: 1, current: 1, unreadable: 1, ..Rekeyed::default() }));
+    let session = store.session(keys[0], after(1)).await.expect("an answer").expect("a session");
+    assert_eq!(ring(&[NEW]).open(keys[0], &session.sealed).expect("it opens").as_slice(), b"about");
+    // A session's seal is good for no other session.
+    assert!(ring(&[NEW]).open(keys[1], &session.sealed).is_none());
+    assert_eq!(rekey(&store, &store, &ring(&[NEW, OLD]), &System, after(100)).await, Ok(Rekeyed::default()));
 }
 
 #[tokio::test]

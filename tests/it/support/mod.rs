@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod callgrind;
 pub mod cases;
+pub mod clock;
 pub mod demo;
 pub mod forge;
 pub mod gate;

@@ -11,6 +11,7 @@ use redis::{Client, FromRedisValue};
 use secrecy::SecretString;
 use sidegate::config::{RedisAddress, RedisSettings};
 
+use super::clock::FakeClock;
 use super::gate::PATIENCE;
 
 /// What the server is started with.
@@ -27,11 +28,9 @@ pub struct RedisServer {
     port: u16,
     options: Builder,
     folder: tempfile::TempDir,
+    clock: Option<FakeClock>,
     child: Child,
 }
-
-/// In the server's folder: what its clock is ahead by.
-const CLOCK: &str = "clock";
 
 impl Builder {
     /// An option of the server, without its dashes, and its values.
@@ -63,8 +62,6 @@ impl Builder {
 
     /// A clock that is ahead of the machine's by so many seconds, and can be set.
     pub fn clock_ahead(mut self, seconds: i64) -> Self {
-        let known = Command::new("faketime").arg("--version").output().is_ok_and(|run| run.status.success());
-        assert!(known, "this test needs faketime: scripts/setup.sh test installs it");
         self.ahead = Some(seconds);
         self
     }
@@ -72,33 +69,15 @@ impl Builder {
     /// Starts the server and waits until it takes connections.
     pub fn start(self) -> RedisServer {
         let folder = tempfile::tempdir().expect("a folder");
-        if let Some(seconds) = self.ahead {
-            set_clock(folder.path(), seconds);
-        }
+        let clock = self.ahead.map(|seconds| FakeClock::new(folder.path(), seconds));
         for _ in 0..20 {
             let port = free_port();
-            if let Some(child) = spawn(port, &self, folder.path()) {
-                return RedisServer { port, options: self, folder, child };
+            if let Some(child) = spawn(port, &self, folder.path(), clock.as_ref()) {
+                return RedisServer { port, options: self, folder, clock, child };
             }
         }
         panic!("redis-server found no free port");
     }
-}
-
-fn set_clock(folder: &Path, seconds: i64) {
-    // In one step: it is read at any time.
-    let (new, file) = (folder.join("clock.new"), folder.join(CLOCK));
-    std::fs::write(&new, format!("{seconds:+}s\n")).expect("written");
-    std::fs::rename(new, file).expect("renamed");
-}
-
-/// Lies about the time, as the program `faketime` does, and can change its mind. The wall clock alone is another: how
-/// long things take is not. The C library's `malloc` comes before jemalloc's, which asks for the time before anyone
-/// can lie about it.
-fn fake_time(command: &mut Command, folder: &Path) {
-    command.env("LD_PRELOAD", "/usr/$LIB/faketime/libfaketime.so.1:libc.so.6");
-    command.env("FAKETIME_TIMESTAMP_FILE", folder.join(CLOCK)).env("FAKETIME_NO_CACHE", "1");
-    command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("FAKETIME_DISABLE_SHM", "1");
 }
 
 /// A port below those that the system gives to outgoing connections: it is still free when a server
@@ -114,14 +93,14 @@ pub fn free_port() -> u16 {
 }
 
 /// `None` if the port is taken after all.
-fn spawn(port: u16, options: &Builder, folder: &Path) -> Option<Child> {
+fn spawn(port: u16, options: &Builder, folder: &Path, clock: Option<&FakeClock>) -> Option<Child> {
     let port = port.to_string();
     let ports = if options.tls { ["--tls-port", &port, "--port", "0"] } else { ["--port", &port, "--tls-port", "0"] };
     let mut command = Command::new("redis-server");
     command.args(ports).args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]).args(&options.arguments);
     command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    if options.ahead.is_some() {
-        fake_time(&mut command, folder);
+    if let Some(clock) = clock {
+        clock.rule(&mut command);
     }
     let mut child = command.spawn().unwrap_or_else(|fault| {
         panic!("redis-server cannot be started ({fault}): install Debian's package redis-server, or run `make test`")
@@ -188,7 +167,7 @@ impl RedisServer {
 
     /// Sets the clock of a server that was started with another than the machine's.
     pub fn set_clock_ahead(&self, seconds: i64) {
-        set_clock(self.folder.path(), seconds);
+        self.clock.as_ref().expect("one that can be set").set(seconds);
     }
 
     /// Stops it in the middle of whatever it does; its port still takes connections.
@@ -214,7 +193,7 @@ impl RedisServer {
 
     /// Starts it anew, with what it had on disk.
     pub fn revive(&mut self) {
-        let again = spawn(self.port, &self.options, self.folder.path());
+        let again = spawn(self.port, &self.options, self.folder.path(), self.clock.as_ref());
         self.child = again.expect("its port is still free");
     }
 }

@@ -295,7 +295,8 @@ mod tests {
                 "Too many ChatKit session requests for this user",
             ),
         ] {
-            let reply = refusal(router, &Denial::rate_limited(used_up, std::time::Duration::from_millis(1_200)));
+            let rate = "120/m".parse().expect("a rate");
+            let reply = refusal(router, &Denial::rate_limited(used_up, rate, std::time::Duration::from_millis(1_200)));
             assert_eq!(body(&reply), format!(r#"{{"detail":{{"message":"{message}","code":"{code}"}}}}"#));
             assert_eq!((reply.status.as_u16(), &reply.headers["retry-after"]), (429, &HeaderValue::from_static("2")));
             assert!(reply.headers["www-authenticate"].to_str().is_ok_and(|text| text.starts_with("Bearer")));

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::id::ConversationId;
+use crate::sse;
 
 #[derive(Deserialize)]
 struct Named<'a> {
@@ -35,10 +36,9 @@ pub enum Beginning {
 #[must_use]
 pub fn beginning(stream: &[u8]) -> Beginning {
     let mut rest = stream;
-    while let Some((event, behind)) = split_event(rest) {
+    while let Some((event, behind)) = sse::split_event(rest) {
         rest = behind;
-        let data = event.split(|byte| matches!(byte, b'\n' | b'\r')).filter_map(|line| line.strip_prefix(b"data:"));
-        let data = data.collect::<Vec<_>>().join(&b'\n');
+        let data = sse::data(event);
         if data.is_empty() {
             continue;
         }
@@ -53,15 +53,6 @@ pub fn beginning(stream: &[u8]) -> Beginning {
         }
     }
     Beginning::Incomplete
-}
-
-/// The first whole event and what comes behind it.
-fn split_event(stream: &[u8]) -> Option<(&[u8], &[u8])> {
-    let ends = [&b"\n\n"[..], b"\r\n\r\n", b"\r\r"];
-    let place = |end: &[u8]| stream.windows(end.len()).position(|window| window == end);
-    let found = ends.iter().filter_map(|end| Some((place(end)?, end.len())));
-    let (at, length) = found.min()?;
-    Some((&stream[..at], &stream[at + length..]))
 }
 
 /// The id in the answer to `attachments.create`.

@@ -19,7 +19,7 @@ pub use assets::{ASSET_METHODS, ASSET_TEMPLATE, AssetPath, is_asset, is_plain, r
 pub use events::{Beginning, beginning, created_attachment, filter_list};
 pub use request::{Kind, Request};
 pub use route::{Operation, SESSION_PATH, TOKEN_PATH, TokenRoute, route};
-pub use session::{Wire, anonymous, parse_session};
+pub use session::{Wire, parse_session};
 pub use token::{WireClaims, Workspaces, bearer, sign};
 pub use trade::{Ask, Purpose, Trade, Traded, Vendor, Wanted, current_secret, handed_over};
 pub use upload::{bound_query, uploaded};

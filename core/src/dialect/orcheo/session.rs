@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::workflow::WorkflowId;
 use crate::context::SessionContext;
 use crate::denial::{Code, Denial};
-use crate::entropy::{self, Entropy};
+use crate::entropy::Entropy;
 use crate::id::EndUserId;
 use crate::json;
 use crate::policy::ExchangeRequest;
@@ -72,7 +72,7 @@ impl Wire {
     /// without randomness.
     pub fn into_request(self, workflow: WorkflowId, entropy: &dyn Entropy) -> Result<ExchangeRequest, Denial> {
         let subject = match self.user.as_ref().and_then(|user| user.get("id")) {
-            None | Some(Value::Null) => anonymous(entropy)?,
+            None | Some(Value::Null) => EndUserId::anonymous(entropy).map_err(|_| Code::Internal)?,
             Some(Value::String(id)) => id.parse().map_err(|rule| invalid(&format!("user.id {rule}")))?,
             Some(_) => return Err(invalid("user.id must be a string")),
         };
@@ -101,15 +101,6 @@ impl Wire {
             details,
         })
     }
-}
-
-/// Somebody whom nobody knows: `anon-` and 128 random bits.
-///
-/// # Errors
-/// [`Code::Internal`] without randomness.
-pub fn anonymous(entropy: &dyn Entropy) -> Result<EndUserId, Denial> {
-    let random = entropy::bytes::<16>(entropy).map_err(|_| Code::Internal)?;
-    format!("anon-{}", entropy::hex(&random)).parse().map_err(|_| Code::Internal.into())
 }
 
 fn invalid(message: &str) -> Denial {

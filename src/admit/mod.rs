@@ -3,6 +3,10 @@
 //! The order is fixed: token, times, origin (core's [`policy::admit`]), then limits, then whose
 //! conversation it is, then the token's context. Nothing upstream is touched before all have passed.
 
+mod session;
+
+pub use session::{admit_widget, widget_of};
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -22,6 +26,7 @@ use crate::forward::Upstream;
 use crate::gate::Gate;
 use crate::limits::Counted;
 use crate::registry::{Registered, Registry};
+use crate::sessions::Live;
 use crate::store::{Owner, Owners};
 use crate::verified::VerifiedTokens;
 
@@ -36,6 +41,8 @@ pub struct Admission {
     context: Option<SessionContext>,
     /// A field that tells the upstream who it is for, where no token does.
     naming: Option<(HeaderName, HeaderValue)>,
+    /// The session that it is of, where the dialect has such.
+    session: Option<Live>,
 }
 
 impl Admission {
@@ -68,6 +75,12 @@ impl Admission {
     #[must_use]
     pub const fn naming(&self) -> Option<&(HeaderName, HeaderValue)> {
         self.naming.as_ref()
+    }
+
+    /// The session that it is of, where the dialect has such.
+    #[must_use]
+    pub const fn session(&self) -> Option<&Live> {
+        self.session.as_ref()
     }
 
     /// The token's env and secrets, if the app's templates ask for any.
@@ -109,7 +122,7 @@ pub fn unproven(
 /// say so.
 #[must_use]
 pub fn cors_of(app: &App, is_named: bool, origin: RequestOrigin<'_>) -> Cors {
-    let cors = Cors::decide(origin, |origin| app.origins.is_empty() || app.origins.contains(origin));
+    let cors = Cors::decide(origin, |origin| app.lets_in(origin, None));
     if is_named && app.uses_cookies() { cors.with_credentials() } else { cors }
 }
 
@@ -177,7 +190,7 @@ pub(crate) async fn check(
     }
     let context = open_context(gate, &permit).await?;
     use_up(gate, &permit).await?;
-    Ok(Admission { permit, registered, call, context, naming: None })
+    Ok(Admission { permit, registered, call, context, naming: None, session: None })
 }
 
 /// Refuses a conversation that is not `owner`'s: another user's does not exist for this one.

@@ -1,0 +1,153 @@
+//! Whether an answer says that the chat has ended: one JSON object, or a frame of an event stream
+//! (contracts 3.2, `chat_ended`).
+
+use std::borrow::Cow;
+
+use http::StatusCode;
+use serde::Deserialize;
+
+use crate::sse;
+
+/// Bytes of the longest event that is read; the vendor's last frame has the whole answer in it.
+const MAX_EVENT: usize = 256 * 1024;
+
+#[derive(Deserialize)]
+struct Answer {
+    #[serde(default)]
+    chat_ended: Option<bool>,
+}
+
+/// Whether one JSON object says so.
+fn is_ended(body: &[u8]) -> bool {
+    // Most frames are pieces of text, and not worth parsing.
+    body.windows(NAME.len()).any(|window| window == NAME)
+        && serde_json::from_slice::<Answer>(body).is_ok_and(|answer| answer.chat_ended == Some(true))
+}
+
+/// Whether an answer that was read whole says that the session is over at the upstream: a reply that ends
+/// the chat, or a refusal of the session. Kept open here, it would be resumed, and refused, again and again.
+#[must_use]
+pub fn ends(status: StatusCode, body: &[u8]) -> bool {
+    if status.is_success() {
+        return is_ended(body);
+    }
+    let refused = serde_json::from_slice::<Refusal<'_>>(body).ok().and_then(|refusal| refusal.detail.code);
+    refused.is_some_and(|code| LOST.contains(&&*code))
+}
+
+/// The vendor's codes of refusals after which its widget begins another session (contracts 3.3).
+const LOST: [&str; 4] = ["session_invalid", "session_not_found", "session_forbidden", "session_closed"];
+
+#[derive(Deserialize)]
+struct Refusal<'a> {
+    #[serde(borrow)]
+    detail: Detail<'a>,
+}
+
+#[derive(Deserialize)]
+struct Detail<'a> {
+    #[serde(borrow, default)]
+    code: Option<Cow<'a, str>>,
+}
+
+const NAME: &[u8] = b"chat_ended";
+
+/// Looks through an event stream as it passes.
+#[derive(Debug, Default)]
+pub struct Ended {
+    /// What has come of the event that is not complete.
+    event: Vec<u8>,
+    /// It is longer than is read: nothing of it is kept.
+    overlong: bool,
+}
+
+impl Ended {
+    /// Whether an event that is complete with these bytes says that the chat has ended.
+    pub fn reads(&mut self, bytes: &[u8]) -> bool {
+        let mut ended = false;
+        self.event.extend_from_slice(bytes);
+        let mut rest = std::mem::take(&mut self.event);
+        while let Some((event, behind)) = sse::split_event(&rest) {
+            ended |= !self.overlong && is_ended(&sse::data(event));
+            self.overlong = false;
+            rest = behind.to_vec();
+        }
+        if rest.len() > MAX_EVENT {
+            self.overlong = true;
+            // An end of the event may be cut in two.
+            rest.drain(..rest.len() - LONGEST_END);
+        }
+        self.event = rest;
+        ended
+    }
+}
+
+/// Bytes of `\r\n\r\n`.
+const LONGEST_END: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const STREAM: &str = "data: {\"type\":\"chunk\",\"text\":\"chat_ended\\\":true\"}\n\n: comment\n\ndata: {\"type\":\"done\",\"chat_ended\":true}\n\ndata: x\n\n";
+
+    #[test]
+    fn an_object_says_it_itself() {
+        assert!(is_ended(br#"{"text":"bye","chat_ended": true}"#));
+        for not in [
+            &br#"{"chat_ended":false}"#[..],
+            br#"{"chat_ended":"true"}"#,
+            br#"{"chat_ended":null}"#,
+            br#"{"text":"\"chat_ended\":true"}"#,
+            br#"{"a":{"chat_ended":true}}"#,
+            br#"[{"chat_ended":true}]"#,
+            br#"{"chat_ended":true"#,
+            b"",
+        ] {
+            assert!(!is_ended(not), "{}", String::from_utf8_lossy(not));
+        }
+    }
+
+    #[test]
+    fn a_refusal_of_the_session_ends_it() {
+        for (status, body, ended) in [
+            (409, r#"{"detail":{"code":"session_closed","message":"x"}}"#, true),
+            (409, r#"{"detail":{"code":"session_not_found","message":"x"}}"#, true),
+            (422, r#"{"detail":{"code":"message_required","message":"x"}}"#, false),
+            (404, r#"{"detail":"Bot not found"}"#, false),
+            (500, "oops", false),
+            (503, r#"{"chat_ended":true}"#, false),
+            (200, r#"{"chat_ended":true}"#, true),
+        ] {
+            let status = StatusCode::from_u16(status).expect("a status");
+            assert_eq!(ends(status, body.as_bytes()), ended, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn an_overlong_event_is_passed_over_and_the_next_is_read() {
+        let mut ended = Ended::default();
+        assert!(!ended.reads(b"data: {\"chat_ended\":true,\"x\":\""));
+        assert!(!ended.reads(&vec![b'x'; MAX_EVENT]));
+        assert!(ended.event.len() <= LONGEST_END);
+        assert!(!ended.reads(b"\"}\n"));
+        assert!(!ended.reads(b"\n"));
+        assert!(ended.reads(b"data: {\"chat_ended\":true}\r\n\r\n"));
+    }
+
+    proptest! {
+        #[test]
+        fn however_a_stream_is_cut_its_end_is_seen_once(cuts in proptest::collection::vec(0..STREAM.len(), 0..8), crlf in any::<bool>()) {
+            let stream = if crlf { STREAM.replace('\n', "\r\n") } else { STREAM.to_owned() };
+            let mut places: Vec<_> = cuts.into_iter().chain([0, stream.len()]).collect();
+            places.sort_unstable();
+            let (mut ended, mut seen) = (Ended::default(), 0);
+            for pair in places.windows(2) {
+                seen += usize::from(ended.reads(&stream.as_bytes()[pair[0]..pair[1]]));
+            }
+            prop_assert_eq!(seen, 1);
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! A page asks for a session: who is vouched for goes on with the one of before, or begins another; so does
+//! everybody else.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sidegate_core::app::App;
+use sidegate_core::context::SessionContext;
+use sidegate_core::denial::{Code, Denial};
+use sidegate_core::dialect::chat9::{self, Init};
+use sidegate_core::id::{EndUserId, SessionId};
+use sidegate_core::origin::RequestOrigin;
+use sidegate_core::policy::{self, Moment, Provenance};
+use sidegate_core::session::{ChatSession, Mode, ResumeKey, SessionKey};
+
+use super::{Live, read};
+use crate::gate::Gate;
+use crate::limits::{Counted, stranger};
+use crate::metrics::{Metrics, SessionOutcome};
+use crate::registry::Registered;
+use crate::store::{Activity, Session};
+
+/// A session that a page has now.
+#[derive(Debug)]
+pub struct Opened {
+    /// Its id.
+    pub id: SessionId,
+    /// What is known of its visitor.
+    pub mode: Mode,
+}
+
+/// Opens a session, or resumes one.
+///
+/// # Errors
+/// [`Code::OriginNotAllowed`]; [`Code::RateLimited`]; [`Code::IdentityRequired`]; [`Code::StoreUnavailable`];
+/// [`Code::Internal`] without randomness.
+pub async fn open(
+    gate: &Gate,
+    metrics: &Metrics,
+    registered: &Arc<Registered>,
+    init: Init,
+    (from, address): (Provenance<'_>, IpAddr),
+) -> Result<Opened, Denial> {
+    let app = &registered.app;
+    policy::check_origin(app, from, gate.own_origin())?;
+    let visitor = identify(gate, metrics, app, &init);
+    let counted_as = visitor.as_ref().map_or_else(|| stranger(address), |(end_user, _)| Ok(end_user.clone()))?;
+    let counted = Counted { address, end_user: &counted_as, workflow: None };
+    gate.count(registered.limits.exchange.as_ref(), counted).await?;
+    if visitor.is_none() && app.bot.require_identity {
+        return Err(Code::IdentityRequired.into());
+    }
+    let origin = match from.origin {
+        RequestOrigin::Sent(origin) => Some(origin.to_owned()),
+        RequestOrigin::Absent | RequestOrigin::Malformed => None,
+    };
+    let session = about(gate, visitor, init.locale, origin)?;
+    if let Some(id) = resume(gate, app, &session, from).await? {
+        metrics.session(SessionOutcome::Resumed);
+        return Ok(Opened { id, mode: session.mode });
+    }
+    let id = begin(gate, app, &session).await?;
+    metrics.session(SessionOutcome::of(session.mode));
+    Ok(Opened { id, mode: session.mode })
+}
+
+/// Who the customer's server says that it is, if a token says so that is good. Why one is not is for those
+/// who run the gate, not for the browser.
+fn identify(gate: &Gate, metrics: &Metrics, app: &App, init: &Init) -> Option<(EndUserId, SessionContext)> {
+    let token = init.identity_token.as_deref()?;
+    match chat9::verify(token, app.bot.identity.as_ref(), gate.now()) {
+        Ok(identity) => {
+            metrics.identity(None);
+            Some((identity.user_id.clone(), identity.into_context()))
+        }
+        Err(reason) => {
+            metrics.identity(Some(reason));
+            tracing::info!(app = app.id.as_str(), reason = reason.name(), "an identity token identifies nobody");
+            None
+        }
+    }
+}
+
+fn about(
+    gate: &Gate,
+    visitor: Option<(EndUserId, SessionContext)>,
+    locale: Option<String>,
+    origin: Option<String>,
+) -> Result<ChatSession, Denial> {
+    let (mode, (end_user, context)) = match visitor {
+        Some(visitor) => (Mode::Identified, visitor),
+        None => {
+            let nobody = EndUserId::anonymous(&*gate.entropy).map_err(|_| Code::Internal)?;
+            (Mode::Anonymous, (nobody, SessionContext::default()))
+        }
+    };
+    let context = match locale {
+        Some(locale) => context.and_unverified("locale", locale),
+        None => context,
+    };
+    Ok(ChatSession { end_user, mode, origin, opened_at: gate.now(), context })
+}
+
+/// By what a visitor's session is found again, if it may be.
+fn resume_key(app: &App, session: &ChatSession) -> Option<ResumeKey> {
+    let resumes = app.sessions.resume && session.mode == Mode::Identified;
+    resumes.then(|| ResumeKey::new(&app.id, &session.end_user, session.origin.as_deref()))
+}
+
+/// The open session of before of the same visitor, from the same origin; with what is known of that one now.
+async fn resume(
+    gate: &Gate,
+    app: &Arc<App>,
+    session: &ChatSession,
+    from: Provenance<'_>,
+) -> Result<Option<SessionId>, Denial> {
+    let Some(key) = resume_key(app, session) else { return Ok(None) };
+    let now = gate.now();
+    let last = gate.store.last_session(&app.id, key, now).await?;
+    let Some((id, kept)) = last.filter(|(_, kept)| !kept.closed) else { return Ok(None) };
+    let place = SessionKey { app: &app.id, session: &id };
+    let Some(about) = read(gate, place, &kept) else { return Ok(None) };
+    let before = Live { id: id.clone(), kept, about };
+    if !may_go_on(gate, app, &before, from)? {
+        return Ok(None);
+    }
+    let renewed = ChatSession { opened_at: before.about.opened_at, ..session.clone() };
+    let sealed = seal(gate, place, &renewed)?;
+    if !gate.store.reseal_session(place, &before.kept, sealed).await? {
+        return Ok(None);
+    }
+    let expires_at = app.sessions.expires_at(before.kept.opened_at, now);
+    let activity = Activity { at: now, expires_at, started: false, resume: before.kept.resume };
+    Ok(gate.store.touch_session(place, activity).await?.then_some(id))
+}
+
+/// Whether a request of it would be admitted now.
+fn may_go_on(gate: &Gate, app: &Arc<App>, before: &Live, from: Provenance<'_>) -> Result<bool, Denial> {
+    let revoked = gate.revoked.current()?;
+    let moment = Moment { now: gate.now(), revoked: &revoked, own_origin: gate.own_origin() };
+    Ok(policy::admit_session(app, before.claims(app)?, from, moment).is_ok())
+}
+
+async fn begin(gate: &Gate, app: &App, session: &ChatSession) -> Result<SessionId, Denial> {
+    let id = SessionId::new(&*gate.entropy).map_err(|_| Code::Internal)?;
+    let place = SessionKey { app: &app.id, session: &id };
+    let (now, resume) = (session.opened_at, resume_key(app, session));
+    let kept = Session {
+        sealed: seal(gate, place, session)?,
+        resume,
+        opened_at: now,
+        active_at: now,
+        expires_at: app.sessions.expires_at(now, now),
+        started: false,
+        closed: false,
+    };
+    gate.store.open_session(place, kept).await?;
+    let counted = gate.store.count_session(&app.id, now, session.mode == Mode::Identified).await;
+    if counted.is_err() {
+        tracing::warn!(app = app.id.as_str(), "a session was opened, and not counted");
+    }
+    Ok(id)
+}
+
+fn seal(gate: &Gate, place: SessionKey<'_>, session: &ChatSession) -> Result<Bytes, Denial> {
+    let sealer = gate.sealer.as_ref().ok_or(Code::ContextNotConfigured)?;
+    let sealed = sealer.seal(place, &session.to_plaintext()?, &*gate.entropy).map_err(|_| Code::Internal)?;
+    Ok(sealed.into())
+}

@@ -1,0 +1,91 @@
+//! A chat that has ended is closed here, too, before anybody is told.
+
+use reqwest::Method;
+use serde_json::json;
+
+use super::{anonymous, identified, of, opened, page, refused, say, sent, started, token};
+use crate::support::gate::json_of;
+use crate::support::upstream::{Behaviour, Reply};
+use crate::support::wire::within;
+
+#[tokio::test]
+async fn a_reply_that_ends_the_chat_closes_the_session() {
+    let (upstream, gate) = started().await;
+    let session = anonymous(&gate).await;
+    let reply = json!({ "text": "bye", "session_id": session, "chat_ended": true, "ticket_number": "T-1" });
+    upstream.once("/widget/chat", Behaviour::answer(Reply::json(200, &reply)));
+    assert_eq!(json_of(say(&gate, &session, "bye").await).await, reply, "it passes unchanged");
+    refused(say(&gate, &session, "still there?").await, 409, "session_closed").await;
+    let answer = sent(page(&gate, Method::POST, &of("escalate", &session)).json(&json!({}))).await;
+    refused(answer, 409, "session_closed").await;
+    // What was said can still be read.
+    assert_eq!(sent(page(&gate, Method::GET, &of("history", &session))).await.status(), 200);
+    let (again, _) = opened(&gate, &json!({ "bot_id": super::BOT })).await;
+    assert_ne!(again, session);
+}
+
+#[tokio::test]
+async fn a_frame_that_ends_the_chat_arrives_when_the_session_is_closed() {
+    let (upstream, gate) = started().await;
+    let session = anonymous(&gate).await;
+    let (behaviour, stream) = Behaviour::sse();
+    upstream.once("/widget/chat", behaviour);
+    let mut answer = within(say(&gate, &session, "bye")).await;
+    let (first, second) = ("data: {\"type\":\"done\",\"chat_en", "ded\":true}\n\ndata: more\n\n");
+    stream.chunk(first);
+    assert_eq!(within(answer.chunk()).await.expect("a chunk").expect("not the end"), first);
+    stream.chunk(second);
+    assert_eq!(within(answer.chunk()).await.expect("a chunk").expect("not the end"), second);
+    // The stream is still open, and the session closed.
+    refused(say(&gate, &session, "still there?").await, 409, "session_closed").await;
+    stream.chunk("data: last\n\n");
+    assert_eq!(within(answer.chunk()).await.expect("a chunk").expect("not the end"), "data: last\n\n");
+    stream.end();
+    assert_eq!(within(answer.chunk()).await.expect("a clean end"), None);
+}
+
+#[tokio::test]
+async fn text_that_looks_like_an_end_is_none() {
+    let (upstream, gate) = started().await;
+    let session = anonymous(&gate).await;
+    let events = concat!(
+        "data: {\"type\":\"chunk\",\"text\":\"\\\"chat_ended\\\":true\"}\n\n",
+        ": {\"chat_ended\":true}\n\n",
+        "data: {\"type\":\"done\",\"text\":\"x\",\"chat_ended\":false}\n\n",
+        "event: {\"chat_ended\":true}\ndata: x\n\n",
+    );
+    let reply = Reply::new(200, events).header("content-type", "text/event-stream");
+    upstream.once("/widget/chat", Behaviour::answer(reply));
+    assert_eq!(say(&gate, &session, "hi").await.text().await.expect("text"), events);
+    assert_eq!(say(&gate, &session, "hi").await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_history_that_has_ended_closes_the_session() {
+    let (upstream, gate) = started().await;
+    let session = anonymous(&gate).await;
+    let reply = json!({ "session_id": session, "messages": [], "chat_ended": true, "ticket_number": "T-1" });
+    upstream.once("/widget/history", Behaviour::answer(Reply::json(200, &reply)));
+    assert_eq!(sent(page(&gate, Method::GET, &of("history", &session))).await.status(), 200);
+    refused(say(&gate, &session, "hi").await, 409, "session_closed").await;
+}
+
+/// Else the visitor would be given the same lost session again and again.
+#[tokio::test]
+async fn a_session_that_the_upstream_has_lost_is_not_resumed() {
+    let (upstream, gate) = started().await;
+    let vouched = token(&gate, &json!({ "user_id": "ada" })).await;
+    let session = identified(&gate, &vouched).await;
+    let lost = json!({ "detail": { "code": "session_not_found", "message": "Session not found" } });
+    upstream.once("/widget/chat", Behaviour::answer(Reply::json(409, &lost)));
+    let answer = say(&gate, &session, "hi").await;
+    assert_eq!((answer.status().as_u16(), json_of(answer).await), (409, lost));
+    refused(say(&gate, &session, "hi").await, 409, "session_closed").await;
+    assert_ne!(identified(&gate, &vouched).await, session);
+    // A refusal of something else ends nothing.
+    let open = identified(&gate, &vouched).await;
+    let busy = json!({ "detail": { "code": "message_required", "message": "x" } });
+    upstream.once("/widget/chat", Behaviour::answer(Reply::json(422, &busy)));
+    assert_eq!(say(&gate, &open, "hi").await.status(), 422);
+    assert_eq!(say(&gate, &open, "hi").await.status(), 200);
+}
