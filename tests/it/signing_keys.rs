@@ -101,10 +101,20 @@ fn a_key_in_another_form_is_told_how_to_be_converted() {
         refused(&genpkey(&[options(algorithm), &PASSPHRASE].concat()), "must be one key in PEM without a passphrase");
         refused("canary-0123456789abcdef0123456789", "must be one key in PEM");
         refused(&format!("{}{}", pair.private, pair.public), "must be one key in PEM");
-        if algorithm != "EdDSA" {
+        if algorithm == "ES256" {
             refused(&pair.traditional(), "`openssl pkcs8 -topk8 -nocrypt` converts it");
         }
     }
+}
+
+/// As `openssl genrsa` wrote it before version 3.
+#[test]
+fn an_rsa_key_may_stand_in_its_older_form() {
+    let pair = KeyPair::new(options("RS256"));
+    let run = check(&app("wapp_1", &token("RS256", "key", &pair.traditional())));
+    assert_eq!(run.code, 0, "{}", run.err);
+    let run = check(&app("wapp_1", &token("ES256", "key", &pair.traditional())));
+    assert_refused(&run, "must be an EC key on the curve P-256 for ES256", &[&pair.private]);
 }
 
 /// A public key would be a secret that everyone knows.

@@ -7,6 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 
+use crate::json;
+
 /// How tokens are signed. An app's config says which one its tokens have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithm {
@@ -63,7 +65,7 @@ impl Algorithm {
 
     fn named_by(header: &str) -> Option<Self> {
         let json = URL_SAFE_NO_PAD.decode(header).ok()?;
-        let header: Header<'_> = serde_json::from_slice(&json).ok()?;
+        let header: Header<'_> = serde_json::from_str(json::check_object(&json).ok()?).ok()?;
         Self::ALL.into_iter().find(|known| header.crit.is_none() && known.name() == header.alg)
     }
 }

@@ -1,9 +1,14 @@
 //! Widget tokens: JWS compact tokens (RFC 7515, RFC 7519), signed and verified with keys whose
-//! algorithm is fixed in the config. Nothing in a token chooses a key or an algorithm.
+//! algorithm is fixed in the config. Nothing in a token chooses a key or an algorithm. [`jwe`] is the
+//! envelope around those that only their recipient may read.
 
 mod algorithm;
 mod claims;
+pub mod jwe;
 mod keyring;
+#[cfg(test)]
+pub(crate) mod pairs;
+mod pem;
 mod unverified;
 
 pub use algorithm::Algorithm;

@@ -63,6 +63,8 @@ fn headers_choose_nothing() {
         r#"{"typ":"JWT"}"#,
         "{}",
         "[]",
+        r#"["HS256"]"#,
+        r#"{"alg":"HS256","kid":"1","kid":"2"}"#,
         r#"{"alg":"HS256","crit":["b64"],"b64":false}"#,
         r#"{"alg":"HS256","crit":[]}"#,
         r#"{"alg":"none","alg":"HS256"}"#,

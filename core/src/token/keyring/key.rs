@@ -13,16 +13,17 @@ use aws_lc_rs::signature::{
 };
 use secrecy::{ExposeSecret, SecretString};
 
-use super::pem::{self, InvalidKey, Section};
+use super::InvalidKey;
 use crate::secret::SecretDigest;
 use crate::token::Algorithm;
+use crate::token::pem::{self, Section};
 
 /// The shortest HS256 key, in bytes: RFC 7518 section 3.2 asks for the hash's size.
 pub const MIN_HS256_KEY: usize = 32;
 
 /// RSA keys, in bits. RFC 7518 section 3.3 sets the lower bound. One signature with 4096 bits takes
 /// its thread 2 ms, with 8192 bits 45 ms, in which no other request of that thread moves.
-const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
+pub(in crate::token) const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
 
 /// What one configured key is good for.
 pub(super) struct Keys {
@@ -76,7 +77,7 @@ impl Keys {
 
     fn asymmetric(algorithm: Algorithm, text: &SecretString) -> Result<Self, InvalidKey> {
         let wrong = InvalidKey::Kind(algorithm);
-        let (signing, public) = match pem::read(algorithm, text)? {
+        let (signing, public) = match pem::read(text).map_err(|fault| InvalidKey::unread(algorithm, fault))? {
             Section::Private(der) => {
                 let signing = SigningKey::from_pkcs8(algorithm, &der).ok_or(wrong)?;
                 let public = signing.public().ok_or(wrong)?;

@@ -1,7 +1,7 @@
 //! An app's keys: one signs, all verify, all for one algorithm.
 
+mod fault;
 mod key;
-mod pem;
 #[cfg(test)]
 mod tests;
 
@@ -11,10 +11,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::SecretString;
 use serde::Serialize;
+use zeroize::Zeroizing;
 
+pub use self::fault::InvalidKey;
 pub use self::key::MIN_HS256_KEY;
+pub(super) use self::key::RSA_BITS;
 use self::key::{Keys, SigningKey, VerifyingKey};
-pub use self::pem::InvalidKey;
 use super::Algorithm;
 use crate::denial::{Code, Denial};
 use crate::secret::SecretDigest;
@@ -86,7 +88,8 @@ impl VerifyingKeys {
 
 impl KeyRing {
     /// A ring that signs and verifies with `active`. An HS256 key is the UTF-8 bytes of the text, as
-    /// other JWT libraries take it; the others are private keys in PEM (PKCS#8).
+    /// other JWT libraries take it; the others are private keys in PEM (PKCS#8, and PKCS#1 for
+    /// RSA).
     ///
     /// # Errors
     /// A key that is not fit for `algorithm`.
@@ -127,8 +130,11 @@ impl KeyRing {
     /// # Errors
     /// [`Code::Internal`] if the claims cannot be written or the key fails.
     pub fn sign(&self, claims: &impl Serialize) -> Result<String, Denial> {
-        let payload = serde_json::to_vec(claims).map_err(|_| Denial::from(Code::Internal))?;
-        let header = self.algorithm().header();
+        self.sign_under(self.algorithm().header(), claims)
+    }
+
+    fn sign_under(&self, header: &str, claims: &impl Serialize) -> Result<String, Denial> {
+        let payload = serde_json::to_vec(claims).map(Zeroizing::new).map_err(|_| Denial::from(Code::Internal))?;
         let mut token = String::with_capacity(header.len() + payload.len() * 4 / 3 + 64);
         token.push_str(header);
         token.push('.');

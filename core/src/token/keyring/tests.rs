@@ -2,24 +2,18 @@
 
 use std::sync::LazyLock;
 
-use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
+use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
-    Ed25519KeyPair, KeyPair as _, RsaKeyPair,
+    Ed25519KeyPair, KeyPair as _,
 };
-use base64::engine::general_purpose::STANDARD;
 use jsonwebtoken::{DecodingKey, EncodingKey, crypto};
 use serde_json::{Value, json};
 
 use super::*;
 use crate::token::UnverifiedToken;
-
-/// A key as the config has it: what signs, and its public half. HS256 has the same text for both.
-struct Pair {
-    private: String,
-    public: String,
-}
+use crate::token::pairs::{Pair, der, pem};
 
 static OURS: LazyLock<[Pair; 4]> = LazyLock::new(|| Algorithm::ALL.map(new_pair));
 
@@ -27,37 +21,22 @@ fn ours(algorithm: Algorithm) -> &'static Pair {
     &OURS[algorithm as usize]
 }
 
+/// HS256 has the same text for both halves.
 fn new_pair(algorithm: Algorithm) -> Pair {
     match algorithm {
         Algorithm::Hs256 => Pair { private: "0123456789abcdef".repeat(2), public: "0123456789abcdef".repeat(2) },
-        Algorithm::Rs256 => {
-            let key = RsaKeyPair::generate(KeySize::Rsa2048).expect("a key");
-            let private: Pkcs8V1Der<'_> = key.as_der().expect("DER");
-            pair(private.as_ref(), &key.public_key().as_der().expect("DER"))
-        }
+        Algorithm::Rs256 => Pair::rsa(KeySize::Rsa2048),
         Algorithm::Es256 => ec_pair(&ECDSA_P256_SHA256_FIXED_SIGNING),
         Algorithm::EdDsa => {
             let key = Ed25519KeyPair::generate().expect("a key");
-            pair(key.to_pkcs8v1().expect("DER").as_ref(), &key.public_key().as_der().expect("DER"))
+            Pair::of(key.to_pkcs8v1().expect("DER").as_ref(), key.public_key().as_der().expect("DER").as_ref())
         }
     }
 }
 
 fn ec_pair(curve: &'static EcdsaSigningAlgorithm) -> Pair {
     let key = EcdsaKeyPair::generate(curve).expect("a key");
-    pair(key.to_pkcs8v1().expect("DER").as_ref(), &key.public_key().as_der().expect("DER"))
-}
-
-fn pair(private: &[u8], public: &PublicKeyX509Der<'_>) -> Pair {
-    Pair { private: pem("PRIVATE KEY", private), public: pem("PUBLIC KEY", public.as_ref()) }
-}
-
-fn pem(label: &str, der: &[u8]) -> String {
-    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(der))
-}
-
-fn der(pem: &str) -> Vec<u8> {
-    STANDARD.decode(pem.lines().nth(1).expect("a line")).expect("base64")
+    Pair::of(key.to_pkcs8v1().expect("DER").as_ref(), key.public_key().as_der().expect("DER").as_ref())
 }
 
 fn ring(algorithm: Algorithm, key: &str) -> KeyRing {
@@ -245,12 +224,24 @@ fn a_text_that_is_not_one_key_is_refused() {
         for label in ["ENCRYPTED PRIVATE KEY", "CERTIFICATE", "RSA PUBLIC KEY"] {
             assert_eq!(fault(algorithm, &pem(label, &der(private))), not_pem, "{label}");
         }
-        for label in ["RSA PRIVATE KEY", "EC PRIVATE KEY"] {
-            assert_eq!(fault(algorithm, &pem(label, &der(private))), InvalidKey::NotPkcs8, "{label}");
-        }
+        assert_eq!(fault(algorithm, &pem("EC PRIVATE KEY", &der(private))), InvalidKey::NotPkcs8);
+        // PKCS#8 under the label of PKCS#1.
+        assert_eq!(fault(algorithm, &pem("RSA PRIVATE KEY", &der(private))), InvalidKey::Kind(algorithm));
         for garbage in [&[][..], &[0x30], &[0x30, 0x80], &der(private)[..40], &[0xff; 64]] {
-            assert_eq!(fault(algorithm, &pem("PRIVATE KEY", garbage)), InvalidKey::Kind(algorithm));
+            for label in ["PRIVATE KEY", "RSA PRIVATE KEY"] {
+                assert_eq!(fault(algorithm, &pem(label, garbage)), InvalidKey::Kind(algorithm));
+            }
         }
+    }
+}
+
+#[test]
+fn an_rsa_key_may_stand_in_its_older_form() {
+    let pair = ours(Algorithm::Rs256);
+    let token = ring(Algorithm::Rs256, &pair.traditional()).sign(&json!({ "sub": "u" })).expect("signed");
+    assert!(verifies(&token, &ring(Algorithm::Rs256, &pair.private)));
+    for algorithm in [Algorithm::Es256, Algorithm::EdDsa] {
+        assert_eq!(fault(algorithm, &pair.traditional()), InvalidKey::Kind(algorithm));
     }
 }
 
@@ -278,7 +269,10 @@ fn a_fingerprint_is_of_the_key_however_it_is_written() {
         assert_ne!(one, other, "{algorithm}");
         if algorithm != Algorithm::Hs256 {
             let wrapped = private.replace("KEY-----\n", "KEY-----\r\n\n");
-            assert_eq!(of(&ring(algorithm, &format!("a comment\n{wrapped}"))), [one]);
+            assert_eq!(of(&ring(algorithm, &format!("a comment\n{wrapped}"))), [&*one]);
+        }
+        if algorithm == Algorithm::Rs256 {
+            assert_eq!(of(&ring(algorithm, &ours(algorithm).traditional())), [one]);
         }
     }
 }

@@ -1,12 +1,9 @@
-//! PEM (RFC 7468) around keys, and what is wrong with a key that is not taken.
+//! What is wrong with a key that is not taken.
 
 use std::fmt;
 
-use rustls_pki_types::pem::{PemObject as _, SectionKind};
-use secrecy::{ExposeSecret, SecretString};
-use zeroize::Zeroizing;
-
 use crate::token::Algorithm;
+use crate::token::pem::Unread;
 
 /// Why a key is not taken; never the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,12 +14,23 @@ pub enum InvalidKey {
     PemForHs256,
     /// Not one key in PEM.
     NotPem(Algorithm),
-    /// A private key in an older form than PKCS#8.
+    /// A private EC key in an older form than PKCS#8.
     NotPkcs8,
     /// A public key where one must sign.
     Public,
     /// A key of another kind or size.
     Kind(Algorithm),
+}
+
+impl InvalidKey {
+    /// What it is for a key of this algorithm that cannot be read.
+    pub(super) const fn unread(algorithm: Algorithm, fault: Unread) -> Self {
+        match fault {
+            Unread::NotPem => Self::NotPem(algorithm),
+            Unread::NotPkcs8 => Self::NotPkcs8,
+            Unread::Damaged => Self::Kind(algorithm),
+        }
+    }
 }
 
 impl fmt::Display for InvalidKey {
@@ -51,32 +59,5 @@ const fn kind(algorithm: Algorithm) -> &'static str {
         Algorithm::Rs256 => "an RSA key of 2048 to 4096 bits",
         Algorithm::Es256 => "an EC key on the curve P-256",
         Algorithm::EdDsa => "an Ed25519 key",
-    }
-}
-
-/// The DER of one key.
-pub(super) enum Section {
-    /// PKCS#8.
-    Private(Zeroizing<Vec<u8>>),
-    /// `SubjectPublicKeyInfo`.
-    Public(Vec<u8>),
-}
-
-pub(super) fn is_pem(text: &SecretString) -> bool {
-    text.expose_secret().contains("-----BEGIN ")
-}
-
-/// The one key in a text.
-pub(super) fn read(algorithm: Algorithm, text: &SecretString) -> Result<Section, InvalidKey> {
-    let sections = <(SectionKind, Vec<u8>)>::pem_slice_iter(text.expose_secret().as_bytes());
-    let mut sections = sections.map(|section| section.map(|(kind, der)| (kind, Zeroizing::new(der))));
-    let (Some(Ok((kind, der))), None) = (sections.next(), sections.next()) else {
-        return Err(InvalidKey::NotPem(algorithm));
-    };
-    match kind {
-        SectionKind::PrivateKey => Ok(Section::Private(der)),
-        SectionKind::PublicKey => Ok(Section::Public(der.to_vec())),
-        SectionKind::RsaPrivateKey | SectionKind::EcPrivateKey => Err(InvalidKey::NotPkcs8),
-        _ => Err(InvalidKey::NotPem(algorithm)),
     }
 }
