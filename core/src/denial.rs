@@ -173,6 +173,18 @@ codes! {
     UpstreamSuspended = "UPSTREAM_SUSPENDED", SERVICE_UNAVAILABLE, "The chat service has failed; it is asked again soon";
     /// The upstream did not answer in time.
     UpstreamTimeout = "UPSTREAM_TIMEOUT", GATEWAY_TIMEOUT, "The chat service did not answer in time";
+    /// Mitigate: the identity token is refused; never says why.
+    IdentityInvalid = "IDENTITY_INVALID", UNAUTHORIZED, "The identity token is invalid, has expired or was used before";
+    /// Mitigate: the workspace takes no visitors of this kind.
+    ModeDisabled = "MODE_DISABLED", FORBIDDEN, "This workspace does not take visitors of this kind";
+    /// Mitigate: a field of the guest form is missing or not as it must be.
+    InvalidGuest = "INVALID_GUEST", BAD_REQUEST, "guest must have a name and an email";
+    /// Mitigate: a guest who has not consented.
+    ConsentRequired = "CONSENT_REQUIRED", BAD_REQUEST, "consent must be true";
+    /// Mitigate: a browser asks that the answer be sent elsewhere.
+    AsyncNotAllowed = "ASYNC_NOT_ALLOWED", BAD_REQUEST, "Answers are given at once here: response_url is not taken, and response_type may only be \"immediate\"";
+    /// Mitigate: the page's tools or their results are not as they must be, or too many or too large.
+    InvalidTools = "INVALID_TOOLS", BAD_REQUEST, "tools and tool_results must be lists as documented";
     /// A fault of ours.
     Internal = "INTERNAL_ERROR", INTERNAL_SERVER_ERROR, "Internal error";
 }
