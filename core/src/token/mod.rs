@@ -14,6 +14,7 @@ mod unverified;
 pub use algorithm::Algorithm;
 pub use claims::{CLOCK_LEEWAY, Claims};
 pub use keyring::{InvalidKey, KeyRing, MIN_HS256_KEY, VerifyingKeys};
+pub(crate) use unverified::MAX_TOKEN;
 pub use unverified::UnverifiedToken;
 
 #[cfg(test)]

@@ -3,13 +3,14 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::DeserializeOwned;
+use zeroize::Zeroizing;
 
 use super::{Algorithm, VerifyingKeys};
 use crate::denial::{Code, Denial};
 
 /// The longest token that is read. A widget token has some 400 bytes; a list of origins may make
 /// it longer.
-const MAX_TOKEN: usize = 8 * 1024;
+pub(crate) const MAX_TOKEN: usize = 8 * 1024;
 
 /// A compact JWS whose signature is not yet checked.
 pub struct UnverifiedToken<'a, C> {
@@ -40,7 +41,7 @@ impl<'a, C: DeserializeOwned> UnverifiedToken<'a, C> {
             return None;
         }
         let unverified_algorithm = Algorithm::unverified(header)?;
-        let payload = URL_SAFE_NO_PAD.decode(payload).ok()?;
+        let payload = Zeroizing::new(URL_SAFE_NO_PAD.decode(payload).ok()?);
         let unverified_claims = serde_json::from_slice(&payload).ok()?;
         Some(Self { unverified_claims, unverified_algorithm, signing_input, signature })
     }

@@ -133,6 +133,13 @@ impl KeyRing {
         self.sign_under(self.algorithm().header(), claims)
     }
 
+    /// As [`Self::sign`], with the members of the header in the other order, `{"typ":"JWT","alg":"…"}`, as Ruby's
+    /// json-jwt writes it.
+    pub(crate) fn sign_typ_first(&self, claims: &impl Serialize) -> Result<String, Denial> {
+        let header = format!(r#"{{"typ":"JWT","alg":"{}"}}"#, self.algorithm());
+        self.sign_under(&URL_SAFE_NO_PAD.encode(header), claims)
+    }
+
     fn sign_under(&self, header: &str, claims: &impl Serialize) -> Result<String, Denial> {
         let payload = serde_json::to_vec(claims).map(Zeroizing::new).map_err(|_| Denial::from(Code::Internal))?;
         let mut token = String::with_capacity(header.len() + payload.len() * 4 / 3 + 64);

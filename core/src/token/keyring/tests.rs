@@ -245,6 +245,17 @@ fn an_rsa_key_may_stand_in_its_older_form() {
     }
 }
 
+#[test]
+fn the_members_of_a_header_may_stand_in_the_other_order() {
+    for algorithm in Algorithm::ALL {
+        let keys = ring(algorithm, &ours(algorithm).private);
+        let token = keys.sign_typ_first(&json!({ "sub": "u" })).expect("signed");
+        let header = URL_SAFE_NO_PAD.decode(token.split('.').next().expect("a header")).expect("base64url");
+        assert_eq!(header, format!(r#"{{"typ":"JWT","alg":"{algorithm}"}}"#).as_bytes());
+        assert!(verifies(&token, &keys), "{algorithm}");
+    }
+}
+
 /// Otherwise an operator who forgets the algorithm would make a public key the secret.
 #[test]
 fn pem_is_no_hs256_key() {
