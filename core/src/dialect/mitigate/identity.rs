@@ -20,7 +20,8 @@ use crate::token::{CLOCK_LEEWAY, MAX_TOKEN, UnverifiedToken};
 pub const LIFETIME: Duration = Duration::from_secs(600);
 
 /// By how much `exp` may lie beyond the ten minutes. The documented Ruby reads the clock once for `iat` and once more
-/// for `exp`; where the second turns between the two, they are 601 seconds apart. The token ends after 600 all the same.
+/// for `exp`; where the second turns between the two, they are 601 seconds apart. The token ends after 600 all the
+/// same.
 const TURN_OF_SECOND: Duration = Duration::from_secs(1);
 
 /// The longest access token, in bytes.

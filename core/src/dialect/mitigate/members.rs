@@ -1,0 +1,48 @@
+//! The members of a JSON object in the bytes that they came in.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+use crate::denial::{Code, Denial};
+use crate::json;
+
+/// The members by name.
+#[derive(serde::Deserialize)]
+#[serde(transparent)]
+pub(super) struct Members<'a>(#[serde(borrow)] BTreeMap<Cow<'a, str>, &'a RawValue>);
+
+impl<'a> Members<'a> {
+    /// Those of a checked object; `None` if it is none.
+    pub(super) fn of(text: &'a str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+
+    /// What stands there; `null` counts as absent.
+    pub(super) fn raw(&self, name: &str) -> Option<&'a RawValue> {
+        self.0.get(name).copied().filter(|value| value.get() != "null")
+    }
+
+    /// What stands there, if it is of the kind of `T`.
+    ///
+    /// # Errors
+    /// [`Code::InvalidRequest`] with the rule.
+    pub(super) fn read<T: DeserializeOwned>(&self, name: &str, kind: &str) -> Result<Option<T>, Denial> {
+        let read = |value: &RawValue| serde_json::from_str(value.get());
+        self.raw(name).map(read).transpose().map_err(|_| invalid(format!("{name} must be {kind}")))
+    }
+}
+
+/// The body of a request as text, an object.
+///
+/// # Errors
+/// [`Code::InvalidRequest`] with the fault.
+pub(super) fn body(body: &[u8]) -> Result<&str, Denial> {
+    json::check_object(body).map_err(|fault| invalid(format!("The body is refused: {fault}")))
+}
+
+pub(super) fn invalid(message: impl Into<Cow<'static, str>>) -> Denial {
+    Denial::because(Code::InvalidRequest, message)
+}
