@@ -33,6 +33,12 @@ impl<'a> Members<'a> {
         let read = |value: &RawValue| serde_json::from_str(value.get());
         self.raw(name).map(read).transpose().map_err(|_| invalid(format!("{name} must be {kind}")))
     }
+
+    /// Whether a reader that is lenient with names could find this one here.
+    pub(super) fn names_like(&self, name: &str) -> bool {
+        let name = json::folded(name);
+        self.0.iter().any(|(other, value)| json::folded(other) == name && value.get() != "null")
+    }
 }
 
 /// The body of a request as text, an object.

@@ -2,16 +2,20 @@
 //! and anonymous visitors, and the chat API behind them.
 
 mod answer;
+mod chat;
 mod guest;
 mod identity;
 mod keys;
 mod members;
 mod route;
+mod schema;
 mod session;
 mod token;
+mod tools;
 mod workspace;
 
 pub use answer::{issued, refusal};
+pub use chat::{Checked, check, created_chat};
 pub use guest::Guest;
 pub use identity::{LIFETIME, Reason, Verified, mint, verify};
 pub use keys::{InvalidWorkspaceKeys, MintingKeys, WorkspaceKeys};
