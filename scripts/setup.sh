@@ -60,7 +60,7 @@ need_jwcrypto() { /usr/bin/python3 -c 'import jwcrypto' 2>/dev/null || packages+
 # Debian keeps its programs off the path, a folder for each version.
 need_postgres() { compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || packages+=(postgresql); }
 
-# The servers of bench-compare's section "exchange", and OpenAI's client and ChatKit SDK, which the tests run: their packages
+# The servers of bench-compare's section "exchange"; OpenAI's client and ChatKit SDK, and jose, which the tests run: their packages
 # are locked by version and hash, and go where `make clean` removes them. The copy of the lock comes last: half an
 # installation is begun anew.
 sources=benches/compare/exchange
@@ -69,7 +69,7 @@ if [ "$goal" = test ]; then
     sources=tests/clients
     installed=target/test-clients
 fi
-declare -A registry=([express]=npm [fastapi]=PyPI [openai]=npm [chatkit]=PyPI)
+declare -A registry=([express]=npm [fastapi]=PyPI [openai]=npm [jose]=npm [chatkit]=PyPI)
 declare -A installer=([npm]=install_npm [PyPI]=install_pip)
 
 # need_npm NAME: what $sources/NAME locks
@@ -120,6 +120,7 @@ case $goal in
         need faketime faketime
         need_jwcrypto
         need_npm openai
+        need_npm jose
         need_pip chatkit chatkit.server
         need_browser
         ;;

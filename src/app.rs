@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use quick_cache::sync::Cache;
 use sidegate_core::clock::Clock as _;
 use sidegate_core::entropy::{self, Entropy};
 use sidegate_core::service_token::ServiceToken;
@@ -23,6 +24,7 @@ use crate::http::{Acceptor, Readiness, ops_router, serve_ops, server_config};
 use crate::metrics::Listener;
 use crate::registry::Registry;
 use crate::revocations::{Follower, Revoked};
+use crate::rsa::RsaPool;
 use crate::service_tokens::ServiceTokens;
 use crate::store::{Kind, Stores, Unavailable};
 use crate::system::System;
@@ -35,6 +37,9 @@ const SWEEP: Duration = Duration::from_secs(5);
 
 /// How often the uses of service tokens are written down: what a crash forgets at most.
 const KEEP_USES: Duration = Duration::from_secs(3);
+
+/// How many used identity tokens are remembered here, so that who shows one again costs next to nothing.
+const SPENT: usize = 10_000;
 
 /// For how long the end waits for that.
 const LAST_USES: Duration = Duration::from_secs(2);
@@ -240,6 +245,8 @@ async fn build_gate(settings: Settings, stores: Stores, revoked: Arc<Revoked>) -
         revoked,
         service_tokens: Arc::new(service_tokens.map_err(unavailable)?),
         visits: Semaphore::new(MAX_VISITS),
+        rsa: RsaPool::new(cores()),
+        spent: Cache::new(SPENT),
         trades: Trades::default(),
         registry_is_apart: settings.store.registry.is_apart(),
         limits_on_error: settings.store.limits_on_error,
@@ -269,9 +276,13 @@ async fn keep_uses(gate: Arc<Gate>) {
     }
 }
 
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 fn worker_count(listen: &ListenSettings) -> usize {
     match listen.workers {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        0 => cores(),
         count => count,
     }
 }

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use quick_cache::sync::Cache;
 use sidegate_core::clock::{Clock, Timestamp};
 use sidegate_core::context::seal::Sealer;
 use sidegate_core::denial::Denial;
 use sidegate_core::entropy::Entropy;
 use sidegate_core::origin::Origin;
+use sidegate_core::secret::SecretDigest;
 use tokio::sync::Semaphore;
 
 use crate::apps::Apps;
@@ -18,6 +20,7 @@ use crate::config::{LimitSettings, LimitsOnError, ListenSettings};
 use crate::limits::{Counted, Limit};
 use crate::registry::Registry;
 use crate::revocations::Revoked;
+use crate::rsa::RsaPool;
 use crate::service_tokens::ServiceTokens;
 use crate::store::{Store, Vault};
 use crate::trade::Trades;
@@ -40,6 +43,10 @@ pub struct Gate {
     pub registry_is_apart: bool,
     /// Places for larger bodies of requests without a token, which are read before anything is known of them.
     pub visits: Semaphore,
+    /// Private RSA operations.
+    pub rsa: RsaPool,
+    /// Identity tokens that are used up: who shows one again costs no RSA operation.
+    pub spent: Cache<SecretDigest, ()>,
     /// Tokens that upstreams have made.
     pub trades: Trades,
     /// What becomes of limits while a shared store does not count.

@@ -22,6 +22,7 @@ pub mod metrics;
 pub mod openai;
 pub mod registry;
 pub mod revocations;
+pub mod rsa;
 pub mod service_tokens;
 pub mod sessions;
 pub mod socket;

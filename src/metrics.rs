@@ -13,6 +13,7 @@ use prometheus::{
 use sidegate_core::denial::Code;
 use sidegate_core::dialect::Operation;
 use sidegate_core::dialect::chat9::NotIdentified;
+use sidegate_core::dialect::mitigate::Reason;
 use sidegate_core::session::Mode;
 
 use crate::forward::Failure;
@@ -95,8 +96,8 @@ pub struct Metrics {
     pub forwards: IntGauge,
     /// Tokens handed out.
     pub exchanges: IntCounter,
-    sessions: [IntCounter; 3],
-    identities: [IntCounter; NotIdentified::ALL.len() + 1],
+    sessions: [IntCounter; 4],
+    identities: IntCounterVec,
     trades: [IntCounter; 3],
     /// Set likewise: upstreams that are left alone because they made no tokens.
     pub trade_circuits_open: IntGauge,
@@ -119,6 +120,8 @@ pub struct Metrics {
 pub enum SessionOutcome {
     /// A new one, of somebody who is vouched for.
     Identified,
+    /// A new one, of somebody who has filled in a form.
+    Guest,
     /// A new one, of somebody whom nobody knows.
     Anonymous,
     /// That of before.
@@ -131,6 +134,7 @@ impl SessionOutcome {
     pub const fn of(mode: Mode) -> Self {
         match mode {
             Mode::Identified => Self::Identified,
+            Mode::Guest => Self::Guest,
             Mode::Anonymous => Self::Anonymous,
         }
     }
@@ -188,6 +192,12 @@ impl Metrics {
         let failures = counters(&registry, FAILURES, &["error"])?;
         let sessions = counters(&registry, SESSIONS, &["outcome"])?;
         let identities = counters(&registry, IDENTITIES, &["outcome"])?;
+        let reasons = NotIdentified::ALL.map(NotIdentified::name).into_iter();
+        for outcome in
+            reasons.chain(Reason::ALL.iter().map(|reason| reason.name())).chain(["replayed", "revoked", "verified"])
+        {
+            identities.with_label_values(&[outcome]);
+        }
         let trades = counters(&registry, TRADES, &["outcome"])?;
         let connections = IntGaugeVec::new(Opts::new(CONNECTIONS.0, CONNECTIONS.1), &["listener"])?;
         let connections = register(&registry, connections)?;
@@ -207,11 +217,9 @@ impl Metrics {
             assets: AssetResult::ALL.map(|(_, label)| assets.with_label_values(&[label])),
             forwards: register(&registry, IntGauge::new(FORWARDS.0, FORWARDS.1)?)?,
             exchanges: counter(&registry, EXCHANGES)?,
-            sessions: ["identified", "anonymous", "resumed"].map(|outcome| sessions.with_label_values(&[outcome])),
-            identities: std::array::from_fn(|index| {
-                let outcome = NotIdentified::ALL.get(index).map_or("verified", |reason| reason.name());
-                identities.with_label_values(&[outcome])
-            }),
+            sessions: ["identified", "guest", "anonymous", "resumed"]
+                .map(|outcome| sessions.with_label_values(&[outcome])),
+            identities,
             trades: ["fetched", "reused", "failed"].map(|outcome| trades.with_label_values(&[outcome])),
             trade_circuits_open: register(&registry, IntGauge::new(TRADE_CIRCUITS_OPEN.0, TRADE_CIRCUITS_OPEN.1)?)?,
             repeats: counter(&registry, REPEATS)?,
@@ -241,10 +249,9 @@ impl Metrics {
         self.sessions[outcome as usize].inc();
     }
 
-    /// Counts an identity token that was shown, and why it identifies nobody if it does not.
-    pub fn identity(&self, reason: Option<NotIdentified>) {
-        let verified = NotIdentified::ALL.len();
-        self.identities[reason.map_or(verified, |reason| reason as usize)].inc();
+    /// Counts an identity token that was shown: `verified`, `replayed`, or the name of why it identifies nobody.
+    pub fn identity(&self, outcome: &'static str) {
+        self.identities.with_label_values(&[outcome]).inc();
     }
 
     /// Counts a token that an upstream makes.

@@ -24,6 +24,8 @@ pub struct Registered {
     pub upstream: Arc<Upstream>,
     /// The customer's server that says who a visitor is, if its rule asks one.
     pub authorizer: Option<Arc<Upstream>>,
+    /// Who says whether a visitor is a program, if it wants to know.
+    pub challenger: Option<Arc<Upstream>>,
     /// Its counters.
     pub limits: Limits,
 }
@@ -70,7 +72,8 @@ impl Registered {
             Some(Authorize::Request(rule)) => named(upstreams, &rule.upstream),
             _ => None,
         };
-        Arc::new(Self { app, upstream, authorizer, limits })
+        let challenger = app.widget.challenge.as_ref().and_then(|challenge| named(upstreams, &challenge.upstream));
+        Arc::new(Self { app, upstream, authorizer, challenger, limits })
     }
 }
 

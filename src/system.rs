@@ -2,9 +2,9 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rsa::KeySize;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RsaKeyPair};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RsaKeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::SecretString;
@@ -44,22 +44,41 @@ pub fn new_signing_key(algorithm: Algorithm) -> Result<SecretString, EntropyUnav
         Algorithm::Hs256 => return seal::new_key(&System),
         Algorithm::Rs256 => RsaKeyPair::generate(KeySize::Rsa2048)
             .and_then(|pair| pair.as_der())
-            .map(|der: Pkcs8V1Der<'_>| private_pem(der.as_ref())),
+            .map(|der: Pkcs8V1Der<'_>| pem("PRIVATE KEY", der.as_ref())),
         Algorithm::Es256 => EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)
             .and_then(|pair| pair.to_pkcs8v1())
-            .map(|der| private_pem(der.as_ref())),
+            .map(|der| pem("PRIVATE KEY", der.as_ref())),
         Algorithm::EdDsa => {
-            Ed25519KeyPair::generate().and_then(|pair| pair.to_pkcs8v1()).map(|der| private_pem(der.as_ref()))
+            Ed25519KeyPair::generate().and_then(|pair| pair.to_pkcs8v1()).map(|der| pem("PRIVATE KEY", der.as_ref()))
         }
     };
     pem.map_err(|_| EntropyUnavailable)
 }
 
+/// An RSA key and the public half of it, both in PEM.
+pub struct RsaPair {
+    /// PKCS#8.
+    pub private: SecretString,
+    /// SPKI. No secret, and of one type with the other.
+    pub public: SecretString,
+}
+
+/// A new RSA pair with 2048 bits.
+///
+/// # Errors
+/// [`EntropyUnavailable`].
+pub fn new_rsa_pair() -> Result<RsaPair, EntropyUnavailable> {
+    let pair = RsaKeyPair::generate(KeySize::Rsa2048).map_err(|_| EntropyUnavailable)?;
+    let private: Pkcs8V1Der<'_> = pair.as_der().map_err(|_| EntropyUnavailable)?;
+    let public: PublicKeyX509Der<'_> = pair.public_key().as_der().map_err(|_| EntropyUnavailable)?;
+    Ok(RsaPair { private: pem("PRIVATE KEY", private.as_ref()), public: pem("PUBLIC KEY", public.as_ref()) })
+}
+
 /// RFC 7468, without a line end behind the last line.
-fn private_pem(der: &[u8]) -> SecretString {
+fn pem(label: &str, der: &[u8]) -> SecretString {
     let text = Zeroizing::new(STANDARD.encode(der));
     let mut pem = String::with_capacity(text.len() * 65 / 64 + 64);
-    pem.push_str("-----BEGIN PRIVATE KEY-----\n");
+    pem.extend(["-----BEGIN ", label, "-----\n"]);
     let mut rest = text.as_str();
     while !rest.is_empty() {
         let (line, more) = rest.split_at(rest.len().min(64));
@@ -67,6 +86,6 @@ fn private_pem(der: &[u8]) -> SecretString {
         pem.push('\n');
         rest = more;
     }
-    pem.push_str("-----END PRIVATE KEY-----");
+    pem.extend(["-----END ", label, "-----"]);
     pem.into()
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::authorize::Authorize;
 use crate::context::inject::Injection;
-use crate::dialect::{Dialect, chat9, orcheo};
+use crate::dialect::{Dialect, chat9, mitigate, orcheo};
 use crate::id::{AppId, WorkspaceId};
 use crate::origin::{Origin, OriginSet};
 use crate::rate::Rates;
@@ -39,6 +39,8 @@ pub struct App {
     pub workspace: Option<WorkspaceId>,
     /// Whom its customer's server may vouch for, and how (Chat9).
     pub bot: chat9::Bot,
+    /// Which visitors it takes, and how its widget looks (Mitigate).
+    pub widget: mitigate::Workspace,
     /// How long its sessions last, for dialects with such.
     pub sessions: SessionPolicy,
     /// How its tokens are made; `None` if signing is not configured.
@@ -70,7 +72,8 @@ impl App {
             workflows: orcheo::Workflows::default(),
             workspace: None,
             bot: chat9::Bot::default(),
-            sessions: SessionPolicy::default(),
+            widget: mitigate::Workspace::default(),
+            sessions: SessionPolicy::of(dialect),
             token: None,
             injection: Injection::default(),
             limits: AppLimits::default(),
@@ -168,6 +171,8 @@ pub struct AppLimits {
     pub escalate: Rates,
     /// Settings of the widget that are asked for (Chat9).
     pub config: Rates,
+    /// Sessions of those whom nobody vouches for (Mitigate).
+    pub guest: Rates,
     /// Bytes of an uploaded form (Orcheo); none is taken that is larger.
     pub upload: usize,
 }

@@ -135,6 +135,10 @@ codes! {
     MessageTooLong = "MESSAGE_TOO_LONG", PAYLOAD_TOO_LARGE, "The message is too long";
     /// No identity token, or none that is good, where the app asks for one; never says why.
     IdentityRequired = "IDENTITY_REQUIRED", UNAUTHORIZED, "A valid identity token is required";
+    /// A visitor who may be a program.
+    ChallengeFailed = "CHALLENGE_FAILED", FORBIDDEN, "The challenge was not solved";
+    /// The server that says whether a visitor is a program could not be asked, or gave no usable answer.
+    ChallengeUnavailable = "CHALLENGE_UNAVAILABLE", BAD_GATEWAY, "The challenge could not be verified";
     /// An identity token was asked for, and the app has no secret to sign it.
     IdentityNotConfigured = "IDENTITY_NOT_CONFIGURED", NOT_IMPLEMENTED, "The app has no identity secret";
     /// An identity token was asked for without `user_id`, or for a blank one.
@@ -217,6 +221,8 @@ pub struct Denial {
 pub enum UsedUp {
     /// That of the caller's network; the caller's own address, which may be told to it.
     Address(IpAddr),
+    /// That of the clients around the caller.
+    Network,
     /// The end user's.
     EndUser,
     /// The workflow's.

@@ -21,7 +21,7 @@ impl std::error::Error for InvalidId {}
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $rule:literal, $valid:expr) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub struct $name(Arc<str>);
 
         impl $name {
@@ -71,6 +71,7 @@ macro_rules! id {
 
 id! {
     /// An app's public id, such as `wapp_a1b2c3d4e5f6`.
+    #[derive(Debug)]
     AppId, "must be 1 to 64 letters, digits, '_' or '-'", |text| {
         (1..=64).contains(&text.len()) && text.bytes().all(is_word)
     }
@@ -100,6 +101,7 @@ impl AppId {
 
 id! {
     /// The customer's own identifier of an end user (`sub`, the vendor's `endUserId`).
+    #[derive(Debug)]
     EndUserId, "must be 1 to 256 bytes without control characters", |text| {
         (1..=256).contains(&text.len()) && !text.chars().any(char::is_control)
     }
@@ -117,6 +119,7 @@ impl EndUserId {
 
 id! {
     /// A token's unique id (`jti`, RFC 7519 section 4.1.7).
+    #[derive(Debug)]
     TokenId, "must be 1 to 64 letters, digits, '_' or '-'", |text| {
         (1..=64).contains(&text.len()) && text.bytes().all(is_word)
     }
@@ -149,7 +152,29 @@ id! {
     }
 }
 
+/// Who reads an id in a log could use its session.
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionId(…)")
+    }
+}
+
+id! {
+    /// What a store knows a chat session by: it must not hold what opens one.
+    #[derive(Debug)]
+    SessionDigest, "must be 64 hexadecimal digits in lower case", |text| {
+        text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+    }
+}
+
 impl SessionId {
+    /// Its SHA-256. The id is as good as random, so nobody finds it from that.
+    #[must_use]
+    pub fn digest(&self) -> SessionDigest {
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, self.0.as_bytes());
+        SessionDigest(entropy::hex(digest.as_ref()).into())
+    }
+
     /// A fresh id: 122 random bits. Who knows it may use the session, so it tells nothing else.
     ///
     /// # Errors
@@ -168,6 +193,7 @@ impl SessionId {
 
 id! {
     /// A service token's name, such as `billing-server`.
+    #[derive(Debug)]
     ServiceTokenId, "must be 1 to 64 letters, digits, '_' or '-'", |text| {
         (1..=64).contains(&text.len()) && text.bytes().all(is_word)
     }
@@ -185,6 +211,7 @@ impl ServiceTokenId {
 
 id! {
     /// A workspace's id at the upstream (Orcheo).
+    #[derive(Debug)]
     WorkspaceId, "must be 1 to 64 letters, digits, '_' or '-'", |text| {
         (1..=64).contains(&text.len()) && text.bytes().all(is_word)
     }
@@ -193,6 +220,7 @@ id! {
 id! {
     /// A conversation's id as it stands in paths (Sigmic says task id). Plain characters only, so
     /// that no encoding or dot segment can make one path look like another.
+    #[derive(Debug)]
     ConversationId, "must be 1 to 128 letters, digits, '_', '-' or '.', not all dots", |text| {
         (1..=128).contains(&text.len())
             && text.bytes().all(|byte| is_word(byte) || byte == b'.')

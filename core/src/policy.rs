@@ -1,5 +1,9 @@
 //! The only two decisions: what a caller may have ([`grant`]) and whether a request may pass
-//! ([`admit`]).
+//! ([`admit`], with what stands in for a token).
+
+mod visit;
+
+pub use visit::{admit_page, admit_visitor};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +15,7 @@ use crate::clock::Timestamp;
 use crate::context::SessionContext;
 use crate::credential::Principal;
 use crate::denial::{Code, Denial};
-use crate::dialect::orcheo::{Access, Workflow, WorkflowId, Workspaces};
+use crate::dialect::orcheo::{WorkflowId, Workspaces};
 use crate::entropy::Entropy;
 use crate::id::{EndUserId, TokenId};
 use crate::origin::{Origin, OriginSet, RequestOrigin};
@@ -193,8 +197,11 @@ pub fn admit(
     let own = moment.own_origin;
     // The list only changes with the config, so the token's copy is nearly always the same text.
     let same_list = claims.origins == app.origins.written();
-    let passes =
-        lets_in(app, from, own) && (same_list || passes_claim(&claims.origins, app.allow_missing_origin, from, own));
+    let is_meant = match app.dialect.has_sessions() {
+        true => is_bound(&claims.origins, app.allow_missing_origin, from, own),
+        false => same_list || passes_claim(&claims.origins, app.allow_missing_origin, from, own),
+    };
+    let passes = lets_in(app, from, own) && is_meant;
     if !passes {
         return Err(Code::OriginNotAllowed.into());
     }
@@ -217,63 +224,11 @@ pub fn admit_session(
     }
     check_origin(app, from, moment.own_origin)?;
     let id = claims.id.as_ref().map_or("", |id| id.as_str());
-    let is_bound = passes_claim(&claims.origins, app.allow_missing_origin, from, moment.own_origin);
+    let is_bound = is_bound(&claims.origins, app.allow_missing_origin, from, moment.own_origin);
     if !is_bound || moment.revoked.revokes(&claims, id) {
         return Err(Code::SessionForbidden.into());
     }
     Ok(Permit { app: Arc::clone(app), claims: Arc::new(claims) })
-}
-
-/// Decides on a request that is about nobody, for what every page of the app may read.
-///
-/// # Errors
-/// [`Code::OriginNotAllowed`].
-pub fn admit_page(
-    app: &Arc<App>,
-    stranger: EndUserId,
-    from: Provenance<'_>,
-    (now, own_origin): (Timestamp, Option<&Origin>),
-) -> Result<Permit, Denial> {
-    check_origin(app, from, own_origin)?;
-    Ok(Permit { app: Arc::clone(app), claims: Arc::new(claims_of_visit(app, stranger, now)) })
-}
-
-/// How long a stream lasts that was asked for without a token.
-const VISIT: Duration = Duration::from_secs(3_600);
-
-/// Decides on a request without a token, for a workflow that is published; who comes has been asked.
-///
-/// # Errors
-/// [`Code::NotPublished`], [`Code::OriginNotAllowed`].
-pub fn admit_visitor(
-    app: &Arc<App>,
-    workflow: &Workflow,
-    end_user: EndUserId,
-    from: Provenance<'_>,
-    (now, own_origin): (Timestamp, Option<&Origin>),
-) -> Result<Permit, Denial> {
-    check_origin(app, from, own_origin)?;
-    if workflow.access == Access::Token || app.workflows.get(&workflow.id) != Some(workflow) {
-        return Err(Code::NotPublished.into());
-    }
-    let claims = Claims { workflow: Some(workflow.id.clone()), ..claims_of_visit(app, end_user, now) };
-    Ok(Permit { app: Arc::clone(app), claims: Arc::new(claims) })
-}
-
-/// What holds of a request that no token stands behind.
-fn claims_of_visit(app: &App, end_user: EndUserId, now: Timestamp) -> Claims {
-    Claims {
-        app: app.id.clone(),
-        subject: end_user,
-        origins: Vec::new(),
-        id: None,
-        workflow: None,
-        workspaces: Workspaces::default(),
-        details: Map::new(),
-        issued_at: now,
-        not_before: None,
-        expires_at: now.plus(VISIT),
-    }
 }
 
 /// Decides whether a page may ask anything of an app, before it shows any token.
@@ -282,6 +237,11 @@ fn claims_of_visit(app: &App, end_user: EndUserId, now: Timestamp) -> Claims {
 /// [`Code::OriginNotAllowed`].
 pub fn check_origin(app: &App, from: Provenance<'_>, own_origin: Option<&Origin>) -> Result<(), Denial> {
     if lets_in(app, from, own_origin) { Ok(()) } else { Err(Code::OriginNotAllowed.into()) }
+}
+
+/// Whether a request comes from where its session was opened. That is compared as it came: it is no pattern.
+fn is_bound(bound: &[String], allow_missing: bool, from: Provenance<'_>, own: Option<&Origin>) -> bool {
+    bound.is_empty() || passes(allow_missing, from, own, |origin| bound.iter().any(|bound| bound == origin))
 }
 
 fn passes_claim(origins: &[String], allow_missing: bool, from: Provenance<'_>, own: Option<&Origin>) -> bool {

@@ -10,6 +10,8 @@ use std::time::Duration;
 pub enum RateKey {
     /// One counter for each client address (an IPv6 address counts by its /64).
     Address,
+    /// One counter for each network of clients: an IPv4 one of 24 bits, an IPv6 one of 64.
+    Network,
     /// One counter for each end user of the app.
     EndUser,
     /// One counter for each workflow of the app (Orcheo).
@@ -37,8 +39,8 @@ pub struct InvalidRate;
 impl fmt::Display for InvalidRate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "must be COUNT/s, COUNT/m or COUNT/h, and may go on with `per app`, `per workflow`, `per end_user` or \
-             `per address`",
+            "must be COUNT/s, COUNT/m or COUNT/h, and may go on with `per app`, `per workflow`, `per end_user`, \
+             `per network` or `per address`",
         )
     }
 }
@@ -54,6 +56,7 @@ impl FromStr for Rate {
             Some((amount, "app")) => (amount, RateKey::App),
             Some((amount, "workflow")) => (amount, RateKey::Workflow),
             Some((amount, "end_user")) => (amount, RateKey::EndUser),
+            Some((amount, "network")) => (amount, RateKey::Network),
             Some((amount, "address")) => (amount, RateKey::Address),
             Some(_) => return Err(InvalidRate),
         };
@@ -70,7 +73,7 @@ impl FromStr for Rate {
 }
 
 /// Rates that all count the same requests, in the order of their keys. There is no key twice, so there are
-/// four at most; none is no limit.
+/// five at most; none is no limit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rates(Vec<Rate>);
 
@@ -124,6 +127,7 @@ mod tests {
             ("50/s per app", RateKey::App),
             ("50/s per workflow", RateKey::Workflow),
             ("50/s per address", RateKey::Address),
+            ("50/s per network", RateKey::Network),
         ] {
             assert_eq!(text.parse::<Rate>().map(|rate| rate.key), Ok(key), "{text}");
         }

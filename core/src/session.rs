@@ -1,7 +1,7 @@
 //! Chat sessions: the server's side of a visitor's chat, where the vendor has one (Chat9's `session_id`).
 //!
-//! What a session is about never changes and is sealed; a store sees when it was active, whether it is
-//! open, and a digest by which its visitor is found again.
+//! What a session is about is sealed, its id with it; a store sees a digest of the id, when it was active, whether it
+//! is open, and a digest by which its visitor is found again.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -13,9 +13,10 @@ use zeroize::Zeroizing;
 use crate::clock::Timestamp;
 use crate::context::SessionContext;
 use crate::denial::{Code, Denial};
+use crate::dialect::Dialect;
 use crate::dialect::orcheo::Workspaces;
 use crate::entropy::hex;
-use crate::id::{AppId, EndUserId, SessionId};
+use crate::id::{AppId, EndUserId, SessionDigest, SessionId};
 use crate::token::Claims;
 
 /// Whose session it is.
@@ -23,8 +24,8 @@ use crate::token::Claims;
 pub struct SessionKey<'a> {
     /// The app.
     pub app: &'a AppId,
-    /// Its id.
-    pub session: &'a SessionId,
+    /// The digest of its id.
+    pub session: &'a SessionDigest,
 }
 
 /// What is known of a session's visitor.
@@ -33,16 +34,22 @@ pub struct SessionKey<'a> {
 pub enum Mode {
     /// The customer's server vouches for who it is.
     Identified,
+    /// What that one has filled in.
+    Guest,
     /// Nothing.
     Anonymous,
 }
 
 impl Mode {
-    /// As the vendor's answer has it, and metrics.
+    /// All there are.
+    pub const ALL: [Self; 3] = [Self::Identified, Self::Guest, Self::Anonymous];
+
+    /// As the vendors' answers have it, metrics, and the config.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Identified => "identified",
+            Self::Guest => "guest",
             Self::Anonymous => "anonymous",
         }
     }
@@ -68,6 +75,17 @@ impl Default for SessionPolicy {
 }
 
 impl SessionPolicy {
+    /// What holds for an app of a dialect that says nothing. Mitigate's visitors come in with another identity token,
+    /// so their sessions are short.
+    #[must_use]
+    pub fn of(dialect: Dialect) -> Self {
+        const HOUR: Duration = Duration::from_secs(3_600);
+        match dialect {
+            Dialect::Mitigate => Self { idle: HOUR / 2, max_age: 24 * HOUR, resume: false },
+            Dialect::Sigmic | Dialect::Orcheo | Dialect::Chat9 => Self::default(),
+        }
+    }
+
     /// When a session is over that was opened and last active then.
     #[must_use]
     pub fn expires_at(&self, opened_at: Timestamp, active_at: Timestamp) -> Timestamp {
@@ -78,6 +96,8 @@ impl SessionPolicy {
 /// What a session is about.
 #[derive(Clone, Debug)]
 pub struct ChatSession {
+    /// Its id.
+    pub id: SessionId,
     /// Whose it is.
     pub end_user: EndUserId,
     /// What is known of that one.
@@ -93,6 +113,8 @@ pub struct ChatSession {
 /// As [`ChatSession`], readable by serde; see [`SessionContext::to_plaintext`].
 #[derive(Serialize, Deserialize)]
 struct Plain<'a> {
+    #[serde(borrow)]
+    id: Cow<'a, str>,
     #[serde(borrow)]
     end_user: Cow<'a, str>,
     mode: Mode,
@@ -112,6 +134,7 @@ impl ChatSession {
         let written = || {
             let context = self.context.to_plaintext().ok()?;
             let plain = Plain {
+                id: self.id.as_str().into(),
                 end_user: self.end_user.as_str().into(),
                 mode: self.mode,
                 origin: self.origin.as_deref().map(Cow::from),
@@ -128,6 +151,7 @@ impl ChatSession {
     pub fn from_plaintext(plaintext: &[u8]) -> Option<Self> {
         let plain: Plain<'_> = serde_json::from_slice(plaintext).ok()?;
         Some(Self {
+            id: SessionId::parse(&plain.id).ok()?,
             end_user: EndUserId::parse(&plain.end_user).ok()?,
             mode: plain.mode,
             origin: plain.origin.map(Cow::into_owned),
@@ -140,12 +164,12 @@ impl ChatSession {
     ///
     /// # Errors
     /// [`Code::Internal`], which no session id causes.
-    pub fn claims(&self, key: SessionKey<'_>, expires_at: Timestamp) -> Result<Claims, Denial> {
+    pub fn claims(&self, app: &AppId, expires_at: Timestamp) -> Result<Claims, Denial> {
         Ok(Claims {
-            app: key.app.clone(),
+            app: app.clone(),
             subject: self.end_user.clone(),
             origins: self.origin.iter().cloned().collect(),
-            id: Some(key.session.as_str().parse().map_err(|_| Code::Internal)?),
+            id: Some(self.id.as_str().parse().map_err(|_| Code::Internal)?),
             workflow: None,
             workspaces: Workspaces::default(),
             details: serde_json::Map::new(),
@@ -156,8 +180,8 @@ impl ChatSession {
     }
 }
 
-/// By what a visitor's last session is found: a digest of app, end user and origin, so that an index of
-/// it names nobody.
+/// By what a visitor's last session is found: a digest of app, end user and origin. It names nobody; who can guess all
+/// three can tell whether it is theirs.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ResumeKey([u8; 32]);
 
@@ -213,6 +237,7 @@ mod tests {
 
     fn session(origin: Option<&str>) -> ChatSession {
         ChatSession {
+            id: SessionId::new(&Ones).expect("an id"),
             end_user: "Zoë \"7\"".parse().expect("an id"),
             mode: Mode::Identified,
             origin: origin.map(str::to_owned),
@@ -242,7 +267,7 @@ mod tests {
         let (app, id) = ("ch_1".parse().expect("an id"), SessionId::new(&Ones).expect("an id"));
         assert_eq!(id.as_str(), "ffffffff-ffff-4fff-bfff-ffffffffffff");
         let until = Timestamp::from_seconds(1_700_000_600);
-        let claims = session(Some("https://a.example")).claims(SessionKey { app: &app, session: &id }, until);
+        let claims = session(Some("https://a.example")).claims(&app, until);
         let claims = claims.expect("claims");
         assert_eq!((&claims.app, claims.subject.as_str(), claims.expires_at), (&app, "Zoë \"7\"", until));
         assert_eq!(claims.origins, ["https://a.example"]);

@@ -26,7 +26,7 @@ use crate::forward::Upstream;
 use crate::gate::Gate;
 use crate::limits::Counted;
 use crate::registry::{Registered, Registry};
-use crate::sessions::Live;
+use crate::sessions::{Live, of_claims};
 use crate::store::{Owner, Owners};
 use crate::verified::VerifiedTokens;
 
@@ -42,7 +42,7 @@ pub struct Admission {
     /// A field that tells the upstream who it is for, where no token does.
     naming: Option<(HeaderName, HeaderValue)>,
     /// The session that it is of, where the dialect has such.
-    session: Option<Live>,
+    session: Option<Box<Live>>,
 }
 
 impl Admission {
@@ -79,8 +79,8 @@ impl Admission {
 
     /// The session that it is of, where the dialect has such.
     #[must_use]
-    pub const fn session(&self) -> Option<&Live> {
-        self.session.as_ref()
+    pub fn session(&self) -> Option<&Live> {
+        self.session.as_deref()
     }
 
     /// The token's env and secrets, if the app's templates ask for any.
@@ -171,7 +171,7 @@ fn verify<'a>(
     Ok((Arc::clone(registered), claims, text))
 }
 
-/// Limits, then whose conversation it is, then the token's context.
+/// Limits, then whose conversation it is, then the token's session, if it is one's, or else its context.
 pub(crate) async fn check(
     gate: &Gate,
     permit: Permit,
@@ -188,9 +188,17 @@ pub(crate) async fn check(
         let owner = Owner { app: &permit.app().id, end_user: &permit.claims().subject };
         check_owner(&*gate.store, owner, conversation).await?;
     }
-    let context = open_context(gate, &permit).await?;
+    // In a box, as what few requests need makes room in every one.
+    let session = match permit.app().dialect.has_sessions() {
+        true => Some(Box::new(of_claims(gate, permit.app(), permit.claims()).await?)),
+        false => None,
+    };
+    let context = match &session {
+        Some(session) => Some(session.context().clone()),
+        None => open_context(gate, &permit).await?,
+    };
     use_up(gate, &permit).await?;
-    Ok(Admission { permit, registered, call, context, naming: None, session: None })
+    Ok(Admission { permit, registered, call, context, naming: None, session })
 }
 
 /// Refuses a conversation that is not `owner`'s: another user's does not exist for this one.

@@ -73,7 +73,13 @@ async fn of_session(
         (Code::SessionNotFound, Operation::History | Operation::Escalate) => Code::TranscriptNotFound.into(),
         _ => denial,
     };
-    let live = Live::find(gate, app, query.session()?).await.map_err(no_session)?;
+    let limit = limit_of(&registered.limits, operation);
+    // Who guesses asks the store, so that is counted, too, where it can be before anybody is known.
+    let (of_user, of_anybody) = (limit.filter(|limit| limit.is_of_users()), limit.filter(|limit| !limit.is_of_users()));
+    let nobody = stranger(asked.client)?;
+    gate.count(of_anybody, Counted { address: asked.client, end_user: &nobody, workflow: None }).await?;
+    let id = query.session().map_err(no_session)?;
+    let live = Live::find(gate, app, &id).await.map_err(no_session)?;
     let permit = {
         let revoked = gate.revoked.current()?;
         let moment = Moment { now: gate.now(), revoked: &revoked, own_origin: gate.own_origin() };
@@ -84,9 +90,9 @@ async fn of_session(
         return Err(Code::SessionClosed.into());
     }
     let counted = Counted { address: asked.client, end_user: &permit.claims().subject, workflow: None };
-    gate.count(limit_of(&registered.limits, operation), counted).await?;
+    gate.count(of_user, counted).await?;
     let context = Some(live.context().clone());
-    Ok(Admission { permit, registered, call: asked.call, context, naming: None, session: Some(live) })
+    Ok(Admission { permit, registered, call: asked.call, context, naming: None, session: Some(Box::new(live)) })
 }
 
 /// What is about nobody: every page of the bot may have it.
@@ -118,6 +124,6 @@ const fn limit_of(limits: &Limits, operation: Operation) -> Option<&Limit> {
 pub const fn widget_of(operation: dialect::Operation) -> Option<Operation> {
     match operation {
         dialect::Operation::Chat9(operation) => Some(operation),
-        dialect::Operation::Sigmic(_) | dialect::Operation::Orcheo(_) => None,
+        dialect::Operation::Sigmic(_) | dialect::Operation::Orcheo(_) | dialect::Operation::Mitigate(_) => None,
     }
 }

@@ -1,13 +1,12 @@
 //! Changes of apps. Each is written only in the place of what was read, and tried anew if another one
 //! was faster, so that none is lost.
 
-use std::time::Duration;
+mod rotate;
 
 use secrecy::SecretString;
 use sidegate_core::context::seal::Sealer;
 use sidegate_core::denial::{Code, Denial};
 use sidegate_core::dialect::Dialect;
-use sidegate_core::dialect::chat9::new_identity_secret;
 use sidegate_core::id::AppId;
 use sidegate_core::secret::new_app_secret;
 use sidegate_core::token::Algorithm;
@@ -39,9 +38,12 @@ impl Apps {
     pub async fn create(&self, mut settings: AppSettings) -> Result<(Shown, Option<SecretString>), Denial> {
         let sealer = self.sealer()?;
         let dialect = settings.dialect();
-        let has_sessions = dialect.is_some_and(Dialect::has_sessions);
         if settings.get("id").is_none() {
-            let id = if has_sessions { AppId::new_bot(&*self.entropy) } else { AppId::new(&*self.entropy) };
+            let id = if dialect == Some(Dialect::Chat9) {
+                AppId::new_bot(&*self.entropy)
+            } else {
+                AppId::new(&*self.entropy)
+            };
             settings.set("id", id.map_err(|_| Code::Internal)?.as_str());
         }
         // Where the upstream has the key, callers show service tokens, and a key made up here would be no use.
@@ -54,7 +56,7 @@ impl Apps {
             settings.add_secret(secret, false);
         }
         let algorithm = settings.algorithm();
-        let has_tokens = !has_sessions && !settings.is_upstreams();
+        let has_tokens = dialect.is_none_or(Dialect::has_tokens) && !settings.is_upstreams();
         if settings.lacks_token("algorithm") && has_tokens {
             settings.set_token("algorithm", algorithm.name().into());
         }
@@ -120,81 +122,6 @@ impl Apps {
     pub async fn enable(&self, id: &AppId) -> Result<Shown, Denial> {
         let changed = self.change(id, None, Checked::No, |document| {
             document.disabled_at = None;
-            Ok(())
-        });
-        Ok(changed.await?.0)
-    }
-
-    /// Gives an app a new secret; the one of now is good for `overlap` more.
-    ///
-    /// # Errors
-    /// As [`Self::disable`].
-    pub async fn rotate_secret(&self, id: &AppId, overlap: Duration) -> Result<(Shown, SecretString), Denial> {
-        let now = self.now();
-        self.change(id, None, Checked::No, |document| {
-            let secret = self.new_secret()?;
-            document.settings.add_secret(&secret, !overlap.is_zero());
-            document.previous_secret_until = (!overlap.is_zero()).then(|| now.plus(overlap));
-            Ok(secret)
-        })
-        .await
-    }
-
-    /// Gives an app its first secret for identity tokens.
-    ///
-    /// # Errors
-    /// [`Code::Conflict`] if it has one; as [`Self::update`].
-    pub async fn new_identity(&self, id: &AppId) -> Result<(Shown, SecretString), Denial> {
-        let changed = self.change(id, None, Checked::Yes, |document| {
-            if document.settings.has_identity() {
-                return Err(Denial::because(Code::Conflict, "The app has an identity secret; rotate it"));
-            }
-            let secret = self.new_identity_secret()?;
-            document.settings.rotate_identity(&secret, false);
-            Ok(secret)
-        });
-        changed.await
-    }
-
-    /// Gives an app a new secret for identity tokens; that of now verifies for `overlap` more.
-    ///
-    /// # Errors
-    /// [`Code::IdentityNotConfigured`] if it has none; as [`Self::update`].
-    pub async fn rotate_identity(&self, id: &AppId, overlap: Duration) -> Result<(Shown, SecretString), Denial> {
-        let now = self.now();
-        let changed = self.change(id, None, Checked::Yes, |document| {
-            if !document.settings.has_identity() {
-                return Err(Code::IdentityNotConfigured.into());
-            }
-            let secret = self.new_identity_secret()?;
-            document.settings.rotate_identity(&secret, !overlap.is_zero());
-            document.previous_identity_until = (!overlap.is_zero()).then(|| now.plus(overlap));
-            Ok(secret)
-        });
-        changed.await
-    }
-
-    fn new_identity_secret(&self) -> Result<SecretString, Denial> {
-        new_identity_secret(&*self.entropy).map_err(|_| Code::Internal.into())
-    }
-
-    /// Signs an app's tokens with `key` from now on, or with a new one; the one of now still verifies.
-    /// Those that were retired before do so unless they are dropped.
-    ///
-    /// # Errors
-    /// As [`Self::update`].
-    pub async fn rotate_key(&self, id: &AppId, key: Option<SecretString>, drop_retired: bool) -> Result<Shown, Denial> {
-        self.refuse_configured(id)?;
-        let algorithm = self.document(&self.entry(id).await?)?.settings.algorithm();
-        let key = match key {
-            Some(key) => key,
-            None => new_key(algorithm).await?,
-        };
-        let changed = self.change(id, None, Checked::Yes, |document| {
-            if document.settings.algorithm() != algorithm {
-                return Err(Code::Conflict.into());
-            }
-            document.settings.rotate_key(&key, drop_retired);
             Ok(())
         });
         Ok(changed.await?.0)

@@ -13,7 +13,7 @@ use sidegate_core::token::KeyRing;
 
 use super::Configured;
 use super::document::Document;
-use crate::config::{KeyUses, TokenOf, Written, read_kept};
+use crate::config::{KeyUses, TokenOf, Written, read_kept, workspace_fingerprints};
 use crate::store::Entry;
 
 /// All apps of the registry at one moment.
@@ -272,5 +272,8 @@ pub(super) fn claim(app: &App, upstream: &str, uses: &mut KeyUses) -> Vec<String
     let identity = app.bot.identity.iter().flat_map(IdentityKeys::fingerprints);
     let identity = identity.filter_map(|key| uses.claim_identity_secret(key, app.id.as_str()).err());
     clashes.extend(identity.map(|clash| format!("identity.secret: {clash}")));
+    let workspace = workspace_fingerprints(app.widget.keys.as_ref(), app.widget.minting.as_ref());
+    let workspace = workspace.filter_map(|key| uses.claim_workspace_key(key, app.id.as_str()).err());
+    clashes.extend(workspace.map(|clash| format!("identity.encryption_keys: {clash}")));
     clashes
 }

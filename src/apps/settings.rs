@@ -13,6 +13,12 @@ use super::document::wipe;
 /// How many retired keys an app may have: a token that none of them signed is held against each.
 const MAX_RETIRED: usize = 8;
 
+/// The keys of `identity` that are never shown.
+const HIDDEN_OF_IDENTITY: [&str; 6] =
+    ["encryption_keys", "signing_keys", "mint_signing_key", "mint_encryption_key", "secret", "previous_secret"];
+/// How many of them are of workspaces, the others of bots.
+const OF_WORKSPACES: usize = 4;
+
 /// The tables of `inject` whose values are templates.
 const TEMPLATES: [&str; 3] = ["headers", "query", "body"];
 
@@ -152,7 +158,11 @@ impl AppSettings {
         if kind(self).is_some() && kind(self) == kind(before) {
             self.keep(before, "authorize", &["secret_digests", "keys"]);
         }
-        self.keep(before, "identity", &["secret", "previous_secret"]);
+        // Whoever gives another secret may want to be rid of the one before, too.
+        let replaced = self.has_identity();
+        let kept = if replaced { &HIDDEN_OF_IDENTITY[..OF_WORKSPACES] } else { &HIDDEN_OF_IDENTITY };
+        self.keep(before, "identity", kept);
+        self.keep(before, "challenge", &["secret"]);
         let realtime = before.get("trade").and_then(|trade| trade.get("realtime"));
         let given = self.get_mut("trade").and_then(|trade| trade.get_mut("realtime"));
         if let (Some(kept), Some(given @ Value::Null)) = (realtime, given) {

@@ -79,7 +79,7 @@ enum ConfigCommand {
 
 #[derive(Debug, Subcommand)]
 enum KeysCommand {
-    /// Print a new random key: 256 bits in base64url, or the private key of a pair in PEM
+    /// Print a new random key: 256 bits in base64url, the private key of a pair in PEM, or all keys of a workspace
     Generate {
         /// What it is for; both kinds are 32 random bytes in base64url
         #[arg(value_enum, default_value_t = secrets::KeyKind::Hs256)]
@@ -87,6 +87,9 @@ enum KeysCommand {
         /// How an app's tokens are signed; all but HS256 have key pairs
         #[arg(long, ignore_case = true, default_value = "HS256", conflicts_with = "kind")]
         algorithm: secrets::Named,
+        /// The two RSA pairs of a workspace (mitigate): one signs identity tokens, one seals them
+        #[arg(long, conflicts_with_all = ["kind", "algorithm"])]
+        workspace: bool,
     },
 }
 
@@ -147,7 +150,8 @@ fn run(command: Command) -> Result<(), Exit> {
         Command::Config(ConfigCommand::Print(args)) => config::print(args),
         Command::Demo(args) => demo::demo(&args),
         Command::App(command) => app::run(command),
-        Command::Keys(KeysCommand::Generate { kind, algorithm }) => secrets::generate_key(kind, algorithm),
+        Command::Keys(KeysCommand::Generate { workspace: true, .. }) => secrets::generate_workspace(),
+        Command::Keys(KeysCommand::Generate { kind, algorithm, .. }) => secrets::generate_key(kind, algorithm),
         Command::Token(TokenCommand::Inspect(args)) => token::inspect(args),
         Command::Token(TokenCommand::Mint(args)) => mint::mint(args),
         Command::ServiceToken(command) => service_token::run(command),

@@ -8,7 +8,7 @@ use sidegate_core::secret::{SecretDigest, new_app_secret as random_app_secret};
 use sidegate_core::token::Algorithm;
 
 use super::Exit;
-use crate::system::{System, new_signing_key};
+use crate::system::{System, new_rsa_pair, new_signing_key};
 
 /// What a key is for.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -38,6 +38,25 @@ pub(super) fn generate_key(kind: KeyKind, algorithm: Named) -> Result<(), Exit> 
         KeyKind::Hs256 => eprintln!("For one app's token.key. Give every app its own."),
         KeyKind::Seal => eprintln!("For store.seal_keys: the first seals, all open."),
     }
+    Ok(())
+}
+
+/// Which key goes where stands above each, for whoever pastes it.
+pub(super) fn generate_workspace() -> Result<(), Exit> {
+    let pair = || new_rsa_pair().map_err(|fault| Exit::Failure(fault.to_string()));
+    let (signing, sealing) = (pair()?, pair()?);
+    for (text, key) in [
+        (
+            "The customer's website signs identity tokens (mint_signing_key, where the gate makes them)",
+            &signing.private,
+        ),
+        ("The gate checks them: one of the app's identity.signing_keys", &signing.public),
+        ("The customer's website seals them (mint_encryption_key, where the gate makes them)", &sealing.public),
+        ("The gate opens them: one of the app's identity.encryption_keys", &sealing.private),
+    ] {
+        println!("# {text}\n{}\n", key.expose_secret());
+    }
+    eprintln!("Four keys: two are private. Give each only to whom it is for.");
     Ok(())
 }
 

@@ -16,6 +16,7 @@ use super::chat9::{check_sessions, read_bot, read_frame_origins, read_sessions};
 use super::layered::parsers::{boolean, list, non_empty, one_of, parsed, string, string_list};
 use super::layered::{Faults, Node, Reader, to_json};
 use super::limits::read_limits;
+use super::mitigate::read_widget;
 use super::orcheo::{self, check_published, read_workflows, read_workspace};
 use super::settings::{KeyUses, Resolve};
 use super::token::{TokenOf, read_token};
@@ -43,10 +44,11 @@ pub(super) fn read_app(
     let workspace = read_workspace(&table, dialect);
     let of = TokenOf { dialect, app: id.as_ref(), upstream: upstream.as_deref() };
     let trade = read_authority(&table, of, resolve);
-    let has_tokens = trade.is_none() && !dialect.is_some_and(Dialect::has_sessions);
+    let has_tokens = trade.is_none() && dialect.is_none_or(Dialect::has_tokens);
     let token = if has_tokens { read_token(&table, of, resolve, keys) } else { None };
     check_sessions(&table, dialect);
     let bot = read_bot(&table, dialect, name, resolve, keys);
+    let widget = read_widget(&table, dialect, name, upstreams, resolve, keys);
     let sessions = read_sessions(&table, dialect);
     check_published(&table, &workflows, pass, token.as_ref());
     let hosts = read_hosts(&table, name, keys);
@@ -58,12 +60,7 @@ pub(super) fn read_app(
         table.problem("upstream", "is not the name of one of the [[upstreams]]");
     }
     let injection = read_injection(&table, id.as_ref(), dialect, known.map(|known| &known.service));
-    if scoping == Scoping::Upstream && !injection.header_names_subject() {
-        table.problem(
-            "scoping",
-            "\"upstream\" needs an injected header with {{claims.sub}}, to tell the upstream whom to serve",
-        );
-    }
+    check_scoping(&table, scoping, &injection);
     table.finish();
     let authority = trade.map_or(Some(Authority::Local), |trade| trade.map(Authority::Upstream));
     let app = App {
@@ -79,6 +76,7 @@ pub(super) fn read_app(
         workflows,
         workspace,
         bot,
+        widget,
         sessions,
         token,
         injection,
@@ -89,12 +87,21 @@ pub(super) fn read_app(
     Some((app, upstream?))
 }
 
+fn check_scoping(table: &Reader<'_>, scoping: Scoping, injection: &Injection) {
+    if scoping == Scoping::Upstream && !injection.header_names_subject() {
+        table.problem(
+            "scoping",
+            "\"upstream\" needs an injected header with {{claims.sub}}, to tell the upstream whom to serve",
+        );
+    }
+}
+
 fn check_workflows(table: &Reader<'_>, dialect: Option<Dialect>, workflows: &Workflows) {
     match dialect {
         Some(Dialect::Orcheo) if workflows.all().is_empty() => {
             table.problem("workflows", "an app of this dialect needs one or more: its tokens are bound to them");
         }
-        Some(Dialect::Sigmic | Dialect::Chat9) if !workflows.all().is_empty() => {
+        Some(Dialect::Sigmic | Dialect::Chat9 | Dialect::Mitigate) if !workflows.all().is_empty() => {
             table.problem("workflows", "are for dialect \"orcheo\"")
         }
         _ => {}

@@ -1,4 +1,4 @@
-//! What apps of the dialect "chat9" have beside: identity secrets, sessions, and frames.
+//! What apps of the dialect "chat9" have beside: identity secrets; and those of "mitigate", too: sessions and frames.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ pub(super) fn read_bot(
     resolve: &Resolve<'_>,
     keys: &mut KeyUses,
 ) -> Bot {
-    if !is_of_sessions(table, dialect, "identity") {
+    if !is_of_sessions(table, dialect, "identity") || dialect != Some(Dialect::Chat9) {
         return Bot::default();
     }
     let identity = table.section("identity");
@@ -50,7 +50,7 @@ pub(super) fn read_bot(
 
 /// `[apps.sessions]`.
 pub(super) fn read_sessions(table: &Reader<'_>, dialect: Option<Dialect>) -> SessionPolicy {
-    let default = SessionPolicy::default();
+    let default = dialect.map(SessionPolicy::of).unwrap_or_default();
     if !is_of_sessions(table, dialect, "sessions") {
         return default;
     }
@@ -58,6 +58,9 @@ pub(super) fn read_sessions(table: &Reader<'_>, dialect: Option<Dialect>) -> Ses
     let idle = sessions.or("idle", duration, default.idle);
     let max_age = sessions.or("max_age", duration, default.max_age);
     let resume = sessions.or("resume", boolean, default.resume);
+    if sessions.node("resume").is_some() && dialect != Some(Dialect::Chat9) {
+        sessions.problem("resume", "is for dialect \"chat9\"");
+    }
     for (key, span) in [("idle", idle), ("max_age", max_age)] {
         if span < SHORTEST {
             sessions.problem(key, "must be 1m or more");
@@ -67,7 +70,7 @@ pub(super) fn read_sessions(table: &Reader<'_>, dialect: Option<Dialect>) -> Ses
     SessionPolicy { idle, max_age, resume }
 }
 
-/// Activity is noted once in a while, see `src/sessions.rs`; a session must outlive that.
+/// Activity is noted once in a while, see `src/sessions/`; a session must outlive that.
 const SHORTEST: Duration = Duration::from_secs(60);
 
 /// `frame_origins`.
@@ -83,17 +86,16 @@ pub(super) fn read_frame_origins(table: &Reader<'_>, dialect: Option<Dialect>) -
 fn is_of_sessions(table: &Reader<'_>, dialect: Option<Dialect>, key: &'static str) -> bool {
     let has = dialect.is_some_and(Dialect::has_sessions);
     if !has && dialect.is_some() && table.node(key).is_some() {
-        table.problem(key, "is for dialect \"chat9\"");
+        table.problem(key, "is for dialects \"chat9\" and \"mitigate\"");
     }
     has
 }
 
-/// What an app with sessions has no use for.
+/// What an app with sessions alone has no use for.
 pub(super) fn check_sessions(table: &Reader<'_>, dialect: Option<Dialect>) {
-    if dialect.is_some_and(Dialect::has_sessions) {
+    if dialect == Some(Dialect::Chat9) {
         for (key, rule) in [
             ("token", "is for dialects with tokens; this one has sessions"),
-            ("authorize", "is for dialect \"orcheo\""),
             ("scoping", "is for dialects whose conversations have ids; this one has sessions"),
         ] {
             if table.node(key).is_some() {

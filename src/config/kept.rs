@@ -59,13 +59,18 @@ pub(super) fn read_table(path: &Path, text: &str, resolve: &Resolve<'_>) -> Resu
 }
 
 /// Where an app's secrets stand; each is one source, or a list of them.
-const SECRETS: [(&str, &str); 6] = [
+const SECRETS: [(&str, &str); 11] = [
     ("token", "key"),
     ("token", "retired_keys"),
     ("trade", "credential"),
     ("authorize", "keys"),
     ("identity", "secret"),
     ("identity", "previous_secret"),
+    ("identity", "encryption_keys"),
+    ("identity", "signing_keys"),
+    ("identity", "mint_signing_key"),
+    ("identity", "mint_encryption_key"),
+    ("challenge", "secret"),
 ];
 
 /// Puts secrets into the place of their sources.
@@ -115,7 +120,7 @@ impl Written {
 }
 
 /// Members that hold no secret, or of which [`SHOWN`] says what may be shown.
-const PLAIN: [&str; 19] = [
+const PLAIN: [&str; 21] = [
     "id",
     "dialect",
     "authority",
@@ -128,6 +133,8 @@ const PLAIN: [&str; 19] = [
     "frame_origins",
     "sessions",
     "identity",
+    "widget",
+    "challenge",
     "allow_missing_origin",
     "scoping",
     "pass",
@@ -151,8 +158,13 @@ const OF_AUTHORIZE: &[&str] = &[
     "headers",
 ];
 /// What is shown of tables that have more than that.
-const SHOWN: [(&str, &[&str]); 4] =
-    [("token", OF_TOKEN), ("trade", &["timeout", "session"]), ("authorize", OF_AUTHORIZE), ("identity", &["required"])];
+const SHOWN: [(&str, &[&str]); 5] = [
+    ("token", OF_TOKEN),
+    ("trade", &["timeout", "session"]),
+    ("authorize", OF_AUTHORIZE),
+    ("identity", &["required", "management"]),
+    ("challenge", &["upstream", "path"]),
+];
 
 fn without_secrets(settings: &Value) -> Value {
     let mut shown = picked(settings, &PLAIN);

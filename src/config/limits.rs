@@ -15,12 +15,14 @@ pub(super) fn read_limits(table: &Reader<'_>, dialect: Option<Dialect>, resolve:
     let read = match dialect {
         Some(Dialect::Orcheo) => read_orcheo(&limits, resolve),
         Some(Dialect::Chat9) => read_chat9(&limits),
+        Some(Dialect::Mitigate) => read_mitigate(&limits),
         Some(Dialect::Sigmic) | None => {
             let (exchange, chat) = (limits.optional("exchange", rates), limits.optional("chat", rates));
             let (exchange, chat) = (exchange.unwrap_or_default(), chat.unwrap_or_default());
             if dialect.is_some() {
                 refuse(&limits, &ORCHEOS, "orcheo");
                 refuse(&limits, &CHAT9S, "chat9");
+                refuse(&limits, &MITIGATES, "mitigate");
                 refuse_workflows(&limits, [("exchange", &exchange), ("chat", &chat)]);
             }
             AppLimits { exchange, chat, ..AppLimits::default() }
@@ -47,15 +49,13 @@ fn read_orcheo(limits: &Reader<'_>, resolve: &Resolve<'_>) -> AppLimits {
         limits.problem("authorize", "may be per address or per app: who the visitor is, is not known yet");
     }
     refuse(limits, &CHAT9S, "chat9");
+    refuse(limits, &MITIGATES, "mitigate");
     AppLimits { exchange, chat, publish, authorize, upload: read_upload(limits, resolve), ..AppLimits::default() }
 }
 
 /// The limits that the vendor documents (contracts 3.2).
 fn read_chat9(limits: &Reader<'_>) -> AppLimits {
-    let or = |key: &'static str, defaults: &[&str]| {
-        let default = || defaults.iter().filter_map(|rate| rate.parse().ok()).collect();
-        limits.optional(key, rates).unwrap_or_else(|| Rates::new(default()).unwrap_or_default())
-    };
+    let or = |key, defaults| rates_or(limits, key, defaults);
     let read = AppLimits {
         exchange: or("exchange", &["20/m per address"]),
         chat: or("chat", &["30/m per address", "120/m"]),
@@ -65,6 +65,7 @@ fn read_chat9(limits: &Reader<'_>) -> AppLimits {
         ..AppLimits::default()
     };
     refuse(limits, &ORCHEOS, "orcheo");
+    refuse(limits, &MITIGATES, "mitigate");
     refuse_workflows(limits, [("exchange", &read.exchange), ("chat", &read.chat)]);
     refuse_workflows(limits, [("history", &read.history), ("escalate", &read.escalate), ("config", &read.config)]);
     read
@@ -85,9 +86,24 @@ fn read_upload(limits: &Reader<'_>, resolve: &Resolve<'_>) -> usize {
     })
 }
 
+/// To come in costs an attacker something: the vendor documents no limits.
+fn read_mitigate(limits: &Reader<'_>) -> AppLimits {
+    let or = |key, defaults| rates_or(limits, key, defaults);
+    let (exchange, guest) = (or("exchange", &["60/m per address"]), or("guest", &["20/m per network"]));
+    let chat = or("chat", &["60/m per end_user"]);
+    refuse(limits, &ORCHEOS, "orcheo");
+    refuse(limits, &CHAT9S, "chat9");
+    refuse_workflows(limits, [("exchange", &exchange), ("chat", &chat), ("guest", &guest)]);
+    if [&exchange, &guest].iter().any(|rates| rates.count_by(RateKey::EndUser)) {
+        limits.problem("exchange", "may be per address, network or app: who the visitor is, is not known yet");
+    }
+    AppLimits { exchange, chat, guest, ..AppLimits::default() }
+}
+
 /// What only apps of one dialect have.
 const ORCHEOS: [&str; 3] = ["publish", "authorize", "upload"];
 const CHAT9S: [&str; 3] = ["history", "escalate", "config"];
+const MITIGATES: [&str; 1] = ["guest"];
 
 fn refuse(limits: &Reader<'_>, keys: &[&'static str], dialect: &str) {
     for key in keys.iter().filter(|key| limits.node(key).is_some()) {
@@ -101,6 +117,11 @@ fn refuse_workflows<const N: usize>(limits: &Reader<'_>, read: [(&str, &Rates); 
             limits.problem(key, "`per workflow` is for dialect \"orcheo\"");
         }
     }
+}
+
+fn rates_or(limits: &Reader<'_>, key: &'static str, defaults: &[&str]) -> Rates {
+    let default = || Rates::new(defaults.iter().filter_map(|rate| rate.parse().ok()).collect()).unwrap_or_default();
+    limits.optional(key, rates).unwrap_or_else(default)
 }
 
 /// One rate, or a list of them.

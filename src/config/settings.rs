@@ -144,6 +144,14 @@ impl KeyUses {
         self.claim(digest, &format!("identity tokens of app {app}"))
     }
 
+    /// Notes what a key of a workspace's identity tokens is for: it may be there as either half.
+    ///
+    /// # Errors
+    /// As [`Self::claim`].
+    pub fn claim_workspace_key(&mut self, digest: &SecretDigest, app: &str) -> Result<(), String> {
+        self.share(digest, &format!("identity tokens of app {app}"))
+    }
+
     /// Notes that the logins of a customer are verified with the key of `digest`: for several apps, if need be.
     ///
     /// # Errors

@@ -53,6 +53,9 @@ pub(super) fn read_token(
     };
     let (issuer, audience) = (named("issuer", "TOKEN_ISSUER"), named("audience", "TOKEN_AUDIENCE"));
     let single_use = token.or("single_use", boolean, false);
+    if single_use && of.dialect.is_some_and(Dialect::has_sessions) {
+        token.problem("single_use", "is for dialects without sessions");
+    }
     if of.shares_key() && ring.as_ref().is_some_and(|ring| ring.algorithm() != Algorithm::Hs256) {
         token.problem("algorithm", "must be HS256: the upstream verifies with the key that signs");
     }
@@ -68,6 +71,10 @@ pub(super) fn read_token(
 /// The lifetime when none is asked for, and the longest.
 fn read_lifetimes(token: &Reader<'_>, of: TokenOf<'_>, resolve: &Resolve<'_>) -> (Duration, Duration) {
     let (mut default, mut shortest) = (HOUR, Duration::ZERO);
+    if of.dialect.is_some_and(Dialect::has_sessions) {
+        // As long as a page asks for another one while its visitor is there.
+        default = HOUR / 4;
+    }
     if of.shares_key() {
         let named = orcheo::ttl(resolve).map_err(|rule| token.problem("ttl", rule)).ok().flatten();
         (default, shortest) = (named.unwrap_or(orcheo::TTL), orcheo::MIN_TTL);

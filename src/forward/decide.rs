@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue};
 use http_body::Body as _;
 use secrecy::ExposeSecret as _;
 use sidegate_core::denial::Code;
-use sidegate_core::dialect::{AnswerUse, Operation, chat9, orcheo};
+use sidegate_core::dialect::{AnswerUse, Operation, chat9, mitigate, orcheo};
 
 use super::read_json;
 use super::request::{Forward, Refused};
@@ -22,6 +22,8 @@ pub(super) struct Decided {
     pub(super) answer_use: AnswerUse,
     /// What the upstream is told beside.
     pub(super) told: Option<(HeaderName, HeaderValue)>,
+    /// Whether it is the first thing that is said in its session.
+    pub(super) begins: bool,
 }
 
 impl Forward<'_> {
@@ -30,6 +32,7 @@ impl Forward<'_> {
         match operation {
             Operation::Chat9(widget) => self.of_session(widget, parts, body).await,
             Operation::Orcheo(_) => self.of_workflow(parts, body).await,
+            Operation::Mitigate(_) => self.of_workspace(parts, body).await,
             // Its bodies decide nothing.
             Operation::Sigmic(_) => Err(Code::Internal.into()),
         }
@@ -52,7 +55,28 @@ impl Forward<'_> {
         let body = request.bound_to(workflow)?;
         let rewrites = permit.app().injection.rewrites_body();
         let body = if rewrites { self.injected(&body)? } else { RequestBody::Full(Some(body.into())) };
-        Ok(Decided { body, answer_use: request.kind.answer_use(), told: None })
+        Ok(Decided { body, answer_use: request.kind.answer_use(), told: None, begins: false })
+    }
+
+    /// A prompt of a visitor's, or what the page's tools have found out.
+    async fn of_workspace(&self, parts: &Parts, body: ClientBody) -> Result<Decided, Refused> {
+        let session = self.admission.session().ok_or(Code::InvalidToken)?;
+        let sent = read_json(parts, body, self.limits.json_body, self.body_timeout).await?;
+        let app = self.admission.permit().app();
+        let checked = mitigate::check(&sent, &app.id, &self.admission.permit().claims().subject)?;
+        if let (true, Some(chat)) = (self.scopes(), &checked.chat_id) {
+            check_owner(&**self.store, self.owner(), chat).await?;
+        }
+        session.touch(&**self.store, app, self.now, false).await?;
+        let answer_use = match checked.chat_id {
+            None => AnswerUse::RecordOwnerIfNamed,
+            Some(_) => AnswerUse::Pass,
+        };
+        let body = match app.injection.rewrites_body() {
+            true => self.injected(&checked.body)?,
+            false => RequestBody::Full(Some(checked.body.into())),
+        };
+        Ok(Decided { body, answer_use, told: None, begins: !session.is_started() })
     }
 
     /// A message, or a call for a human.
@@ -75,8 +99,9 @@ impl Forward<'_> {
                 (message.body, message.says_something, priorities)
             }
         };
-        session.touch(&**self.store, self.admission.permit().app(), self.now, says).await?;
+        session.touch(&**self.store, self.admission.permit().app(), self.now, false).await?;
         let answer_use = self.admission.call().operation.answer_use();
-        Ok(Decided { body: self.injected(&body)?, answer_use, told: Some(told) })
+        let begins = says && !session.is_started();
+        Ok(Decided { body: self.injected(&body)?, answer_use, told: Some(told), begins })
     }
 }

@@ -6,12 +6,13 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use sidegate_core::denial::Code;
 use sidegate_core::dialect::{AnswerUse, chat9, orcheo};
 
-use super::Failure;
 use super::answer::UpstreamBody;
 use super::head::{is_event_stream, is_stream, prepare_answer, remove_all};
 use super::request::{AnswerBody, Forward, Refused};
 use super::stream::{Streamed, UnderWay};
 use super::watch::Watch;
+use super::{Failure, MediaType};
+use crate::sessions::Live;
 
 impl Forward<'_> {
     pub(super) async fn answer(
@@ -26,12 +27,14 @@ impl Forward<'_> {
         if response.status() == StatusCode::UNAUTHORIZED && !app.pass.token {
             return Err(Failure::Unauthorized.into());
         }
-        let reads = response.status().is_success() || answer_use == AnswerUse::WatchEnd;
+        let watches = answer_use == AnswerUse::WatchEnd && !self.admission.session().is_some_and(Live::is_closed);
+        let reads = watches || (response.status().is_success() && answer_use != AnswerUse::WatchEnd);
         let answer_use = if reads { answer_use } else { AnswerUse::Pass };
         let (mut head, mut body) = response.into_parts();
         let passes = match answer_use {
             AnswerUse::Pass | AnswerUse::RecordOwnerOfStream | AnswerUse::AsAsked => true,
             AnswerUse::WatchEnd => is_event_stream(&head.headers),
+            AnswerUse::RecordOwnerIfNamed => MediaType::of(&head.headers) != MediaType::Json,
             AnswerUse::RecordOwner | AnswerUse::RecordUpload | AnswerUse::FilterList => false,
         };
         let streams = passes && is_stream(&head.headers);
@@ -45,6 +48,8 @@ impl Forward<'_> {
                 self.streamed(&head.headers, first, body, under_way)
             }
             AnswerUse::RecordOwner => AnswerBody::Full(self.record_owner(body).await?),
+            AnswerUse::RecordOwnerIfNamed if passes => self.streamed(&head.headers, Bytes::new(), body, under_way),
+            AnswerUse::RecordOwnerIfNamed => AnswerBody::Full(self.record_owner_if_named(&head.headers, body).await?),
             AnswerUse::RecordUpload => {
                 keep_media_type_and_cookies(&mut head.headers);
                 AnswerBody::Full(self.record_upload(body).await?)
@@ -68,7 +73,7 @@ impl Forward<'_> {
         &self,
         status: StatusCode,
         headers: &HeaderMap,
-        body: UpstreamBody,
+        mut body: UpstreamBody,
         under_way: UnderWay,
     ) -> Result<AnswerBody, Refused> {
         let session = self.admission.session().ok_or(Code::Internal)?;
@@ -82,11 +87,16 @@ impl Forward<'_> {
             let streamed = Streamed::new(Bytes::new(), body, true, idle, self.ends_at, under_way);
             return Ok(AnswerBody::Streamed(Box::new(streamed.watched(Watch::new(closing)))));
         }
-        let body = self.collect(body).await?;
-        if chat9::ends(status, &body) {
-            closing.await.map_err(|_| Code::StoreUnavailable)?;
+        let (idle, most) = (self.upstream().settings.idle_timeout, self.limits.read_answer);
+        let first = body.read_until(most.saturating_mul(2), idle, |read| read.len() > most).await?;
+        if first.len() > most {
+            // A long transcript. That its session has ended, the next request finds out.
+            return Ok(self.streamed(headers, first, body, under_way));
         }
-        Ok(AnswerBody::Full(body))
+        if chat9::ends(status, &first) && closing.await.is_err() {
+            tracing::warn!("a chat has ended, and its session could not be closed");
+        }
+        Ok(AnswerBody::Full(first))
     }
 
     /// Reads a stream up to the event that names the new conversation; what was read.
@@ -109,6 +119,19 @@ impl Forward<'_> {
         let body = self.collect(body).await?;
         let conversation = self.dialect().created(&body).ok_or(Failure::Unreadable)?;
         self.store.record(self.owner(), &conversation).await.map_err(|_| Code::StoreUnavailable)?;
+        Ok(body)
+    }
+
+    /// An answer that may name a conversation. One that names none is nobody's: it cannot be asked for again.
+    async fn record_owner_if_named(&self, headers: &HeaderMap, body: UpstreamBody) -> Result<Bytes, Refused> {
+        // It was asked for without a coding.
+        if headers.contains_key(CONTENT_ENCODING) {
+            return Err(Failure::Unreadable.into());
+        }
+        let body = self.collect(body).await?;
+        if let Some(conversation) = self.dialect().created(&body) {
+            self.store.record(self.owner(), &conversation).await.map_err(|_| Code::StoreUnavailable)?;
+        }
         Ok(body)
     }
 

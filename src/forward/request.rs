@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, COOKIE};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE};
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, Uri};
 use sidegate_core::app::Scoping;
@@ -101,7 +101,7 @@ pub async fn forward(this: Forward<'_>, parts: Parts, body: ClientBody) -> Resul
         // In a box, as all that few requests need: what they await would make room in every request.
         return Box::pin(websocket::forward(&this, parts, under_way)).await;
     }
-    let Prepared { mut request, progress, answer_use } = this.request(parts, body).await?;
+    let Prepared { mut request, progress, answer_use, begins } = this.request(parts, body).await?;
     this.reserve_owner(answer_use).await?;
     if answer_use != AnswerUse::Pass {
         ask_for_identity(request.headers_mut());
@@ -116,6 +116,9 @@ pub async fn forward(this: Forward<'_>, parts: Parts, body: ClientBody) -> Resul
     if answered.repeated {
         this.metrics.repeats.inc();
     }
+    if begins && answered.response.status().is_success() {
+        Box::pin(this.begin_session()).await;
+    }
     this.answer(answered.response, answer_use, under_way).await
 }
 
@@ -126,6 +129,8 @@ struct Prepared {
     progress: Option<Rc<Progress>>,
     /// What the gate does with the answer.
     answer_use: AnswerUse,
+    /// Whether it is the first thing that is said in its session.
+    begins: bool,
 }
 
 impl Forward<'_> {
@@ -155,12 +160,21 @@ impl Forward<'_> {
 
     /// Asks for room before a conversation is created that could not be recorded.
     async fn reserve_owner(&self, answer_use: AnswerUse) -> Result<(), Refused> {
-        use AnswerUse::{RecordOwner, RecordOwnerOfStream, RecordUpload};
-        let records = self.scopes() && matches!(answer_use, RecordOwner | RecordOwnerOfStream | RecordUpload);
+        use AnswerUse::{RecordOwner, RecordOwnerIfNamed, RecordOwnerOfStream, RecordUpload};
+        let records = self.scopes()
+            && matches!(answer_use, RecordOwner | RecordOwnerIfNamed | RecordOwnerOfStream | RecordUpload);
         if records && !matches!(self.store.has_room().await, Ok(true)) {
             return Err(Code::StoreUnavailable.into());
         }
         Ok(())
+    }
+
+    /// Notes that something was said in a session, once the upstream has taken it. The answer is there all the same.
+    async fn begin_session(&self) {
+        let Some(session) = self.admission.session() else { return };
+        if session.touch(&**self.store, self.admission.permit().app(), self.now, true).await.is_err() {
+            tracing::warn!("something was said in a session, and it could not be noted");
+        }
     }
 
     /// Sends the request. An upload ends with its token, as a stream does: a client that sends a byte
@@ -180,15 +194,15 @@ impl Forward<'_> {
 
     async fn request(&self, parts: Parts, body: ClientBody) -> Result<Prepared, Refused> {
         let operation = self.admission.call().operation;
-        let (body, progress, answer_use, told) = match operation.body_use() {
+        let (body, progress, answer_use, told, begins) = match operation.body_use() {
             // In a box, as what it awaits would make room in every request.
             BodyUse::Decide => {
-                let Decided { body, answer_use, told } = Box::pin(self.decided(&parts, body)).await?;
-                (body, None, answer_use, told)
+                let Decided { body, answer_use, told, begins } = Box::pin(self.decided(&parts, body)).await?;
+                (body, None, answer_use, told, begins)
             }
             _ => {
                 let (body, progress) = self.body(&parts, body).await?;
-                (body, progress, operation.answer_use(), None)
+                (body, progress, operation.answer_use(), None, false)
             }
         };
         // What an upload's answer tells too much is removed whoever keeps users apart; a session ends whoever
@@ -196,8 +210,12 @@ impl Forward<'_> {
         let reads = self.scopes() || matches!(answer_use, AnswerUse::RecordUpload | AnswerUse::WatchEnd);
         let answer_use = if reads { answer_use } else { AnswerUse::Pass };
         let mut request = self.head(parts, body)?;
+        if operation.body_use() == BodyUse::Decide {
+            // What the gate has written, even where nothing came.
+            request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
         request.headers_mut().extend(told);
-        Ok(Prepared { request, progress, answer_use })
+        Ok(Prepared { request, progress, answer_use, begins })
     }
 
     /// The request's head as the upstream gets it.

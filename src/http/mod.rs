@@ -26,6 +26,7 @@ mod target;
 mod tls;
 mod token;
 mod widget;
+mod workspace;
 
 pub use connection::{ConnectionLimits, serve};
 pub use listener::{Accepted, Acceptor, Inbox, Place};

@@ -11,13 +11,13 @@ use http::{HeaderMap, HeaderValue, Request};
 use sidegate_core::clock::Timestamp;
 use sidegate_core::cors::{self, Cors};
 use sidegate_core::denial::{Code, Denial};
-use sidegate_core::dialect::{self, Call, Dialect, NoCall, Operation, chat9, orcheo, sigmic};
+use sidegate_core::dialect::{self, Call, Dialect, NoCall, Operation, chat9, mitigate, orcheo, sigmic};
 use sidegate_core::origin::RequestOrigin;
 use tokio::time::Instant;
 
 use super::access::Facts;
 use super::service::{Arrival, Common, Outcome, Service};
-use super::{assets, convert, exchange, guard, head, target, token, widget};
+use super::{assets, convert, exchange, guard, head, target, token, widget, workspace};
 use crate::admit::{Admission, Asked, admit, admit_widget, request_origin, unproven, widget_of};
 use crate::forward::{Forward, Refused, forward, read_json};
 use crate::metrics::Listener;
@@ -110,6 +110,10 @@ impl Public {
             let cors = self.unproven(&incoming.parts, incoming.named.as_ref(), Some(Dialect::Chat9));
             return widget::answer(&self.common, incoming, cors).await;
         }
+        if let Some((route, _)) = mitigate::WorkspaceRoute::of(path) {
+            let cors = self.unproven(&incoming.parts, incoming.named.as_ref(), Some(Dialect::Mitigate));
+            return workspace::answer(&self.common, incoming, route, cors).await;
+        }
         let route = orcheo::TokenRoute::of(path);
         let assets = assets::of(&self.common.gate, path);
         let dialect = (route.is_some() || assets.is_some()).then_some(Dialect::Orcheo);
@@ -127,7 +131,10 @@ impl Public {
         let local = || match orcheo::TokenRoute::of(path) {
             Some(_) => Some((Dialect::Orcheo, "POST")),
             None if path == chat9::INIT_PATH => Some((Dialect::Chat9, "POST")),
-            None => assets::of(&self.common.gate, path).map(|_| (Dialect::Orcheo, orcheo::ASSET_METHODS)),
+            None => match mitigate::WorkspaceRoute::of(path) {
+                Some((route, _)) => Some((Dialect::Mitigate, route.allow())),
+                None => assets::of(&self.common.gate, path).map(|_| (Dialect::Orcheo, orcheo::ASSET_METHODS)),
+            },
         };
         dialect::methods(path).or_else(local)
     }
@@ -260,10 +267,16 @@ fn is_visit(operation: Operation, headers: &HeaderMap) -> bool {
     operation == Operation::Orcheo(orcheo::Operation::Gateway) && !headers.contains_key(AUTHORIZATION)
 }
 
-/// When a stream must end: with its token. A token beyond a year ends after a year.
+/// When a stream must end: with its token, or its session. One beyond a year ends after a year.
 fn end_of(admission: &Admission, started: Instant, now: Timestamp) -> Instant {
     const YEAR: Duration = Duration::from_secs(365 * 24 * 3_600);
-    started + admission.permit().claims().refused_from().since(now).min(YEAR)
+    let permit = admission.permit();
+    let end = match admission.session().filter(|_| !permit.app().dialect.has_tokens()) {
+        // What is asked is what keeps it alive.
+        Some(session) => session.ends_at(permit.app(), now),
+        None => permit.claims().refused_from(),
+    };
+    started + end.since(now).min(YEAR)
 }
 
 /// Header names that no page is given leave to send: credentials that stop at the gate, and fields

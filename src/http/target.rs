@@ -1,13 +1,14 @@
-//! Which app a URL names: by the prefix `/apps/{id}`, by a host name that is one app's alone, or, where a token is
-//! asked for, by a workflow, and in a widget's routes by `bot_id`. What a browser shows beside it changes nothing about that, so the app's own
-//! list of origins decides from the first, preflights included.
+//! Which app a URL names: by the prefix `/apps/{id}`, by a host name that is one app's alone, by the id in a
+//! workspace's path, or, where a token is asked for, by a workflow, and in a widget's routes by `bot_id`. What a
+//! browser shows beside it changes nothing about that, so the app's own list of origins decides from the first,
+//! preflights included.
 
 use std::sync::Arc;
 
 use http::Uri;
 use http::request::Parts;
 use sidegate_core::denial::{Code, Denial};
-use sidegate_core::dialect::{Dialect, chat9, orcheo};
+use sidegate_core::dialect::{Dialect, chat9, mitigate, orcheo};
 
 use super::head;
 use crate::registry::{Registered, Registry};
@@ -29,6 +30,11 @@ pub(super) fn named(parts: &mut Parts, registry: &Registry) -> Result<Option<Arc
         (Some(host), Some(prefix)) if !Arc::ptr_eq(&host, &prefix) => return Err(Code::NotFound.into()),
         (host, prefix) => prefix.or(host),
     };
+    if let Some((_, workspace)) = mitigate::WorkspaceRoute::of(parts.uri.path()) {
+        let found = registry.app(workspace.as_str()).filter(|found| found.is_meant_by(named.as_ref()));
+        let found = found.filter(|found| found.app.dialect == Dialect::Mitigate).ok_or(Code::NotFound)?;
+        return Ok(Some(Arc::clone(found)));
+    }
     if named.is_some() {
         return Ok(named);
     }

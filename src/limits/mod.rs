@@ -7,7 +7,7 @@
 mod local;
 mod shared;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,6 +38,8 @@ pub struct Limits {
     pub escalate: Option<Limit>,
     /// Of settings of a widget that are asked for.
     pub config: Option<Limit>,
+    /// Of sessions of those whom nobody vouches for.
+    pub guest: Option<Limit>,
 }
 
 /// One limit.
@@ -83,12 +85,13 @@ impl Limits {
             history: limit("history", &limits.history, |before| before.history.as_ref()),
             escalate: limit("escalate", &limits.escalate, |before| before.escalate.as_ref()),
             config: limit("config", &limits.config, |before| before.config.as_ref()),
+            guest: limit("guest", &limits.guest, |before| before.guest.as_ref()),
         }
     }
 
     fn all(&self) -> impl Iterator<Item = &Limit> {
-        let Self { exchange, chat, publish, authorize, history, escalate, config } = self;
-        [exchange, chat, publish, authorize, history, escalate, config].into_iter().flatten()
+        let Self { exchange, chat, publish, authorize, history, escalate, config, guest } = self;
+        [exchange, chat, publish, authorize, history, escalate, config, guest].into_iter().flatten()
     }
 
     /// Forgets keys that are at rest.
@@ -126,6 +129,12 @@ impl Limit {
         }
     }
 
+    /// Whether one of its rates is counted by end user.
+    #[must_use]
+    pub fn is_of_users(&self) -> bool {
+        self.counting.iter().any(|counting| counting.rate.key == RateKey::EndUser)
+    }
+
     /// Looks at every rate before it counts by any. Requests that come together may all find the last
     /// place free: one gets it, the others have then been counted by the rates before it.
     fn check_here(&self, counted: Counted<'_>) -> Result<(), Denial> {
@@ -152,6 +161,7 @@ impl Counting {
             RateKey::Workflow => counted.workflow.map_or(Whose::App, Whose::Workflow),
             RateKey::EndUser => Whose::EndUser(counted.end_user),
             RateKey::Address => Whose::Network(network(counted.address)),
+            RateKey::Network => Whose::Network(neighbourhood(counted.address)),
         }
     }
 
@@ -161,6 +171,7 @@ impl Counting {
             RateKey::Workflow => UsedUp::Workflow,
             RateKey::EndUser => UsedUp::EndUser,
             RateKey::Address => UsedUp::Address(counted.address.to_canonical()),
+            RateKey::Network => UsedUp::Network,
         };
         Denial::rate_limited(used_up, self.rate, wait)
     }
@@ -181,6 +192,14 @@ fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
         IpAddr::V6(address) => (address.to_bits() & !u128::from(u64::MAX)).to_be_bytes().into(),
+    }
+}
+
+/// The network of 24 bits around an IPv4 address; an IPv6 one is [`network`]'s.
+fn neighbourhood(address: IpAddr) -> IpAddr {
+    match network(address) {
+        IpAddr::V4(address) => Ipv4Addr::from_bits(address.to_bits() & !0xff).into(),
+        IpAddr::V6(address) => address.into(),
     }
 }
 

@@ -1,9 +1,14 @@
 //! Chat sessions at run time: opened and resumed, found again for each request, kept alive by what happens
 //! in them, closed when the chat has ended.
 
+mod enter;
 mod open;
+mod token;
+mod vouched;
 
+pub use enter::Door;
 pub use open::{Opened, open};
+pub use token::{of_claims, refreshed};
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -26,7 +31,6 @@ const NOTED_EVERY: Duration = Duration::from_secs(30);
 /// A session as it was found.
 #[derive(Clone, Debug)]
 pub struct Live {
-    id: SessionId,
     kept: Session,
     about: ChatSession,
 }
@@ -36,12 +40,12 @@ impl Live {
     ///
     /// # Errors
     /// [`Code::SessionNotFound`]; [`Code::StoreUnavailable`].
-    pub async fn find(gate: &Gate, app: &App, id: SessionId) -> Result<Self, Denial> {
-        let key = SessionKey { app: &app.id, session: &id };
+    pub async fn find(gate: &Gate, app: &App, id: &SessionId) -> Result<Self, Denial> {
+        let key = SessionKey { app: &app.id, session: &id.digest() };
         let kept = gate.store.session(key, gate.now()).await?.ok_or(Code::SessionNotFound)?;
         // One that no key opens is as good as lost: its page begins another.
         let about = read(gate, key, &kept).ok_or(Code::SessionNotFound)?;
-        Ok(Self { id, kept, about })
+        Ok(Self { kept, about })
     }
 
     /// What it says, as the claims of a token would.
@@ -49,13 +53,13 @@ impl Live {
     /// # Errors
     /// As [`ChatSession::claims`].
     pub fn claims(&self, app: &App) -> Result<Claims, Denial> {
-        self.about.claims(SessionKey { app: &app.id, session: &self.id }, self.kept.expires_at)
+        self.about.claims(&app.id, self.kept.expires_at)
     }
 
     /// Its id.
     #[must_use]
     pub const fn id(&self) -> &SessionId {
-        &self.id
+        &self.about.id
     }
 
     /// Whether the chat has ended.
@@ -68,6 +72,12 @@ impl Live {
     #[must_use]
     pub const fn is_started(&self) -> bool {
         self.kept.started
+    }
+
+    /// When it is over if nothing happens from now on.
+    #[must_use]
+    pub fn ends_at(&self, app: &App, now: Timestamp) -> Timestamp {
+        app.sessions.expires_at(self.kept.opened_at, now).max(self.kept.expires_at)
     }
 
     /// What templates may place into its requests.
@@ -87,13 +97,13 @@ impl Live {
         }
         let expires_at = app.sessions.expires_at(self.kept.opened_at, now);
         let activity = Activity { at: now, expires_at, started: says, resume: self.kept.resume };
-        let key = SessionKey { app: &app.id, session: &self.id };
+        let key = SessionKey { app: &app.id, session: &self.about.id.digest() };
         if store.touch_session(key, activity).await? { Ok(()) } else { Err(Code::SessionClosed.into()) }
     }
 
     /// What closes it, for an answer that says so as it passes.
     pub fn closing(&self, store: &Arc<dyn Store>, app: &AppId) -> Closing {
-        let (store, app, id) = (Arc::clone(store), app.clone(), self.id.clone());
+        let (store, app, id) = (Arc::clone(store), app.clone(), self.about.id.digest());
         Box::pin(async move { store.close_session(SessionKey { app: &app, session: &id }).await.map(drop) })
     }
 }

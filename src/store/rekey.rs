@@ -12,7 +12,7 @@ use sidegate_core::clock::Timestamp;
 use sidegate_core::context::ContextKey;
 use sidegate_core::context::seal::{SealedFor, Sealer};
 use sidegate_core::entropy::{Entropy, EntropyUnavailable};
-use sidegate_core::id::{AppId, SessionId, TokenId};
+use sidegate_core::id::{AppId, SessionDigest, TokenId};
 use sidegate_core::session::SessionKey;
 
 use super::{Entries, Entry, EntryKind, Record, Session, Store, Unavailable};
@@ -147,7 +147,7 @@ async fn reseal_session(
     store: &dyn Store,
     sealer: &Sealer,
     entropy: &dyn Entropy,
-    (app, id, session): &(AppId, SessionId, Session),
+    (app, id, session): &(AppId, SessionDigest, Session),
 ) -> Result<Fate, Interrupted> {
     if sealer.is_sealed_with_first(&session.sealed) {
         return Ok(Fate::Current);

@@ -1,8 +1,8 @@
-//! Chat sessions, as stores keep them: what each is about is sealed, and never changes.
+//! Chat sessions, as stores keep them: what each is about is sealed.
 
 use bytes::Bytes;
 use sidegate_core::clock::Timestamp;
-use sidegate_core::id::{AppId, SessionId};
+use sidegate_core::id::{AppId, SessionDigest};
 use sidegate_core::session::{ResumeKey, SessionKey};
 
 use super::{Answer, Cursor, Page};
@@ -21,7 +21,7 @@ pub trait Sessions: Send + Sync {
         app: &'a AppId,
         resume: ResumeKey,
         now: Timestamp,
-    ) -> Answer<'a, Option<(SessionId, Session)>>;
+    ) -> Answer<'a, Option<(SessionDigest, Session)>>;
 
     /// Notes that something happened in a session; whether there is one, and it is open. Times never go
     /// back.
@@ -34,7 +34,7 @@ pub trait Sessions: Send + Sync {
     fn reseal_session<'a>(&'a self, key: SessionKey<'a>, old: &'a Session, new: Bytes) -> Answer<'a, bool>;
 
     /// Some sessions; pages as those of [`super::Vault::page`].
-    fn sessions_page(&self, from: Option<Cursor>) -> Answer<'_, Page<(AppId, SessionId, Session)>>;
+    fn sessions_page(&self, from: Option<Cursor>) -> Answer<'_, Page<(AppId, SessionDigest, Session)>>;
 
     /// Counts a session that was opened.
     fn count_session<'a>(&'a self, app: &'a AppId, at: Timestamp, identified: bool) -> Answer<'a, ()>;

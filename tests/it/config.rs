@@ -1,6 +1,9 @@
 //! Where settings come from, and that the configurations we ship load.
 
-use crate::support::program::{Run, program};
+use secrecy::ExposeSecret as _;
+use sidegate::system::new_rsa_pair;
+
+use crate::support::program::{Program, Run, program};
 
 /// An upstream and an app, complete.
 const GOOD: &str = r#"
@@ -211,7 +214,17 @@ fn every_commented_example_works_when_it_is_uncommented() {
     let run = run.env("ORCHEO_SERVICE_TOKEN", "service-token").env("LOGIN_KEY", &made.signing_key.public_key_pem());
     let run = run.env("OPENAI_API_KEY", "sk-0123456789abcdef");
     let run = run.env("CHAT9_SIGNING_SECRET", &"a".repeat(64)).env("CHAT9_FORMER_SECRET", &"b".repeat(64));
+    let run = workspace_keys(run).env("TURNSTILE_SECRET", "turnstile-secret");
     let run = run.env("SIDEGATE_BOOTSTRAP_TOKEN", "bootstrap-token-0123456789abcdef0123456789");
     let run = run.env("SEAL", "c2VhbC1rZXktb2YtdGhlLXRlc3RzLTAxMjM0NTY3ODk").run();
-    assert_eq!(run.out, "The configuration is good: 5 apps, 2 upstreams.\n", "{}\n{text}", run.err);
+    assert_eq!(run.out, "The configuration is good: 6 apps, 2 upstreams.\n", "{}\n{text}", run.err);
+}
+
+fn workspace_keys(run: Program) -> Program {
+    let [website, platform] = [(); 2].map(|()| new_rsa_pair().expect("a pair"));
+    let run = run.env("MITIGATE_WIDGET_KEY", "widget-key-0123456789abcdef0123456789");
+    let run = run.env("MITIGATE_SIGNING_PRIVATE_KEY", website.private.expose_secret());
+    let run = run.env("MITIGATE_SIGNING_PUBLIC_KEY", website.public.expose_secret());
+    let run = run.env("MITIGATE_ENCRYPTION_PRIVATE_KEY", platform.private.expose_secret());
+    run.env("MITIGATE_ENCRYPTION_PUBLIC_KEY", platform.public.expose_secret())
 }

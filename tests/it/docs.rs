@@ -116,6 +116,8 @@ fn check(files: &[&Path]) -> Output {
     command.env("SIDEGATE_POSTGRES_PASSWORD", "postgres-password");
     command.env("SIDEGATE_PRIVATE_KEY", KeyPair::new(options("EdDSA")).private);
     command.env("SIDEGATE_FORMER_PUBLIC_KEY", KeyPair::new(options("EdDSA")).public);
+    command.env("WORKSPACE_PRIVATE_KEY", KeyPair::new(options("RS256")).private);
+    command.env("WEBSITE_PUBLIC_KEY", KeyPair::new(options("RS256")).public);
     command.output().expect("it runs")
 }
 

@@ -31,6 +31,7 @@ mod injection_body;
 mod instructions;
 mod lifecycle;
 mod limits;
+mod mitigate;
 mod ops;
 mod orcheo;
 mod origin;

@@ -66,6 +66,13 @@ struct Plain<'a> {
 type Texts<'a> = BTreeMap<Cow<'a, str>, Cow<'a, str>>;
 
 impl SessionContext {
+    /// The same with a secret under a name of the dialect's own, which it has bounded.
+    #[must_use]
+    pub fn and_secret(mut self, name: &str, value: SecretString) -> Self {
+        self.secrets.insert(name.to_owned(), value);
+        self
+    }
+
     /// Checks names (`^[A-Za-z_][A-Za-z0-9_]*$`) and sizes.
     ///
     /// # Errors

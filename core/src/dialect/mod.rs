@@ -27,6 +27,8 @@ pub enum Dialect {
     Orcheo,
     /// Chat9's widget API (seeds/002).
     Chat9,
+    /// Mitigate's embeddable chat (seeds/000).
+    Mitigate,
 }
 
 /// What a call on the public listener is.
@@ -38,6 +40,8 @@ pub enum Operation {
     Orcheo(orcheo::Operation),
     /// One of Chat9's widget routes.
     Chat9(chat9::Operation),
+    /// One of Mitigate's chat routes.
+    Mitigate(mitigate::Operation),
 }
 
 /// What an operation needs from the request's body.
@@ -70,6 +74,8 @@ pub enum AnswerUse {
     FilterList,
     /// What the request's body asks for decides.
     AsAsked,
+    /// It may name a new conversation, whose owner is then recorded before it passes.
+    RecordOwnerIfNamed,
     /// It may say that the session has ended, which is then closed before that passes.
     WatchEnd,
 }
@@ -102,7 +108,8 @@ pub enum NoCall {
 /// # Errors
 /// [`NoCall`].
 pub fn route(method: &Method, path: &str) -> Result<Call, NoCall> {
-    let routes = [sigmic::route, orcheo::route, chat9::route].into_iter().map(|route| route(method, path));
+    let routes =
+        [sigmic::route, orcheo::route, chat9::route, mitigate::route].into_iter().map(|route| route(method, path));
     let known = |found: &Result<Call, NoCall>| !matches!(found, Err(NoCall::UnknownPath));
     routes.into_iter().find(known).unwrap_or(Err(NoCall::UnknownPath))
 }
@@ -116,12 +123,18 @@ pub fn methods(path: &str) -> Option<(Dialect, &'static str)> {
     }
 }
 
+/// The place of a dialect's first operation in [`Operation::all`].
+const ORCHEO: usize = sigmic::Operation::ALL.len();
+const CHAT9: usize = ORCHEO + orcheo::Operation::ALL.len();
+const MITIGATE: usize = CHAT9 + chat9::Operation::ALL.len();
+
 impl Operation {
     /// Every operation, for tables of metrics.
     pub fn all() -> impl Iterator<Item = Self> {
         let sigmic = sigmic::Operation::ALL.iter().copied().map(Self::Sigmic);
         let orcheo = orcheo::Operation::ALL.iter().copied().map(Self::Orcheo);
-        sigmic.chain(orcheo).chain(chat9::Operation::ALL.iter().copied().map(Self::Chat9))
+        let chat9 = chat9::Operation::ALL.iter().copied().map(Self::Chat9);
+        sigmic.chain(orcheo).chain(chat9).chain(mitigate::Operation::ALL.iter().copied().map(Self::Mitigate))
     }
 
     /// Its place in [`Self::all`].
@@ -129,8 +142,9 @@ impl Operation {
     pub const fn index(self) -> usize {
         match self {
             Self::Sigmic(operation) => operation as usize,
-            Self::Orcheo(operation) => sigmic::Operation::ALL.len() + operation as usize,
-            Self::Chat9(operation) => sigmic::Operation::ALL.len() + orcheo::Operation::ALL.len() + operation as usize,
+            Self::Orcheo(operation) => ORCHEO + operation as usize,
+            Self::Chat9(operation) => CHAT9 + operation as usize,
+            Self::Mitigate(operation) => MITIGATE + operation as usize,
         }
     }
 
@@ -141,6 +155,7 @@ impl Operation {
             Self::Sigmic(_) => Dialect::Sigmic,
             Self::Orcheo(_) => Dialect::Orcheo,
             Self::Chat9(_) => Dialect::Chat9,
+            Self::Mitigate(_) => Dialect::Mitigate,
         }
     }
 
@@ -151,6 +166,7 @@ impl Operation {
             Self::Sigmic(operation) => operation.template(),
             Self::Orcheo(operation) => operation.template(),
             Self::Chat9(operation) => operation.template(),
+            Self::Mitigate(operation) => operation.template(),
         }
     }
 
@@ -161,6 +177,7 @@ impl Operation {
             Self::Sigmic(sigmic::Operation::CreateTask | sigmic::Operation::SendMessage) | Self::Orcheo(_) => "POST",
             Self::Sigmic(_) => "GET",
             Self::Chat9(operation) => operation.method(),
+            Self::Mitigate(operation) => operation.allow(),
         }
     }
 
@@ -171,6 +188,7 @@ impl Operation {
             Self::Sigmic(operation) => operation.body_use(),
             Self::Orcheo(operation) => operation.body_use(),
             Self::Chat9(operation) => operation.body_use(),
+            Self::Mitigate(operation) => operation.body_use(),
         }
     }
 
@@ -181,6 +199,8 @@ impl Operation {
             Self::Sigmic(operation) => operation.owned_fields(),
             Self::Orcheo(_) => &[],
             Self::Chat9(operation) => operation.owned_fields(),
+            // What is not a browser's was set when the body was checked.
+            Self::Mitigate(_) => &[],
         }
     }
 
@@ -191,29 +211,39 @@ impl Operation {
             Self::Sigmic(operation) => operation.answer_use(),
             Self::Orcheo(operation) => operation.answer_use(),
             Self::Chat9(operation) => operation.answer_use(),
+            Self::Mitigate(operation) => operation.answer_use(),
         }
     }
 }
 
 impl Dialect {
     /// Every dialect.
-    pub const ALL: [Self; 3] = [Self::Sigmic, Self::Orcheo, Self::Chat9];
+    pub const ALL: [Self; 4] = [Self::Sigmic, Self::Orcheo, Self::Chat9, Self::Mitigate];
 
     /// Whether the upstream verifies tokens, too, with the key that signs them.
     #[must_use]
     pub const fn shares_key(self) -> bool {
         match self {
-            Self::Sigmic | Self::Chat9 => false,
+            Self::Sigmic | Self::Chat9 | Self::Mitigate => false,
             Self::Orcheo => true,
         }
     }
 
-    /// Whether the gate keeps a session for each of its visitors, and no token.
+    /// Whether its visitors show tokens.
+    #[must_use]
+    pub const fn has_tokens(self) -> bool {
+        match self {
+            Self::Sigmic | Self::Orcheo | Self::Mitigate => true,
+            Self::Chat9 => false,
+        }
+    }
+
+    /// Whether the gate keeps a session for each of its visitors.
     #[must_use]
     pub const fn has_sessions(self) -> bool {
         match self {
             Self::Sigmic | Self::Orcheo => false,
-            Self::Chat9 => true,
+            Self::Chat9 | Self::Mitigate => true,
         }
     }
 
@@ -222,7 +252,7 @@ impl Dialect {
     pub const fn has_frames(self) -> bool {
         match self {
             Self::Sigmic | Self::Orcheo => false,
-            Self::Chat9 => true,
+            Self::Chat9 | Self::Mitigate => true,
         }
     }
 
@@ -232,6 +262,7 @@ impl Dialect {
         match self {
             Self::Sigmic | Self::Orcheo => &[],
             Self::Chat9 => &chat9::FIELDS,
+            Self::Mitigate => &mitigate::FIELDS,
         }
     }
 
@@ -239,7 +270,7 @@ impl Dialect {
     #[must_use]
     pub const fn without_token(self) -> Code {
         match self {
-            Self::Sigmic => Code::AuthRequired,
+            Self::Sigmic | Self::Mitigate => Code::AuthRequired,
             // Where a workflow is published a page needs none; none is, here.
             Self::Orcheo => Code::NotPublished,
             Self::Chat9 => Code::SessionInvalid,
@@ -256,6 +287,7 @@ impl Dialect {
             Self::Orcheo => orcheo::bearer(headers),
             // A session is named by the query.
             Self::Chat9 => Ok(None),
+            Self::Mitigate => mitigate::bearer(headers).map(Some),
         }
     }
 
@@ -266,6 +298,7 @@ impl Dialect {
             Self::Sigmic => "sigmic",
             Self::Orcheo => "orcheo",
             Self::Chat9 => "chat9",
+            Self::Mitigate => "mitigate",
         }
     }
 
@@ -277,6 +310,7 @@ impl Dialect {
             Self::Sigmic => sigmic::created_task(body),
             Self::Orcheo => orcheo::created_attachment(body),
             Self::Chat9 => None,
+            Self::Mitigate => mitigate::created_chat(body),
         }
     }
 
@@ -292,7 +326,7 @@ impl Dialect {
         match self {
             Self::Sigmic => sigmic::filter_list(body, owned_total, owned),
             Self::Orcheo => orcheo::filter_list(body, owned),
-            Self::Chat9 => None,
+            Self::Chat9 | Self::Mitigate => None,
         }
     }
 
@@ -301,7 +335,7 @@ impl Dialect {
     pub const fn always_has_id(self) -> bool {
         match self {
             Self::Sigmic | Self::Chat9 => false,
-            Self::Orcheo => true,
+            Self::Orcheo | Self::Mitigate => true,
         }
     }
 
@@ -312,6 +346,7 @@ impl Dialect {
             Self::Sigmic => sigmic::refusal(denial),
             Self::Orcheo => orcheo::refusal(orcheo::Router::Gateway, denial),
             Self::Chat9 => chat9::refusal(denial),
+            Self::Mitigate => mitigate::refusal(denial),
         }
     }
 
@@ -323,7 +358,8 @@ impl Dialect {
         match self {
             Self::Sigmic => sigmic::issued(issued),
             Self::Orcheo => orcheo::issued(issued),
-            Self::Chat9 => Err(Code::JwtNotConfigured.into()),
+            // What they hand out are sessions.
+            Self::Chat9 | Self::Mitigate => Err(Code::JwtNotConfigured.into()),
         }
     }
 
@@ -335,7 +371,7 @@ impl Dialect {
         match self {
             Self::Sigmic => sigmic::sign(&policy.keys, claims),
             Self::Orcheo => orcheo::sign(policy, claims),
-            Self::Chat9 => Err(Code::JwtNotConfigured.into()),
+            Self::Chat9 | Self::Mitigate => Err(Code::JwtNotConfigured.into()),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! From a token's text to an app and claims: what the token says unverified chooses the app, and with it
 //! the keys; after that it is verified or nothing.
 
-use super::{Dialect, orcheo, sigmic};
+use super::{Dialect, mitigate, orcheo, sigmic};
 use crate::app::{App, TokenPolicy};
 use crate::denial::{Code, Denial};
 use crate::token::{Claims, UnverifiedToken};
@@ -53,6 +53,12 @@ impl Dialect {
                 let token = UnverifiedToken::<orcheo::WireClaims<'_>>::parse(text)?;
                 let found = known(UnverifiedTarget::Workflow(&token.unverified_claims.chatkit.workflow_id))?;
                 let claims = token.verify(policy(app(&found))?.keys.verifying())?.into_claims(app(&found))?;
+                Ok((found, claims))
+            }
+            Self::Mitigate => {
+                let token = UnverifiedToken::<mitigate::WireClaims<'_>>::parse(text)?;
+                let found = known(UnverifiedTarget::App(&token.unverified_claims.workspace_id))?;
+                let claims = Claims::try_from(token.verify(policy(app(&found))?.keys.verifying())?)?;
                 Ok((found, claims))
             }
             Self::Chat9 => Err(Code::InvalidToken.into()),

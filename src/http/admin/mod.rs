@@ -67,6 +67,7 @@ pub(super) fn router(gate: Arc<Gate>) -> Router {
         .route(&format!("{tokens}/{{id}}/rotate"), post(service_tokens::rotate).fallback(wrong("POST")))
         .route("/admin/v1/revocations", post(revocations::revoke).fallback(wrong("POST")))
         .route("/v1/apps/{app}/identity-tokens", post(mint::identity_token).fallback(wrong("POST")))
+        .route("/v1/apps/{app}/jwe-tokens", post(mint::jwe_token).fallback(wrong("POST")))
         .merge(orcheos())
         .merge(chat9s())
         .fallback(|| async { Refused(Code::NotFound.into()) })

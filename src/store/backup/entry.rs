@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sidegate_core::clock::Timestamp;
-use sidegate_core::id::{AppId, ConversationId, EndUserId, SessionId, TokenId};
+use sidegate_core::id::{AppId, ConversationId, EndUserId, SessionDigest, TokenId};
 use sidegate_core::revocation::Revocation;
 use sidegate_core::service_token::ServiceToken;
 use sidegate_core::session::ResumeKey;
@@ -58,7 +58,7 @@ pub(super) struct Context {
 #[serde(deny_unknown_fields)]
 pub(super) struct Session {
     pub(super) app: AppId,
-    pub(super) session: SessionId,
+    pub(super) session: SessionDigest,
     pub(super) sealed: Sealed,
     /// By what its visitor finds it again, if that one may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -71,7 +71,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(app: AppId, session: SessionId, kept: store::Session) -> Self {
+    pub(super) fn new(app: AppId, session: SessionDigest, kept: store::Session) -> Self {
         Self {
             app,
             session,

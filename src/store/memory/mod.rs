@@ -37,6 +37,8 @@ struct State {
     /// Of `used`, what owners cost. They are never dropped, so half is kept free of them: chatting
     /// cannot stop the exchange.
     owned: usize,
+    /// Of `used`, what chat sessions cost. Anybody may open one, so half is kept free of them, too.
+    chatting: usize,
     records: BTreeMap<Key, Record>,
     sessions: sessions::Kept,
     first_uses: BTreeMap<Key, Timestamp>,
@@ -119,7 +121,11 @@ impl State {
                     self.first_uses.remove(&key);
                     key_cost(&key)
                 }
-                Entry::Session(key) => self.sessions.drop(&key),
+                Entry::Session(key) => {
+                    let cost = self.sessions.drop(&key);
+                    self.chatting -= cost;
+                    cost
+                }
                 Entry::Revocation(mark) => {
                     self.revocations.remove(&mark);
                     ENTRY_COST

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
 use sidegate_core::clock::Timestamp;
-use sidegate_core::id::{AppId, SessionId};
+use sidegate_core::id::{AppId, SessionDigest};
 use sidegate_core::session::{ResumeKey, SessionKey};
 
 use super::{ENTRY_COST, Entry, Memory, State, pages};
@@ -12,13 +12,13 @@ use crate::store::sessions::day;
 use crate::store::{Activity, Answer, COUNTED_DAYS, Cursor, Page, Session, SessionCounts, Sessions, Unavailable};
 
 /// A session of an app.
-pub(super) type Key = (SessionId, AppId);
+pub(super) type Key = (SessionDigest, AppId);
 
 /// All sessions, and how many there were.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
     sessions: BTreeMap<Key, Session>,
-    last: HashMap<(AppId, ResumeKey), SessionId>,
+    last: HashMap<(AppId, ResumeKey), SessionDigest>,
     days: BTreeMap<(u64, AppId), SessionCounts>,
 }
 
@@ -54,10 +54,19 @@ impl State {
         if self.sessions.sessions.contains_key(&key) {
             return Err(Unavailable);
         }
-        self.reserve(cost(&key, &session), capacity)?;
+        let cost = cost(&key, &session);
+        let chatting =
+            self.chatting.checked_add(cost).filter(|chatting| *chatting <= capacity / 2).ok_or(Unavailable)?;
+        self.reserve(cost, capacity)?;
+        self.chatting = chatting;
         self.expiries.insert((session.expires_at, Entry::Session(key.clone())));
         if let Some(resume) = session.resume {
-            self.sessions.last.insert((key.1.clone(), resume), key.0.clone());
+            let place = (key.1.clone(), resume);
+            let of_last = self.sessions.last.get(&place).map(|last| (last.clone(), key.1.clone()));
+            let last = of_last.and_then(|last| self.sessions.sessions.get(&last));
+            if last.is_none_or(|last| last.opened_at <= session.opened_at) {
+                self.sessions.last.insert(place, key.0.clone());
+            }
         }
         self.sessions.sessions.insert(key, session);
         Ok(())
@@ -94,7 +103,7 @@ impl Sessions for Memory {
         app: &'a AppId,
         resume: ResumeKey,
         now: Timestamp,
-    ) -> Answer<'a, Option<(SessionId, Session)>> {
+    ) -> Answer<'a, Option<(SessionDigest, Session)>> {
         Box::pin(async move {
             let state = self.state();
             let Some(id) = state.sessions.last.get(&(app.clone(), resume)) else { return Ok(None) };
@@ -123,11 +132,12 @@ impl Sessions for Memory {
             let before = std::mem::replace(&mut session.sealed, new);
             let grown = session.sealed.len();
             state.used = (state.used + grown).saturating_sub(before.len());
+            state.chatting = (state.chatting + grown).saturating_sub(before.len());
             Ok(true)
         })
     }
 
-    fn sessions_page(&self, from: Option<Cursor>) -> Answer<'_, Page<(AppId, SessionId, Session)>> {
+    fn sessions_page(&self, from: Option<Cursor>) -> Answer<'_, Page<(AppId, SessionDigest, Session)>> {
         Box::pin(async move {
             pages::page(&self.state().sessions.sessions, from.as_deref(), |(session, app), kept| {
                 (app.clone(), session.clone(), kept.clone())

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use sidegate_core::context::ContextKey;
-use sidegate_core::id::{AppId, ConversationId, SessionId, TokenId};
+use sidegate_core::id::{AppId, ConversationId, SessionDigest, TokenId};
 use sidegate_core::session::{ResumeKey, SessionKey};
 
 use crate::store::{Counter, EntryKind, Owner, Whose};
@@ -70,7 +70,7 @@ impl Keys {
     }
 
     /// Which session stands at `name`.
-    pub(super) fn of_session(&self, name: &str) -> Option<(AppId, SessionId)> {
+    pub(super) fn of_session(&self, name: &str) -> Option<(AppId, SessionDigest)> {
         self.pair_of("session:", name)
     }
 
@@ -168,7 +168,7 @@ mod tests {
         let rate = "1/s".parse().expect("a rate");
         let counter = |app, limit, whose| keys.counter(&Counter { app, limit, whose, rate });
         let workflow = "0b6ad1a8-5b0e-4a39-8a52-3cf4cf64a3d1".parse().expect("a UUID");
-        let session: SessionId = "0b6ad1a8-5b0e-4a39-8a52-3cf4cf64a3d1".parse().expect("a UUID");
+        let session: SessionDigest = "0b".repeat(32).parse().expect("a digest");
         let names = [
             keys.context(of(&app)),
             keys.context(of(&other)),

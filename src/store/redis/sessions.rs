@@ -3,7 +3,7 @@
 use bytes::{BufMut as _, Bytes, BytesMut};
 use redis::cmd;
 use sidegate_core::clock::Timestamp;
-use sidegate_core::id::{AppId, SessionId};
+use sidegate_core::id::{AppId, SessionDigest};
 use sidegate_core::session::{ResumeKey, SessionKey};
 
 use super::{LAST, MARGIN, Redis, forgotten};
@@ -70,6 +70,7 @@ impl Sessions for Redis {
                 script.key(self.keys.last_session(key.app, resume));
             }
             script.arg(encode(&session)).arg(key.session.as_str()).arg(forgotten(session.expires_at));
+            script.arg(session.opened_at.millis().min(LAST));
             let kept: bool = self.link.run(&script).await.map_err(|_| Unavailable)?;
             kept.then_some(()).ok_or(Unavailable)
         })
@@ -84,12 +85,13 @@ impl Sessions for Redis {
         app: &'a AppId,
         resume: ResumeKey,
         now: Timestamp,
-    ) -> Answer<'a, Option<(SessionId, Session)>> {
+    ) -> Answer<'a, Option<(SessionDigest, Session)>> {
         Box::pin(async move {
             let name = self.keys.last_session(app, resume);
             let last: Option<String> = self.link.call(cmd("GET").arg(name)).await.map_err(|_| Unavailable)?;
             let Some(last) = last else { return Ok(None) };
-            let id = SessionId::parse(&last).map_err(|_| Unavailable)?;
+            // With when it was opened.
+            let id = last.split(':').next().and_then(|digest| digest.parse().ok()).ok_or(Unavailable)?;
             let session = self.session(SessionKey { app, session: &id }, now).await?;
             Ok(session.map(|session| (id, session)))
         })
@@ -124,7 +126,7 @@ impl Sessions for Redis {
         })
     }
 
-    fn sessions_page(&self, from: Option<Cursor>) -> Answer<'_, Page<(AppId, SessionId, Session)>> {
+    fn sessions_page(&self, from: Option<Cursor>) -> Answer<'_, Page<(AppId, SessionDigest, Session)>> {
         Box::pin(async move {
             let read = |name: &str, value| {
                 let (app, session) = self.keys.of_session(name)?;

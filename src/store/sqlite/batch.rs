@@ -10,7 +10,7 @@ use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection};
 use sqlx::{Row as _, query};
 
-use super::cache::{Conversation, Key, SessionId};
+use super::cache::{Conversation, Key, OfSession};
 use super::sessions::{self, SessionChange};
 use super::use_counts::add_uses;
 use crate::store::{Entry, Used};
@@ -26,7 +26,7 @@ pub(super) enum Change {
     /// A token's first use; not if it was used.
     Use { key: Key, until: Timestamp },
     /// A change of a chat session.
-    Session { key: SessionId, change: SessionChange },
+    Session { key: OfSession, change: SessionChange },
     /// One more chat session that was opened.
     CountSession { app: AppId, at: Timestamp, identified: bool },
     /// A revocation as JSON.

@@ -21,12 +21,12 @@ pub(super) type Key = (TokenId, AppId);
 pub(super) type Conversation = (AppId, ConversationId);
 
 /// A session of an app.
-pub(super) type SessionId = (id::SessionId, AppId);
+pub(super) type OfSession = (id::SessionDigest, AppId);
 
 /// Contexts, sessions and owners, each bounded in bytes.
 pub(super) struct Cache {
     pub(super) contexts: Map<Key, Record, Cost>,
-    pub(super) sessions: Map<SessionId, Session, Cost>,
+    pub(super) sessions: Map<OfSession, Session, Cost>,
     pub(super) owners: Map<Conversation, EndUserId, Cost>,
 }
 
@@ -54,8 +54,8 @@ impl Weighter<Key, Record> for Cost {
     }
 }
 
-impl Weighter<SessionId, Session> for Cost {
-    fn weight(&self, (session, app): &SessionId, kept: &Session) -> u64 {
+impl Weighter<OfSession, Session> for Cost {
+    fn weight(&self, (session, app): &OfSession, kept: &Session) -> u64 {
         (ENTRY_COST + session.as_str().len() + app.as_str().len() + kept.sealed.len()) as u64
     }
 }

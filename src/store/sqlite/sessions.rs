@@ -2,14 +2,14 @@
 
 use bytes::Bytes;
 use sidegate_core::clock::Timestamp;
-use sidegate_core::id::{AppId, SessionId};
+use sidegate_core::id::{AppId, SessionDigest};
 use sidegate_core::session::{ResumeKey, SessionKey};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Row as _, query};
 
 use super::Sqlite;
 use super::batch::{Change, millis};
-use super::cache::SessionId as Key;
+use super::cache::OfSession as Key;
 use super::tokens::time_of;
 use crate::store::sessions::day;
 use crate::store::{Activity, Answer, COUNTED_DAYS, Cursor, Page, Session, SessionCounts, Sessions, Unavailable};
@@ -72,7 +72,7 @@ impl Sessions for Sqlite {
         app: &'a AppId,
         resume: ResumeKey,
         now: Timestamp,
-    ) -> Answer<'a, Option<(SessionId, Session)>> {
+    ) -> Answer<'a, Option<(SessionDigest, Session)>> {
         Box::pin(async move {
             let last = "select * from sessions where app = ? and resume = ? order by opened_at desc limit 1";
             let last = query(last).bind(app.as_str().to_owned()).bind(resume.as_bytes().to_vec());
@@ -95,7 +95,7 @@ impl Sessions for Sqlite {
         Box::pin(self.change_session(key, SessionChange::Reseal { old: old.sealed.clone(), new }))
     }
 
-    fn sessions_page(&self, from: Option<Cursor>) -> Answer<'_, Page<(AppId, SessionId, Session)>> {
+    fn sessions_page(&self, from: Option<Cursor>) -> Answer<'_, Page<(AppId, SessionDigest, Session)>> {
         const STATEMENT: &str = "select * from sessions where (session, app) > (?, ?) order by session, app limit ?";
         Box::pin(self.page_of(STATEMENT, from, session_of, |(app, session, _)| (session.as_str(), app.as_str())))
     }
@@ -191,7 +191,7 @@ pub(super) async fn count(
 }
 
 /// `None` if it is not as we write it.
-fn session_of(row: &SqliteRow) -> Option<(AppId, SessionId, Session)> {
+fn session_of(row: &SqliteRow) -> Option<(AppId, SessionDigest, Session)> {
     let text = |column| row.try_get::<&str, _>(column).ok();
     let flag = |column| row.try_get::<bool, _>(column).ok();
     let resume = match row.try_get::<Option<&[u8]>, _>("resume").ok()? {

@@ -1,6 +1,7 @@
 //! A real browser on the demo's pages: what CORS does, what JavaScript can see, and what it cannot.
 
 pub mod driver;
+mod frames;
 
 use reqwest::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ORIGIN};
 use secrecy::ExposeSecret as _;

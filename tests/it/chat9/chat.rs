@@ -182,3 +182,28 @@ async fn an_answer_with_a_coding_that_was_not_asked_for_is_not_believed() {
     assert_eq!(say(&gate, &session, "hi").await.status(), 502);
     assert_eq!(last(&upstream).await.header("accept-encoding"), "identity");
 }
+
+#[tokio::test]
+async fn what_the_upstream_did_not_take_was_not_said() {
+    let (upstream, gate) = started().await;
+    let session = anonymous(&gate).await;
+    upstream.once("/widget/chat", Behaviour::answer(Reply::json(500, &json!({ "detail": "x" }))));
+    assert_eq!(say(&gate, &session, "hi").await.status(), 500);
+    // So the greeting may still be asked for.
+    let greeting = page(&gate, Method::POST, &of("chat", &session));
+    assert_eq!(sent(greeting).await.status(), 200);
+    let seen = last(&upstream).await;
+    assert_eq!(seen.header("content-type"), "application/json", "what the gate writes has a type");
+    assert_eq!(say(&gate, &session, "hi").await.status(), 200);
+    super::refused(sent(page(&gate, Method::POST, &of("chat", &session))).await, 422, "message_required").await;
+}
+
+#[tokio::test]
+async fn a_transcript_that_is_too_long_to_be_read_passes() {
+    let (upstream, gate) = started().await;
+    let session = anonymous(&gate).await;
+    let long = json!({ "session_id": session, "messages": ["x".repeat(3 << 20)], "chat_ended": false });
+    upstream.once("/widget/history", Behaviour::answer(Reply::json(200, &long)));
+    let answer = sent(page(&gate, Method::GET, &of("history", &session))).await;
+    assert_eq!(json_of(answer).await, long);
+}

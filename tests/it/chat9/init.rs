@@ -9,7 +9,9 @@ use serde_json::json;
 use super::{
     BOT, INIT, OTHER, anonymous, identified, init, opened, page, refused, say, sent, started, started_with, token,
 };
+use crate::support::admin::done;
 use crate::support::gate::{SHOP, json_of};
+use crate::support::redis::until;
 use crate::support::wire::metric;
 
 #[tokio::test]
@@ -129,4 +131,39 @@ async fn the_prefix_of_an_app_names_its_bot() {
         assert_eq!(answer.status(), 404, "{path}");
     }
     assert_eq!(say(&gate, session, "hi").await.status(), 200);
+}
+
+#[tokio::test]
+async fn who_is_revoked_is_nobody_until_another_token_vouches() {
+    let (_upstream, gate) = started().await;
+    let (ada, bob) =
+        (token(&gate, &json!({ "user_id": "ada" })).await, token(&gate, &json!({ "user_id": "bob" })).await);
+    let (session, other) = (identified(&gate, &ada).await, identified(&gate, &bob).await);
+    let revoked = json!({ "app": BOT, "end_user": "ada" });
+    done(&gate, Method::POST, "/admin/v1/revocations", revoked).await;
+    until("it is revoked", async || say(&gate, &session, "hi").await.status() == 403).await;
+    assert_eq!(say(&gate, &other, "hi").await.status(), 200);
+    // The token of before brings no other session of the same user.
+    assert_eq!(opened(&gate, &json!({ "bot_id": BOT, "identity_token": ada })).await.1, "anonymous");
+    assert_eq!(identified(&gate, &bob).await, other);
+    let metrics = gate.ops("/metrics").send().await.expect("an answer").text().await.expect("text");
+    assert!(metrics.contains("sidegate_identity_tokens_total{outcome=\"revoked\"} 1"), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_page_of_any_scheme_keeps_its_session_where_origins_are_not_checked() {
+    let upstream = crate::support::upstream::Upstream::start().await;
+    let gate = super::with_lines(&upstream, super::UNLIMITED).start().await;
+    let app = json!({ "id": "ch_any", "dialect": "chat9", "upstream": "chat" });
+    done(&gate, Method::POST, crate::support::admin::APPS, app).await;
+    for (origin, other) in [("capacitor://localhost", "ionic://localhost"), ("*", "https://evil.example.com")] {
+        let ask = |path: &str, origin: &str| gate.public(Method::POST, path).header("origin", origin);
+        let answer = sent(ask(INIT, origin).json(&json!({ "bot_id": "ch_any" }))).await;
+        assert_eq!(answer.status(), 200, "{origin}");
+        let session = json_of(answer).await["session_id"].as_str().expect("an id").to_owned();
+        let path = format!("/widget/chat?bot_id=ch_any&session_id={session}");
+        let said = json!({ "message": "hi" });
+        assert_ne!(sent(ask(&path, origin).json(&said)).await.status(), 403, "{origin}");
+        assert_eq!(sent(ask(&path, other).json(&said)).await.status(), 403, "{origin}");
+    }
 }

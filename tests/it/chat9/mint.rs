@@ -130,7 +130,7 @@ async fn who_may_have_tokens_made() {
         (APP, BOOTSTRAP, 501, "IDENTITY_NOT_CONFIGURED"),
         ("ch_nobody", BOOTSTRAP, 404, "NOT_FOUND"),
         ("ch_nobody", SECRET, 401, "INVALID_SERVICE_TOKEN"),
-        ("ch_nobody", &minter, 404, "NOT_FOUND"),
+        ("ch_nobody", &minter, 403, "MISSING_SCOPE"),
     ] {
         println!("{app} {code}");
         assert_problem(sent(mint(&gate, app, secret).json(&asked)).await, status, code).await;

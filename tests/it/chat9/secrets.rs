@@ -164,3 +164,22 @@ async fn both_secrets_of_a_configuration_verify_and_the_first_signs() {
     assert_eq!(made.split_once('.').map(|(payload, _)| payload.len()), Some(made.len() - 65));
     anonymous(&gate).await;
 }
+
+#[tokio::test]
+async fn another_secret_drops_the_one_before_the_last() {
+    let upstream = Upstream::start().await;
+    let gate = super::with_lines(&upstream, "").start().await;
+    keep(&gate).await;
+    let first = made(&gate, "secret").await;
+    let second = made(&gate, "rotate").await;
+    assert_eq!(mode(&gate, &signed("ada", &first, 0)).await, "identified");
+    let third = "another-identity-secret-0123456789abcdef";
+    let app = json!({
+        "dialect": "chat9", "upstream": "chat", "origins": [SHOP], "limits": { "exchange": [] },
+        "identity": { "secret": { "value": third } },
+    });
+    done(&gate, Method::PUT, &format!("{APPS}/{KEPT}"), app).await;
+    for (secret, expected) in [(first.as_str(), "anonymous"), (&second, "anonymous"), (third, "identified")] {
+        assert_eq!(mode(&gate, &signed("ada", secret, 0)).await, expected);
+    }
+}

@@ -13,7 +13,7 @@ use sidegate::store::{
 };
 use sidegate_core::clock::Timestamp;
 use sidegate_core::context::ContextKey;
-use sidegate_core::id::{AppId, ConversationId, EndUserId, SessionId, TokenId};
+use sidegate_core::id::{AppId, ConversationId, EndUserId, SessionDigest, TokenId};
 use sidegate_core::revocation::Revocation;
 use sidegate_core::session::{ResumeKey, SessionKey};
 
@@ -32,7 +32,7 @@ fn after(seconds: u64) -> Timestamp {
 struct Model {
     contexts: BTreeMap<(AppId, TokenId), (Vec<u8>, Timestamp)>,
     owners: BTreeMap<(AppId, ConversationId), EndUserId>,
-    sessions: BTreeMap<(AppId, SessionId), Session>,
+    sessions: BTreeMap<(AppId, SessionDigest), Session>,
     uses: BTreeMap<(AppId, TokenId), Timestamp>,
     revocations: Vec<(Revocation, Timestamp)>,
 }
@@ -94,8 +94,8 @@ fn time() -> impl Strategy<Value = Timestamp> {
     (1..10_000_u64).prop_map(|millis| Timestamp::from_millis(NOW.millis() + millis))
 }
 
-fn sessions(most: usize) -> impl Strategy<Value = BTreeMap<(AppId, SessionId), Session>> {
-    let key = (id("[a-c]"), id("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"));
+fn sessions(most: usize) -> impl Strategy<Value = BTreeMap<(AppId, SessionDigest), Session>> {
+    let key = (id("[a-c]"), id("[0-9a-f]{64}"));
     let resume = proptest::option::of(any::<[u8; 32]>());
     let kept = (vec(any::<u8>(), 0..100), resume, time(), time(), time(), any::<(bool, bool)>());
     let kept = kept.prop_map(|(sealed, resume, opened_at, active_at, expires_at, (started, closed))| Session {

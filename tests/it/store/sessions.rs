@@ -7,15 +7,15 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use sidegate::store::{Activity, COUNTED_DAYS, Session, SessionCounts, Store, Unavailable};
 use sidegate_core::clock::Timestamp;
-use sidegate_core::id::{AppId, SessionId};
+use sidegate_core::id::{AppId, SessionDigest};
 use sidegate_core::session::{ResumeKey, SessionKey};
 
 use super::conformance::after;
 use super::paging::on_all_pages;
 
-/// A session's id by number.
-pub fn id(number: u32) -> SessionId {
-    format!("{number:08x}-5b0e-4a39-8a52-3cf4cf64a3d1").parse().expect("a UUID")
+/// A session by number.
+pub fn id(number: u32) -> SessionDigest {
+    format!("{number:08x}").repeat(8).parse().expect("a digest")
 }
 
 pub fn app(text: &str) -> AppId {
@@ -49,6 +49,7 @@ pub async fn all(open: &impl AsyncFn() -> Arc<dyn Store>) {
     what_happens_in_them_keeps_them(&*open().await).await;
     they_are_closed_once_and_for_good(&open().await).await;
     the_last_of_a_visitor_is_found(&*open().await).await;
+    the_last_is_that_which_was_opened_last(&*open().await).await;
     they_are_sealed_anew_if_unchanged(&*open().await).await;
     pages_show_every_one(&*open().await).await;
     they_are_counted_by_day(&*open().await).await;
@@ -130,6 +131,19 @@ async fn the_last_of_a_visitor_is_found(store: &dyn Store) {
     store.close_session(SessionKey { app: &one, session: &second }).await.expect("closed");
     assert!(last(70).await.is_some_and(|(id, session)| id == second && session.closed), "who asks is told");
     assert_eq!(last(110).await, None, "its time is over");
+}
+
+async fn the_last_is_that_which_was_opened_last(store: &dyn Store) {
+    let (app, visitor) = (app("a"), resume(1));
+    // As a backup may bring them.
+    for (number, opened) in [(2, 20), (1, 10), (3, 15)] {
+        let (key, opened) = (id(number), session("x", Some(visitor), opened));
+        store.open_session(SessionKey { app: &app, session: &key }, opened).await.expect("kept");
+        let key = SessionKey { app: &app, session: &key };
+        assert_eq!(store.touch_session(key, activity(30, Some(visitor))).await, Ok(true));
+        let last = store.last_session(&app, visitor, after(50)).await.expect("an answer");
+        assert_eq!(last.map(|(id, _)| id), Some(id(2)), "after {number}");
+    }
 }
 
 async fn they_are_sealed_anew_if_unchanged(store: &dyn Store) {

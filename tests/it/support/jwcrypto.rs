@@ -51,3 +51,41 @@ print(token.serialize(compact=True))
 pub fn jwk(key: &str) -> Value {
     serde_json::from_str(&python("print(key(sys.argv[1]).export_public())", &[key])).expect("JSON")
 }
+
+/// A token that is signed and then sealed. Whatever its headers name is done, even where nobody should.
+pub fn nested(inner: &str, claims: &str, signs: &str, outer: &str, seals: &str) -> String {
+    let script = "
+token = jws.JWS(sys.argv[2])
+token.add_signature(key(sys.argv[3]), alg='RS256', protected=sys.argv[1])
+print(sealed(token.serialize(compact=True), sys.argv[4], sys.argv[5]))
+";
+    python(&format!("{SEALED}{script}"), &[inner, claims, signs, outer, seals])
+}
+
+/// A text that is sealed.
+pub fn sealed(text: &str, outer: &str, seals: &str) -> String {
+    let script = "print(sealed(sys.argv[1], sys.argv[2], sys.argv[3]))";
+    python(&format!("{SEALED}{script}"), &[text, outer, seals])
+}
+
+const SEALED: &str = "
+from jwcrypto import jwe
+def sealed(text, header, pem):
+    algs = jwe.default_allowed_algs + ['RSA1_5', 'RSA-OAEP', 'RSA-OAEP-256', 'dir']
+    token = jwe.JWE(text.encode(), protected=header, algs=algs)
+    token.add_recipient(key(pem))
+    return token.serialize(compact=True)
+";
+
+/// What a sealed and signed token says: `{\"outer\", \"inner\", \"claims\"}`, its headers and claims.
+pub fn opened(token: &str, opens: &str, checks: &str) -> Value {
+    let script = "
+from jwcrypto import jwe
+outer = jwe.JWE()
+outer.deserialize(sys.argv[1], key=key(sys.argv[2]))
+inner = jws.JWS()
+inner.deserialize(outer.payload.decode(), key=key(sys.argv[3]), alg='RS256')
+print(json.dumps({'outer': outer.jose_header, 'inner': inner.jose_header, 'claims': json.loads(inner.payload)}))
+";
+    serde_json::from_str(&python(script, &[token, opens, checks])).expect("JSON")
+}

@@ -6,22 +6,18 @@ use std::borrow::Cow;
 use http::StatusCode;
 use serde::Deserialize;
 
-use crate::sse;
+use crate::sse::{self, LONGEST_END};
 
 /// Bytes of the longest event that is read; the vendor's last frame has the whole answer in it.
 const MAX_EVENT: usize = 256 * 1024;
 
-#[derive(Deserialize)]
-struct Answer {
-    #[serde(default)]
-    chat_ended: Option<bool>,
-}
-
-/// Whether one JSON object says so.
+/// Whether one JSON object says so. Of a name that stands twice, the last counts, as in a browser.
 fn is_ended(body: &[u8]) -> bool {
-    // Most frames are pieces of text, and not worth parsing.
-    body.windows(NAME.len()).any(|window| window == NAME)
-        && serde_json::from_slice::<Answer>(body).is_ok_and(|answer| answer.chat_ended == Some(true))
+    // Most frames are pieces of text, and not worth parsing; a name may be written with escapes.
+    let may_say_it = |part: &[u8]| body.windows(part.len()).any(|window| window == part);
+    let parsed = || serde_json::from_slice::<serde_json::Map<_, _>>(body).ok();
+    (may_say_it(b"chat_ended") || may_say_it(b"\\u"))
+        && parsed().is_some_and(|answer| answer.get("chat_ended") == Some(&serde_json::Value::Bool(true)))
 }
 
 /// Whether an answer that was read whole says that the session is over at the upstream: a reply that ends
@@ -50,13 +46,13 @@ struct Detail<'a> {
     code: Option<Cow<'a, str>>,
 }
 
-const NAME: &[u8] = b"chat_ended";
-
 /// Looks through an event stream as it passes.
 #[derive(Debug, Default)]
 pub struct Ended {
     /// What has come of the event that is not complete.
     event: Vec<u8>,
+    /// How much of that was looked through for an end.
+    looked_at: usize,
     /// It is longer than is read: nothing of it is kept.
     overlong: bool,
 }
@@ -64,26 +60,23 @@ pub struct Ended {
 impl Ended {
     /// Whether an event that is complete with these bytes says that the chat has ended.
     pub fn reads(&mut self, bytes: &[u8]) -> bool {
-        let mut ended = false;
         self.event.extend_from_slice(bytes);
-        let mut rest = std::mem::take(&mut self.event);
-        while let Some((event, behind)) = sse::split_event(&rest) {
-            ended |= !self.overlong && is_ended(&sse::data(event));
+        let (mut ended, mut start, mut from) = (false, 0, self.looked_at);
+        while let Some((end, next)) = sse::end_of_event(&self.event, from) {
+            ended |= !self.overlong && is_ended(&sse::data(&self.event[start..end]));
             self.overlong = false;
-            rest = behind.to_vec();
+            (start, from) = (next, next);
         }
-        if rest.len() > MAX_EVENT {
+        if self.event.len() - start > MAX_EVENT {
             self.overlong = true;
-            // An end of the event may be cut in two.
-            rest.drain(..rest.len() - LONGEST_END);
+            start = self.event.len() - LONGEST_END;
         }
-        self.event = rest;
+        self.event.drain(..start);
+        // An end may be cut in two.
+        self.looked_at = self.event.len().saturating_sub(LONGEST_END - 1);
         ended
     }
 }
-
-/// Bytes of `\r\n\r\n`.
-const LONGEST_END: usize = 4;
 
 #[cfg(test)]
 mod tests {
@@ -95,7 +88,13 @@ mod tests {
 
     #[test]
     fn an_object_says_it_itself() {
-        assert!(is_ended(br#"{"text":"bye","chat_ended": true}"#));
+        for said in [
+            &br#"{"text":"bye","chat_ended": true}"#[..],
+            br#"{"chat_ended":false,"chat_ended":true}"#,
+            br#"{"chat\u005fended":true}"#,
+        ] {
+            assert!(is_ended(said), "{}", String::from_utf8_lossy(said));
+        }
         for not in [
             &br#"{"chat_ended":false}"#[..],
             br#"{"chat_ended":"true"}"#,
@@ -135,6 +134,17 @@ mod tests {
         assert!(!ended.reads(b"\"}\n"));
         assert!(!ended.reads(b"\n"));
         assert!(ended.reads(b"data: {\"chat_ended\":true}\r\n\r\n"));
+    }
+
+    #[test]
+    fn many_small_events_and_many_small_pieces_are_read_in_one_pass() {
+        // Quadratic, these would take minutes.
+        let mut ended = Ended::default();
+        assert!(!ended.reads(&b"\n\n".repeat(4 << 20)));
+        for _ in 0..MAX_EVENT {
+            assert!(!ended.reads(b"x"));
+        }
+        assert!(ended.reads(b"\r\n\ndata: {\"chat_ended\":true}\n\r\n"));
     }
 
     proptest! {

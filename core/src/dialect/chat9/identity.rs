@@ -33,6 +33,8 @@ const TTLS: std::ops::RangeInclusive<u64> = 60..=3_600;
 pub struct Identity {
     /// Who.
     pub user_id: EndUserId,
+    /// When the token was made; the epoch if it does not say.
+    pub issued_at: Timestamp,
     /// What else, as it is kept.
     pub fields: BTreeMap<&'static str, String>,
 }
@@ -135,7 +137,7 @@ fn read(payload: &Value, now: Timestamp) -> Result<Identity, NotIdentified> {
     let integer =
         |name: &str| payload.get(name).map(|value| value.as_i64().ok_or(NotIdentified::Malformed)).transpose();
     let expires_at = integer("exp")?.ok_or(NotIdentified::Malformed)?;
-    integer("iat")?;
+    let issued_at = integer("iat")?.and_then(|iat| u64::try_from(iat).ok()).unwrap_or(0);
     let user_id = payload.get("user_id").and_then(Value::as_str).unwrap_or_default();
     let too_long = user_id.chars().count() > MAX_USER_ID;
     if too_long || user_id.trim() != user_id {
@@ -147,7 +149,7 @@ fn read(payload: &Value, now: Timestamp) -> Result<Identity, NotIdentified> {
     if i64::try_from(now.seconds()).is_ok_and(|now| now >= expires_at) {
         return Err(NotIdentified::Expired);
     }
-    Ok(Identity { user_id, fields: fields.kept().collect() })
+    Ok(Identity { user_id, issued_at: Timestamp::from_seconds(issued_at), fields: fields.kept().collect() })
 }
 
 /// What a customer's server asks for in a token.

@@ -3,11 +3,11 @@
 use http::StatusCode;
 use serde::Serialize;
 
-use super::workspace::Mode;
 use crate::denial::{Code, Denial};
 use crate::id::TokenId;
 use crate::message::Reply;
 use crate::policy::Issued;
+use crate::session::Mode;
 
 #[derive(Serialize)]
 struct Refused<'a> {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-use super::keys::WorkspaceKeys;
+use super::keys::{MintingKeys, WorkspaceKeys};
 use crate::clock::Timestamp;
 use crate::denial::{Code, Denial};
 use crate::entropy::Entropy;
@@ -36,6 +36,8 @@ pub struct Verified {
     pub access_token: Option<SecretString>,
     /// Names the token: it is good once.
     pub jti: TokenId,
+    /// When the token was made.
+    pub issued_at: Timestamp,
     /// From when on the token is refused for its age, [`CLOCK_LEEWAY`] counted in: until then its `jti` must be
     /// remembered.
     pub refused_from: Timestamp,
@@ -123,7 +125,7 @@ pub fn verify(text: &str, keys: &WorkspaceKeys, now: Timestamp) -> Result<Verifi
     }
     let user_id = claims.user_id.parse().map_err(|_| Reason::BadClaims)?;
     let jti = claims.jti.parse().map_err(|_| Reason::BadClaims)?;
-    Ok(Verified { user_id, access_token, jti, refused_from })
+    Ok(Verified { user_id, access_token, jti, issued_at: Timestamp::from_seconds(claims.iat), refused_from })
 }
 
 /// Checks the times of a token.
@@ -152,17 +154,16 @@ fn is_access_token(token: &SecretString) -> bool {
 /// Makes an identity token as the documented Ruby does, byte for byte up to what is random, and says when it ends.
 ///
 /// # Errors
-/// [`Code::JwtNotConfigured`] if the workspace has no keys for it; [`Code::InvalidRequest`] for an access token that
-/// [`verify`] would refuse; [`Code::Internal`] without randomness or if a key fails.
+/// [`Code::InvalidRequest`] for an access token that [`verify`] would refuse; [`Code::Internal`] without randomness or
+/// if a key fails.
 pub fn mint(
-    keys: &WorkspaceKeys,
+    keys: &MintingKeys,
     user_id: &EndUserId,
     access_token: Option<&SecretString>,
     jti: &TokenId,
     now: Timestamp,
     entropy: &dyn Entropy,
 ) -> Result<(String, Timestamp), Denial> {
-    let keys = keys.minting().ok_or(Code::JwtNotConfigured)?;
     let invalid = || {
         Denial::because(Code::InvalidRequest, "access_token must have at most 4096 bytes, and no control characters")
     };

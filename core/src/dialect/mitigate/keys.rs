@@ -29,12 +29,11 @@ impl fmt::Display for InvalidWorkspaceKeys {
 
 impl std::error::Error for InvalidWorkspaceKeys {}
 
-/// What opens and checks the identity tokens of a workspace, and, where the gate makes them, too, what does that.
+/// What opens and checks the identity tokens of a workspace.
 #[derive(Clone, Debug)]
 pub struct WorkspaceKeys {
     decryption: DecryptionKeys,
     verifying: VerifyingKeys,
-    minting: Option<MintingKeys>,
 }
 
 /// What makes identity tokens, for the gate itself or for the vendor's cloud.
@@ -87,19 +86,17 @@ impl WorkspaceKeys {
             return Err(InvalidWorkspaceKeys::NotRs256);
         }
         verifying.fingerprints().next().ok_or(InvalidWorkspaceKeys::NoSigningKey)?;
-        Self { decryption, verifying, minting: None }.checked()
+        apart(verifying.fingerprints(), decryption.fingerprints())?;
+        Ok(Self { decryption, verifying })
     }
 
-    /// These and what makes tokens.
+    /// Checks that no key of `minting` has here the other purpose.
     ///
     /// # Errors
     /// [`InvalidWorkspaceKeys::OneKeyForBoth`].
-    pub fn with_minting(self, minting: MintingKeys) -> Result<Self, InvalidWorkspaceKeys> {
-        Self { minting: Some(minting), ..self }.checked()
-    }
-
-    fn checked(self) -> Result<Self, InvalidWorkspaceKeys> {
-        apart(self.signing_fingerprints(), self.encryption_fingerprints()).map(|()| self)
+    pub fn check_apart(&self, minting: &MintingKeys) -> Result<(), InvalidWorkspaceKeys> {
+        apart(self.signing_fingerprints(), minting.encryption_fingerprints())?;
+        apart(minting.signing_fingerprints(), self.encryption_fingerprints())
     }
 
     pub(super) const fn decryption(&self) -> &DecryptionKeys {
@@ -110,20 +107,14 @@ impl WorkspaceKeys {
         &self.verifying
     }
 
-    /// What makes tokens, if the workspace has it.
-    #[must_use]
-    pub const fn minting(&self) -> Option<&MintingKeys> {
-        self.minting.as_ref()
-    }
-
-    /// Digests of all signing keys, whichever half is here; one key may come twice.
+    /// Digests of the signing keys; those of private and public halves are the same.
     pub fn signing_fingerprints(&self) -> impl Iterator<Item = &SecretDigest> {
-        self.verifying.fingerprints().chain(self.minting.iter().flat_map(MintingKeys::signing_fingerprints))
+        self.verifying.fingerprints()
     }
 
-    /// Digests of all encryption keys, whichever half is here; one key may come twice.
+    /// Digests of the encryption keys, likewise.
     pub fn encryption_fingerprints(&self) -> impl Iterator<Item = &SecretDigest> {
-        self.decryption.fingerprints().chain(self.minting.iter().flat_map(MintingKeys::encryption_fingerprints))
+        self.decryption.fingerprints()
     }
 }
 
@@ -164,11 +155,16 @@ pub(super) mod tests {
         MintingKeys::new(ring, key)
     }
 
-    /// A workspace that makes the tokens it takes.
+    /// A workspace of one key each.
     pub(in super::super) fn workspace() -> WorkspaceKeys {
         let [signing, encryption, _] = pairs();
-        let keys = WorkspaceKeys::new(decryption(&[encryption]), verifying(&[signing])).expect("keys");
-        keys.with_minting(minting(signing, encryption).expect("keys")).expect("keys")
+        WorkspaceKeys::new(decryption(&[encryption]), verifying(&[signing])).expect("keys")
+    }
+
+    /// What makes its tokens.
+    pub(in super::super) fn maker() -> MintingKeys {
+        let [signing, encryption, _] = pairs();
+        minting(signing, encryption).expect("keys")
     }
 
     #[test]
@@ -181,8 +177,9 @@ pub(super) mod tests {
         assert_eq!(keys(&[encryption], &[signing, encryption]).err(), both);
         assert_eq!(minting(signing, signing).err(), both);
         let good = || keys(&[encryption], &[signing]).expect("keys");
-        assert_eq!(good().with_minting(minting(encryption, other).expect("keys")).err(), both);
-        assert_eq!(good().with_minting(minting(other, signing).expect("keys")).err(), both);
+        assert_eq!(good().check_apart(&minting(encryption, other).expect("keys")).err(), both);
+        assert_eq!(good().check_apart(&minting(other, signing).expect("keys")).err(), both);
+        assert!(good().check_apart(&maker()).is_ok());
     }
 
     #[test]
@@ -200,8 +197,9 @@ pub(super) mod tests {
 
     #[test]
     fn debug_shows_no_key() {
-        let shown = "WorkspaceKeys { decryption: DecryptionKeys(1 RSA-OAEP), verifying: 1 RS256 keys, minting: \
-                     Some(MintingKeys { signing: KeyRing(1 RS256 keys), encryption: EncryptionKey(RSA-OAEP) }) }";
+        let shown = "WorkspaceKeys { decryption: DecryptionKeys(1 RSA-OAEP), verifying: 1 RS256 keys }";
         assert_eq!(format!("{:?}", workspace()), shown);
+        let shown = "MintingKeys { signing: KeyRing(1 RS256 keys), encryption: EncryptionKey(RSA-OAEP) }";
+        assert_eq!(format!("{:?}", maker()), shown);
     }
 }

@@ -34,6 +34,11 @@ impl<'a> Members<'a> {
         self.raw(name).map(read).transpose().map_err(|_| invalid(format!("{name} must be {kind}")))
     }
 
+    /// The first name that is none of these.
+    pub(super) fn other_than(&self, known: &[&str]) -> Option<&str> {
+        self.0.keys().map(AsRef::as_ref).find(|name| !known.contains(name))
+    }
+
     /// Whether a reader that is lenient with names could find this one here.
     pub(super) fn names_like(&self, name: &str) -> bool {
         let name = json::folded(name);

@@ -1,6 +1,8 @@
 //! Mitigate's chat route, and the gate's own routes around it.
 
-use crate::dialect::{AnswerUse, BodyUse};
+use http::Method;
+
+use crate::dialect::{AnswerUse, BodyUse, Call, Dialect, NoCall};
 use crate::id::AppId;
 
 /// A chat route.
@@ -15,8 +17,7 @@ impl Operation {
     pub const ALL: &[Self] = &[Self::CreateChat];
 
     /// The route of a path, which is compared as sent.
-    #[must_use]
-    pub fn of(path: &str) -> Option<Self> {
+    fn of(path: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|operation| operation.template() == path)
     }
 
@@ -51,6 +52,18 @@ impl Operation {
             Self::CreateChat => AnswerUse::AsAsked,
         }
     }
+}
+
+/// Finds the chat route of a path.
+///
+/// # Errors
+/// [`NoCall`].
+pub fn route(method: &Method, path: &str) -> Result<Call, NoCall> {
+    let operation = Operation::of(path).ok_or(NoCall::UnknownPath)?;
+    if method.as_str() != operation.allow() {
+        return Err(NoCall::OtherMethod { dialect: Dialect::Mitigate, allow: operation.allow() });
+    }
+    Ok(Call { operation: crate::dialect::Operation::Mitigate(operation), conversation: None })
 }
 
 /// A route of a workspace, for those who have no token yet or an old one.

@@ -5,8 +5,9 @@ use secrecy::SecretString;
 
 use super::guest::Guest;
 use super::members::{Members, body, invalid};
-use super::workspace::{Locale, Mode};
+use super::workspace::Locale;
 use crate::denial::{Code, Denial};
+use crate::session::Mode;
 
 /// The longest proof that is passed on, in bytes. One of Turnstile has at most 2,048.
 const MAX_PROOF: usize = 4096;

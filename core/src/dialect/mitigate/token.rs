@@ -5,10 +5,10 @@ use std::borrow::Cow;
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 
-use super::workspace::Mode;
 use crate::clock::Timestamp;
 use crate::denial::{Code, Denial};
 use crate::dialect::orcheo::{self, Workspaces};
+use crate::session::Mode;
 use crate::token::{Claims, KeyRing};
 
 /// What `aud` says: this dialect's marker, without which a token is one of another.

@@ -1,21 +1,26 @@
 //! What is set for a workspace, and what its widget is told of it.
 
-use std::fmt;
 use std::str::FromStr;
 
 use http::StatusCode;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use url::Url;
 
-use super::keys::WorkspaceKeys;
+use super::challenge::Challenge;
+use super::keys::{MintingKeys, WorkspaceKeys};
 use crate::denial::{Code, Denial};
 use crate::message::Reply;
+use crate::session::Mode;
 
 /// What is set for a workspace.
 #[derive(Clone, Debug, Default)]
 pub struct Workspace {
     /// Opens and checks identity tokens; without them nobody is identified.
     pub keys: Option<WorkspaceKeys>,
+    /// Makes identity tokens, for the gate itself or for the vendor's cloud; `None`: nobody asks for any here.
+    pub minting: Option<MintingKeys>,
+    /// Who is asked whether a visitor is a program; `None`: nobody.
+    pub challenge: Option<Challenge>,
     /// Which visitors it takes.
     pub modes: Modes,
     /// Where the guest form's consent links to; a generic consent stands in its place.
@@ -35,18 +40,6 @@ pub struct Modes {
     pub guest: bool,
     /// Those who say nothing.
     pub anonymous: bool,
-}
-
-/// How a visitor came in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    /// With an identity token.
-    Identified,
-    /// With the form.
-    Guest,
-    /// With nothing.
-    Anonymous,
 }
 
 /// A language of the widget (seeds/000, `data-locale`).
@@ -104,27 +97,6 @@ impl FromStr for PrivacyPolicyUrl {
         };
         let url = Url::parse(text).ok().filter(is_page);
         url.map(|url| Self(url.into())).ok_or("must be a URL with https or http, without a user")
-    }
-}
-
-impl Mode {
-    /// All there are.
-    pub const ALL: [Self; 3] = [Self::Identified, Self::Guest, Self::Anonymous];
-
-    /// Its name in answers, metrics and the config.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Identified => "identified",
-            Self::Guest => "guest",
-            Self::Anonymous => "anonymous",
-        }
-    }
-}
-
-impl fmt::Display for Mode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
     }
 }
 
@@ -209,6 +181,8 @@ mod tests {
         assert_eq!(config(&Workspace::default()), bare);
         let whole = Workspace {
             keys: Some(keys()),
+            minting: None,
+            challenge: None,
             modes: Modes { identified: true, guest: true, anonymous: false },
             privacy_policy_url: Some("https://shop.example.com/privacy".parse().expect("a URL")),
             locale: Locale::Lv,
@@ -246,7 +220,7 @@ mod tests {
     #[test]
     fn names_are_those_that_are_written() {
         for mode in Mode::ALL {
-            assert_eq!(serde_json::to_string(&mode).expect("JSON"), format!("\"{mode}\""));
+            assert_eq!(serde_json::to_string(&mode).expect("JSON"), format!("\"{}\"", mode.name()));
         }
         for locale in Locale::ALL {
             assert_eq!(serde_json::to_string(&locale).expect("JSON"), format!("\"{}\"", locale.name()));

@@ -100,13 +100,14 @@ fn limited(router: Router, used_up: Option<UsedUp>) -> serde_json::Result<Vec<u8
     };
     let message = match used_up {
         Some(UsedUp::Address(address)) => Cow::from(format!("{requests} from {address}")),
+        Some(UsedUp::Network) => Cow::from(format!("{requests} from this network")),
         Some(UsedUp::EndUser) => Cow::from(format!("{requests} for this user")),
         Some(UsedUp::Workflow) => Cow::from(format!("{requests} for this workflow")),
         Some(UsedUp::App) => Cow::from(format!("{requests} for this app")),
         None => Cow::from(requests),
     };
     let code = match (router, used_up) {
-        (_, Some(UsedUp::Address(_))) => "chatkit.rate_limit.ip",
+        (_, Some(UsedUp::Address(_) | UsedUp::Network)) => "chatkit.rate_limit.ip",
         (Router::Session, _) => "chatkit.rate_limit.session",
         (Router::Gateway, Some(UsedUp::EndUser)) => "chatkit.rate_limit.identity",
         (Router::Gateway, Some(UsedUp::Workflow)) => "chatkit.rate_limit.publish",
