@@ -10,20 +10,22 @@ use std::sync::Arc;
 use divan::{Bencher, black_box};
 use http::HeaderMap;
 use serde_json::json;
-use sidegate::system::{System, new_signing_key};
+use sidegate::system::{RsaPair, System, new_rsa_pair, new_signing_key};
 use sidegate_core::app::{App, TokenPolicy};
 use sidegate_core::clock::{Clock as _, Timestamp};
 use sidegate_core::context::inject::{Injection, InjectionSource};
 use sidegate_core::context::seal::{Sealer, new_key};
 use sidegate_core::context::template::{Scope, Values};
 use sidegate_core::context::{ContextKey, ContextLimits, SessionContext};
+use sidegate_core::dialect::mitigate::{self, MintingKeys, WorkspaceKeys};
 use sidegate_core::dialect::orcheo::Workspaces;
 use sidegate_core::dialect::{Dialect, sigmic};
 use sidegate_core::id::{AppId, EndUserId, TokenId};
 use sidegate_core::origin::{OriginSet, RequestOrigin};
 use sidegate_core::policy::{Moment, Provenance, admit};
 use sidegate_core::revocation::RevocationList;
-use sidegate_core::token::{Algorithm, Claims, KeyRing, UnverifiedToken};
+use sidegate_core::token::jwe::{DecryptionKeys, EncryptionKey, KeyManagement};
+use sidegate_core::token::{Algorithm, Claims, KeyRing, UnverifiedToken, VerifyingKeys};
 
 const SHOP: &str = "https://shop.example.com";
 
@@ -173,4 +175,46 @@ fn inject_body(bencher: Bencher<'_, '_>) {
         let values = Values { subject: &subject, context: Some(&context), of_nobody: false };
         injection.apply_body(values, &[], black_box(body.as_bytes())).expect("resolved").expect("an object")
     });
+}
+
+/// What is wrong with an identity token. All are refused alike; who measures should see no stage of it either, but that a
+/// signature is checked only once a token was opened.
+const WRONG: [&str; 7] = ["nothing", "tag", "text", "wrapped key", "recipient", "signer", "time"];
+
+#[divan::bench(args = WRONG)]
+fn open_identity_token(bencher: Bencher<'_, '_>, wrong: &str) {
+    let [website, platform, other] = [(); 3].map(|()| new_rsa_pair().expect("a pair"));
+    let signer = if wrong == "signer" { &other } else { &website };
+    let recipient = if wrong == "recipient" { &other } else { &platform };
+    let now = if wrong == "time" { Timestamp::from_seconds(1) } else { System.now() };
+    let token = identity_token(signer, recipient, now);
+    let part = match wrong {
+        "tag" => 4,
+        "text" => 3,
+        "wrapped key" => 1,
+        _ => 0,
+    };
+    let token = if part == 0 { token } else { altered(&token, part) };
+    let opens = DecryptionKeys::new(KeyManagement::RsaOaep, &platform.private, None).expect("a key");
+    let mut checks = VerifyingKeys::new(Algorithm::Rs256);
+    checks.add(&website.public).expect("a key");
+    let keys = WorkspaceKeys::new(opens, checks).expect("keys");
+    assert_eq!(mitigate::verify(&token, &keys, System.now()).is_ok(), wrong == "nothing", "{wrong}");
+    bencher.bench_local(|| mitigate::verify(black_box(&token), &keys, System.now()).is_ok());
+}
+
+fn identity_token(signer: &RsaPair, recipient: &RsaPair, now: Timestamp) -> String {
+    let signing = KeyRing::new(Algorithm::Rs256, &signer.private).expect("a ring");
+    let sealing = EncryptionKey::new(KeyManagement::RsaOaep, &recipient.public).expect("a key");
+    let keys = MintingKeys::new(signing, sealing).expect("keys");
+    let user = "ada".parse().expect("an id");
+    mitigate::mint(&keys, &user, Some(&"at-0123456789abcdef".into()), &token_id(), now, &System).expect("a token").0
+}
+
+/// The same with another first letter of a part.
+fn altered(token: &str, part: usize) -> String {
+    let mut parts: Vec<String> = token.split('.').map(str::to_owned).collect();
+    let first = if parts[part].starts_with('A') { "B" } else { "A" };
+    parts[part].replace_range(..1, first);
+    parts.join(".")
 }

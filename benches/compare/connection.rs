@@ -34,6 +34,11 @@ impl Connection {
         Ok(Self { request, stream, buffer: Vec::new() })
     }
 
+    /// Another request from now on.
+    pub(crate) fn repeat(&mut self, request: Arc<str>) {
+        self.request = request;
+    }
+
     /// One request and its whole answer; fails unless that is 200.
     pub(crate) async fn ask(&mut self) -> io::Result<()> {
         self.stream.write_all(self.request.as_bytes()).await?;

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 /// Load and upstream share this core; the proxies get the other one, see `Row::cores`.
 pub(crate) const LOAD_CORE: &str = "1";
+pub(crate) const PROXY_CORE: &str = "0";
 const START_PATIENCE: Duration = Duration::from_secs(10);
 const BODY_BYTES: usize = 1024;
 

@@ -6,6 +6,7 @@ mod durable;
 mod exchange;
 mod forward;
 mod half_load;
+mod identity;
 mod inject;
 mod logged;
 mod streams;
@@ -18,7 +19,7 @@ use crate::lab::Lab;
 use crate::targets::Target;
 use serde_json::{Map, Value};
 
-const ALL: [&Section; 11] = [
+const ALL: [&Section; 12] = [
     &forward::SECTION,
     &logged::SECTION,
     &inject::SECTION,
@@ -30,6 +31,7 @@ const ALL: [&Section; 11] = [
     &exchange::SECTION,
     &durable::SECTION,
     &vault::SECTION,
+    &identity::SECTION,
 ];
 
 /// One question that the bench answers, with its own table.
