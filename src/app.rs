@@ -245,7 +245,7 @@ async fn build_gate(settings: Settings, stores: Stores, revoked: Arc<Revoked>) -
         revoked,
         service_tokens: Arc::new(service_tokens.map_err(unavailable)?),
         visits: Semaphore::new(MAX_VISITS),
-        rsa: RsaPool::new(cores()),
+        rsa: RsaPool::new(cores()).map_err(|fault| format!("cannot start a thread: {fault}"))?,
         spent: Cache::new(SPENT),
         trades: Trades::default(),
         registry_is_apart: settings.store.registry.is_apart(),
