@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::sse::{self, LONGEST_END};
 
-/// Bytes of the longest event that is read; the vendor's last frame has the whole answer in it.
+/// Bytes of the longest event that is read, without its end; the vendor's last frame has the whole answer in it.
 const MAX_EVENT: usize = 256 * 1024;
 
 /// Whether one JSON object says so. Of a name that stands twice, the last counts, as in a browser.
@@ -63,11 +63,13 @@ impl Ended {
         self.event.extend_from_slice(bytes);
         let (mut ended, mut start, mut from) = (false, 0, self.looked_at);
         while let Some((end, next)) = sse::end_of_event(&self.event, from) {
-            ended |= !self.overlong && is_ended(&sse::data(&self.event[start..end]));
+            let read = !self.overlong && end - start <= MAX_EVENT;
+            ended |= read && is_ended(&sse::data(&self.event[start..end]));
             self.overlong = false;
             (start, from) = (next, next);
         }
-        if self.event.len() - start > MAX_EVENT {
+        // Its end, of which some may be there, is no part of it.
+        if self.event.len() - start >= MAX_EVENT + LONGEST_END {
             self.overlong = true;
             start = self.event.len() - LONGEST_END;
         }
@@ -145,6 +147,27 @@ mod tests {
             assert!(!ended.reads(b"x"));
         }
         assert!(ended.reads(b"\r\n\ndata: {\"chat_ended\":true}\n\r\n"));
+    }
+
+    /// An event of so many bytes that says it, and one behind that does not.
+    fn stream_with(length: usize, end: &str) -> Vec<u8> {
+        let begins = "data: {\"chat_ended\":true,\"x\":\"";
+        let filler = "x".repeat(length - begins.len() - 2);
+        [begins, &filler, "\"}", end, ": comment", end].concat().into()
+    }
+
+    #[test]
+    fn however_a_stream_is_cut_the_same_events_are_too_long() {
+        for (length, read) in [(MAX_EVENT, true), (MAX_EVENT + 1, false), (MAX_EVENT + 100, false)] {
+            for end in ["\n\n", "\r\n\r\n", "\r\r", "\r\n\n"] {
+                let stream = stream_with(length, end);
+                for at in [0, 1, length - 101, length - 1, length, length + 1, length + end.len() - 1, stream.len()] {
+                    let (head, tail) = stream.split_at(at);
+                    let mut ended = Ended::default();
+                    assert_eq!(ended.reads(head) | ended.reads(tail), read, "{length} {end:?} cut at {at}");
+                }
+            }
+        }
     }
 
     proptest! {
