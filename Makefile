@@ -3,9 +3,11 @@
 # Debian keeps servers in sbin, and Ubuntu its Chromium in /snap/bin: both may be outside a user's PATH.
 export PATH := $(PATH):/usr/sbin:/sbin:/snap/bin
 
+FUZZ_SECONDS ?= 60
+
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test instructions lint audit bench bench-compare docs clean setup-test fmt-check clippy
+.PHONY: help demo test instructions lint audit fuzz bench bench-compare docs clean setup-test fmt-check clippy
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +34,17 @@ lint: fmt-check clippy ## formatting, clippy, and the rules on dependencies (den
 audit: ## known vulnerabilities of the dependencies (fetches the RustSec database)
 	cargo deny --locked check advisories
 
+# Without the sanitizers, which need a nightly toolchain: they watch over unsafe code, and none of ours is.
+fuzz: ## run each fuzz target for FUZZ_SECONDS (60)
+	@cargo fuzz --version >/dev/null 2>&1 || \
+		{ echo "cargo-fuzz is not installed: cargo install --locked cargo-fuzz" >&2; exit 1; }
+	@scripts/setup.sh fuzz
+	@set -e; for target in $$(cargo fuzz list); do \
+		mkdir -p fuzz/found/$$target; \
+		cargo fuzz run -s none $$target fuzz/found/$$target fuzz/corpus/$$target -- \
+			-dict=fuzz/words.dict -max_len=4096 -timeout=10 -max_total_time=$(FUZZ_SECONDS); \
+	done
+
 bench: ## micro-benchmarks, then bench-compare
 	@scripts/setup.sh bench
 	cargo bench --locked --bench micro
@@ -46,12 +59,14 @@ docs: ## build the API documentation; a broken link is an error
 
 clean: ## remove what was built
 	cargo clean
+	cargo clean --manifest-path fuzz/Cargo.toml
 
 setup-test:
 	@scripts/setup.sh test
 
 fmt-check:
 	cargo fmt --all --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
 
 clippy:
 	cargo clippy --workspace --all-targets --locked --profile ci -- -D warnings

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what `make demo`, `make test` or `make bench` needs beyond Rust, git and make, and says
+# Installs what `make demo`, `make test`, `make fuzz` or `make bench` needs beyond Rust, git and make, and says
 # so first. Quick and silent when nothing is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -133,8 +133,12 @@ case $goal in
         need_npm express
         need_pip fastapi uvloop
         ;;
+    fuzz)
+        need_build
+        need c++ g++
+        ;;
     *)
-        echo "usage: scripts/setup.sh demo|test|bench" >&2
+        echo "usage: scripts/setup.sh demo|test|fuzz|bench" >&2
         exit 2
         ;;
 esac
