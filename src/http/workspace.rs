@@ -54,7 +54,7 @@ async fn checked(common: &Common, incoming: Incoming<'_>, route: WorkspaceRoute)
             Ok(registered.app.widget.widget_config())
         }
         WorkspaceRoute::Refresh => {
-            let live = refreshed(gate, &registered, &parts.headers, provenance(&parts.headers)).await?;
+            let live = refreshed(gate, &registered, &parts.headers, (provenance(&parts.headers), address)).await?;
             Ok(live.issue(gate, &registered.app)?)
         }
         WorkspaceRoute::Session => {

@@ -1,5 +1,6 @@
 //! The token with which a session chats, where the dialect has such (Mitigate), and another one in its place.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::HeaderMap;
@@ -13,6 +14,7 @@ use sidegate_core::token::Claims;
 
 use super::Live;
 use crate::gate::Gate;
+use crate::limits::Counted;
 use crate::registry::Registered;
 
 impl Live {
@@ -32,21 +34,23 @@ impl Live {
 }
 
 /// The session of a token that wants another one in its place. The token may be over: as long as the session is
-/// not, its visitor is there.
+/// not, its visitor is there. It is counted as a chat request.
 ///
 /// # Errors
 /// [`Code::AuthRequired`], [`Code::InvalidAuthFormat`], [`Code::InvalidToken`]; [`Code::OriginNotAllowed`];
-/// [`Code::StoreUnavailable`].
+/// [`Code::RateLimited`]; [`Code::StoreUnavailable`].
 pub async fn refreshed(
     gate: &Gate,
     registered: &Arc<Registered>,
     headers: &HeaderMap,
-    from: Provenance<'_>,
+    (from, address): (Provenance<'_>, IpAddr),
 ) -> Result<Live, Denial> {
     let app = &registered.app;
     policy::check_origin(app, from, gate.own_origin())?;
     let text = mitigate::bearer(headers)?;
     let (_, claims) = Dialect::Mitigate.verify(text, |target| target.means(app).then_some(&**app), |app| app)?;
+    let counted = Counted { address, end_user: &claims.subject, workflow: None };
+    gate.count(registered.limits.chat.as_ref(), counted).await?;
     let live = of_claims(gate, app, &claims).await?;
     let revoked = gate.revoked.current()?;
     let moment = Moment { now: gate.now(), revoked: &revoked, own_origin: gate.own_origin() };

@@ -72,5 +72,8 @@ async fn a_chat_is_counted_by_its_visitor() {
         for expected in [200, 200, 429] {
             assert_eq!(super::chat(&gate, &token, &json!({ "prompt": "hi" })).await.status(), expected);
         }
+        // Another token is no way round it.
+        let again = page(&gate, Method::POST, super::REFRESH).bearer_auth(&token);
+        refused(sent(again).await, 429, "RATE_LIMITED").await;
     }
 }
