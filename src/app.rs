@@ -24,7 +24,7 @@ use crate::http::{Acceptor, Readiness, ops_router, serve_ops, server_config};
 use crate::metrics::Listener;
 use crate::registry::Registry;
 use crate::revocations::{Follower, Revoked};
-use crate::rsa::RsaPool;
+use crate::rsa::RsaTurns;
 use crate::service_tokens::ServiceTokens;
 use crate::store::{Kind, Stores, Unavailable};
 use crate::system::System;
@@ -245,7 +245,7 @@ async fn build_gate(settings: Settings, stores: Stores, revoked: Arc<Revoked>) -
         revoked,
         service_tokens: Arc::new(service_tokens.map_err(unavailable)?),
         visits: Semaphore::new(MAX_VISITS),
-        rsa: RsaPool::new(cores()).map_err(|fault| format!("cannot start a thread: {fault}"))?,
+        rsa: RsaTurns::default(),
         spent: Cache::new(SPENT),
         trades: Trades::default(),
         registry_is_apart: settings.store.registry.is_apart(),

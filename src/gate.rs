@@ -20,7 +20,7 @@ use crate::config::{LimitSettings, LimitsOnError, ListenSettings};
 use crate::limits::{Counted, Limit};
 use crate::registry::Registry;
 use crate::revocations::Revoked;
-use crate::rsa::RsaPool;
+use crate::rsa::RsaTurns;
 use crate::service_tokens::ServiceTokens;
 use crate::store::{Store, Vault};
 use crate::trade::Trades;
@@ -44,7 +44,7 @@ pub struct Gate {
     /// Places for larger bodies of requests without a token, which are read before anything is known of them.
     pub visits: Semaphore,
     /// Private RSA operations.
-    pub rsa: RsaPool,
+    pub rsa: RsaTurns,
     /// Identity tokens that are used up: who shows one again costs no RSA operation.
     pub spent: Cache<SecretDigest, ()>,
     /// Tokens that upstreams have made.

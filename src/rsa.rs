@@ -1,111 +1,91 @@
-//! Private RSA operations, on threads of their own: each takes some 0.2 ms, in which no other request of a worker would
-//! move. There are as many threads as cores; what they have not come to waits in a queue that has an end.
+//! Private RSA operations. Each takes some 0.2 ms, in which no other request of a worker moves; so a worker does one,
+//! sees to what has come meanwhile, and only then does the next. What it has not come to waits in a queue that has an
+//! end.
 
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sidegate_core::denial::{Code, Denial};
-use tokio::sync::oneshot;
+use tokio::sync::Semaphore;
 
 /// How many may wait: about a second's work of a core.
 const PLACES: usize = 4_096;
 
-type Work = Box<dyn FnOnce() + Send>;
-
-/// Where they are made. The threads end with it.
-#[derive(Debug)]
-pub struct RsaPool {
-    queue: SyncSender<Work>,
+thread_local! {
+    /// This worker's turn.
+    static TURN: Arc<Semaphore> = Arc::new(Semaphore::new(1));
 }
 
-impl RsaPool {
-    /// A pool that does so many at once.
-    ///
-    /// # Errors
-    /// [`std::io::Error`] if there is no thread to be had.
-    pub fn new(at_once: usize) -> std::io::Result<Self> {
-        Self::with_places(at_once, PLACES)
+/// Where they are made.
+#[derive(Debug)]
+pub struct RsaTurns {
+    places: Semaphore,
+}
+
+impl Default for RsaTurns {
+    fn default() -> Self {
+        Self::with_places(PLACES)
+    }
+}
+
+impl RsaTurns {
+    fn with_places(places: usize) -> Self {
+        Self { places: Semaphore::new(places) }
     }
 
-    fn with_places(at_once: usize, places: usize) -> std::io::Result<Self> {
-        let (queue, waiting) = sync_channel::<Work>(places);
-        let waiting = Arc::new(Mutex::new(waiting));
-        for index in 0..at_once.max(1) {
-            let waiting = Arc::clone(&waiting);
-            thread::Builder::new().name(format!("rsa-{index}")).spawn(move || work_off(&waiting))?;
-        }
-        Ok(Self { queue })
-    }
-
-    /// Does something that takes one. It is not begun if whoever asked has left.
+    /// Does something that takes one, when it is its turn. It is not begun if whoever asked has left.
     ///
     /// # Errors
     /// [`Code::Overloaded`] if too many wait; [`Code::Internal`] if the work panics.
-    pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Denial> {
-        let (done, outcome) = oneshot::channel();
-        let work = Box::new(move || {
-            if !done.is_closed() {
-                // Whoever asked may leave meanwhile.
-                let _ = done.send(work());
-            }
-        });
-        self.queue.try_send(work).map_err(|refused| match refused {
-            TrySendError::Full(_) => Denial::retry(Code::Overloaded, Duration::from_secs(1)),
-            TrySendError::Disconnected(_) => Code::Internal.into(),
-        })?;
-        outcome.await.map_err(|_| Code::Internal.into())
-    }
-}
-
-fn work_off(waiting: &Mutex<Receiver<Work>>) {
-    loop {
-        let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(work) = next else { return };
-        // One that panics fails alone: its asker learns that nobody answers.
-        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+    pub async fn run<T>(&self, work: impl FnOnce() -> T) -> Result<T, Denial> {
+        let _place = self.places.try_acquire().map_err(|_| Denial::retry(Code::Overloaded, Duration::from_secs(1)))?;
+        let turn = TURN.with(Arc::clone);
+        let _turn = turn.acquire().await.map_err(|_| Code::Internal)?;
+        let done = catch_unwind(AssertUnwindSafe(work)).map_err(|_| Code::Internal)?;
+        // The next one's turn begins after the sockets were looked at.
+        tokio::task::yield_now().await;
+        Ok(done)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
+    use std::cell::RefCell;
 
-    use futures_util::future::join;
+    use futures_util::future::join3;
 
     use super::*;
 
     #[tokio::test]
-    async fn what_finds_no_place_is_refused_and_the_rest_is_done() {
-        let pool = RsaPool::with_places(1, 1).expect("threads");
-        let (go, wait) = mpsc::channel::<()>();
-        let (begun, begins) = oneshot::channel();
-        let held = pool.run(move || {
-            begun.send(()).expect("it is awaited");
-            wait.recv().is_ok()
-        });
-        let others = async {
-            begins.await.expect("it begins");
-            let waiting = pool.run(|| 2);
-            let refused = async {
+    async fn between_two_of_a_worker_everything_else_has_its_turn() {
+        let (turns, done) = (RsaTurns::default(), RefCell::new(Vec::new()));
+        let note = |what| done.borrow_mut().push(what);
+        let other = async {
+            for _ in 0..2 {
+                note("other");
                 tokio::task::yield_now().await;
-                let refused = pool.run(|| 3).await.expect_err("no place");
-                go.send(()).expect("it waits");
-                refused
-            };
-            join(waiting, refused).await
+            }
         };
-        let (held, (waiting, refused)) = join(held, others).await;
-        assert_eq!((held, waiting), (Ok(true), Ok(2)));
+        let (first, second, ()) = join3(turns.run(|| note("first")), turns.run(|| note("second")), other).await;
+        assert_eq!((first, second), (Ok(()), Ok(())));
+        assert_eq!(*done.borrow(), ["first", "other", "second", "other"]);
+    }
+
+    #[tokio::test]
+    async fn what_finds_no_place_is_refused_and_the_rest_is_done() {
+        let turns = RsaTurns::with_places(2);
+        let (first, second, refused) = join3(turns.run(|| 1), turns.run(|| 2), turns.run(|| 3)).await;
+        assert_eq!((first, second), (Ok(1), Ok(2)));
+        let refused = refused.expect_err("no place");
         assert_eq!((refused.code, refused.retry_after), (Code::Overloaded, Some(Duration::from_secs(1))));
-        assert_eq!(pool.run(|| 4).await, Ok(4));
+        assert_eq!(turns.run(|| 4).await, Ok(4));
     }
 
     #[tokio::test]
     async fn work_that_panics_fails_alone() {
-        let pool = RsaPool::new(1).expect("threads");
-        assert_eq!(pool.run(|| -> u8 { panic!("on purpose") }).await.expect_err("it fails").code, Code::Internal);
-        assert_eq!(pool.run(|| 1).await, Ok(1));
+        let turns = RsaTurns::default();
+        assert_eq!(turns.run(|| -> u8 { panic!("on purpose") }).await.expect_err("it fails").code, Code::Internal);
+        assert_eq!(turns.run(|| 1).await, Ok(1));
     }
 }
