@@ -189,6 +189,14 @@ codes! {
     AsyncNotAllowed = "ASYNC_NOT_ALLOWED", BAD_REQUEST, "Answers are given at once here: response_url is not taken, and response_type may only be \"immediate\"";
     /// Mitigate: the page's tools or their results are not as they must be, or too many or too large.
     InvalidTools = "INVALID_TOOLS", BAD_REQUEST, "tools and tool_results must be lists as documented";
+    /// ChatBotKit: the widget has neither a bot nor a blueprint: nobody would answer.
+    WidgetNotReady = "WIDGET_NOT_READY", CONFLICT, "The widget names no bot";
+    /// ChatBotKit: the widget has been switched off.
+    WidgetDisabled = "WIDGET_DISABLED", FORBIDDEN, "This widget is disabled";
+    /// ChatBotKit: an `Idempotency-Key` that came with another request before.
+    IdempotencyConflict = "IDEMPOTENCY_CONFLICT", CONFLICT, "This Idempotency-Key was used for something else";
+    /// ChatBotKit: what is asked for is not switched on for the widget.
+    FeatureDisabled = "FEATURE_DISABLED", FORBIDDEN, "This widget does not have that feature";
     /// A fault of ours.
     Internal = "INTERNAL_ERROR", INTERNAL_SERVER_ERROR, "Internal error";
 }

@@ -228,6 +228,46 @@ id! {
     }
 }
 
+id! {
+    /// The id of a widget, or of a blueprint for widgets (ChatBotKit).
+    #[derive(Debug)]
+    ObjectId, "must be 1 to 64 letters, digits, '_' or '-'", |text| {
+        (1..=64).contains(&text.len()) && text.bytes().all(is_word)
+    }
+}
+
+impl ObjectId {
+    /// A fresh id, of the vendor's shape: `c`, then time and chance in base 36. The text's order is that of the time.
+    ///
+    /// # Errors
+    /// [`EntropyUnavailable`].
+    pub fn new(now: Timestamp, entropy: &dyn Entropy) -> Result<Self, EntropyUnavailable> {
+        // 82 bits of the 128: what is left over makes no digit likelier that anybody could tell.
+        let random = u128::from_be_bytes(entropy::bytes::<16>(entropy)?);
+        Ok(Self(format!("c{}{}", base36::<8>(now.millis().into()), base36::<16>(random)).into()))
+    }
+}
+
+/// The last `N` digits of `number` in base 36; of a moment after May 2059, which has more than eight, the ninth is lost.
+fn base36<const N: usize>(mut number: u128) -> String {
+    const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+    let mut digits = ['0'; N];
+    for digit in digits.iter_mut().rev() {
+        let place = usize::try_from(number % 36).unwrap_or_default();
+        *digit = char::from(DIGITS[place]);
+        number /= 36;
+    }
+    digits.iter().collect()
+}
+
+id! {
+    /// The id of a file that a widget shows (ChatBotKit).
+    #[derive(Debug)]
+    FileId, "must be 1 to 64 letters, digits, '_' or '-'", |text| {
+        (1..=64).contains(&text.len()) && text.bytes().all(is_word)
+    }
+}
+
 const fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-'
 }
@@ -243,6 +283,27 @@ mod tests {
         }
         for good in ["task_1", "1.2", "01HZY-ab", &"x".repeat(128)] {
             assert!(ConversationId::parse(good).is_ok(), "{good:?}");
+        }
+    }
+
+    #[test]
+    fn objects_are_in_the_order_in_which_they_were_made() {
+        struct Ones(u8);
+        impl Entropy for Ones {
+            fn fill(&self, bytes: &mut [u8]) -> Result<(), EntropyUnavailable> {
+                bytes.fill(self.0);
+                Ok(())
+            }
+        }
+        let id = |millis, random| ObjectId::new(Timestamp::from_millis(millis), &Ones(random)).expect("an id");
+        assert_eq!(id(0, 0).as_str(), "c000000000000000000000000");
+        assert_eq!(id(35, 0).as_str(), "c0000000z0000000000000000");
+        assert!(id(1_769_860_800_000, 0xff) < id(1_769_860_800_001, 0));
+        assert_ne!(id(1, 1), id(1, 2));
+        let made = id(1_769_860_800_000, 0xa7);
+        assert_eq!((made.as_str().len(), ObjectId::parse(made.as_str())), (25, Ok(made.clone())));
+        for bad in ["", "a/b", "..", "a b", "%2e", &"x".repeat(65)] {
+            assert!(ObjectId::parse(bad).is_err() && FileId::parse(bad).is_err(), "{bad:?}");
         }
     }
 

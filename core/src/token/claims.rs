@@ -30,7 +30,7 @@ pub struct Claims {
     pub workflow: Option<WorkflowId>,
     /// The workspaces that it names, where the dialect has them; written, never read.
     pub workspaces: Workspaces,
-    /// What it says beside, for the upstream; written, never read.
+    /// What it says beside: for the upstream, or for its dialect alone.
     pub details: Map<String, Value>,
     /// When it was issued.
     pub issued_at: Timestamp,

@@ -66,7 +66,7 @@ fn is_name(name: &str) -> bool {
 /// The rule of `<input type="email">` in the HTML standard, so that what a browser's form takes is taken here and
 /// nothing more. A domain may be one label (`ada@intranet`); quotes, comments and other letters than ASCII's may not
 /// stand in it.
-fn is_email(email: &str) -> bool {
+pub(in crate::dialect) fn is_email(email: &str) -> bool {
     let Some((local, domain)) = email.split_once('@') else { return false };
     let is_atom = |byte: u8| byte.is_ascii_alphanumeric() || b".!#$%&'*+/=?^_`{|}~-".contains(&byte);
     email.len() <= 320 && !local.is_empty() && local.bytes().all(is_atom) && domain.split('.').all(is_label)

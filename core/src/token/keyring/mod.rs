@@ -140,6 +140,13 @@ impl KeyRing {
         self.sign_under(&URL_SAFE_NO_PAD.encode(header), claims)
     }
 
+    /// As [`Self::sign`], with the algorithm alone in the header, `{"alg":"…"}`, as the JavaScript library jose writes it
+    /// unless it is told more.
+    pub(crate) fn sign_without_typ(&self, claims: &impl Serialize) -> Result<String, Denial> {
+        let header = format!(r#"{{"alg":"{}"}}"#, self.algorithm());
+        self.sign_under(&URL_SAFE_NO_PAD.encode(header), claims)
+    }
+
     fn sign_under(&self, header: &str, claims: &impl Serialize) -> Result<String, Denial> {
         let payload = serde_json::to_vec(claims).map(Zeroizing::new).map_err(|_| Denial::from(Code::Internal))?;
         let mut token = String::with_capacity(header.len() + payload.len() * 4 / 3 + 64);
