@@ -2,6 +2,7 @@
 //! into core's words and writes core's results in the vendor's. No I/O, no clock, no decision.
 
 pub mod chat9;
+pub mod chatbotkit;
 pub mod mitigate;
 pub mod orcheo;
 pub mod sigmic;

@@ -1,0 +1,26 @@
+//! ChatBotKit's widgets (seeds/001, docs.cbk.ai/widget-integration): widgets and blueprints as customers keep them, the
+//! sessions that pages open with a widget's id, and the chat API behind them.
+
+mod answer;
+mod fields;
+mod list;
+mod meta;
+mod phone;
+mod route;
+mod rules;
+mod session;
+mod settings;
+mod token;
+mod widget;
+
+pub use answer::{Failure, failure, file_answer, id_answer, refusal};
+pub use fields::{Fields, Patch};
+pub use list::{ListFormat, ListQuery, Order, csv_header, csv_row, json_page, jsonl_item, sse_item};
+pub use route::{Operation, PageRoute, SessionRoute, find};
+pub use session::{
+    Answer, Asked, Author, Contact, Message, bot_answer, conversation_answer, parse_bot_session,
+    parse_conversation_session, parse_session, stored_meta,
+};
+pub use settings::{Serving, frame_ancestors};
+pub use token::{AUDIENCE, WireClaims, bearer, conversation, has_feature, sign};
+pub use widget::{Blueprint, FileType, Widget, WidgetId, Wire, effective, parse_attach};

@@ -1,0 +1,110 @@
+//! Routes: those that there are, and paths that look like them.
+
+use super::*;
+
+#[test]
+fn the_vendors_routes_are_found_below_both_prefixes() {
+    for (index, operation) in Operation::ALL.iter().copied().enumerate() {
+        assert_eq!(operation as usize, index);
+        let path = operation.template().replace("{id}", "cv1").replace("{message}", "m1").replace("{channel}", "ch1");
+        let found = find(&path).expect("a route");
+        assert_eq!(found.0, operation);
+        assert_eq!(found.1.is_some_and(|id| id.as_str() == "cv1"), path.contains("cv1"), "{path}");
+        let short = find(path.trim_start_matches("/api")).map(|(operation, _)| operation);
+        assert_eq!(short, Some(operation).filter(|operation| *operation != Operation::Initiate), "{path}");
+        assert_eq!((operation.allow(), operation.answer_use()), ("POST", AnswerUse::Pass));
+    }
+}
+
+#[test]
+fn nothing_else_is_a_chat_route() {
+    for path in [
+        "/api/v1/conversation/cv1/message/list",
+        "/api/v1/conversation/cv1/message/create",
+        "/api/v1/conversation/complete",
+        "/api/v1/conversation/cv1",
+        "/api/v1/conversation/cv1/",
+        "/api/v1/conversation//complete",
+        "/api/v1/conversation/cv1//complete",
+        "/api/v1/conversation/cv1/complete/",
+        "/api/v1/conversation/../complete",
+        "/api/v1/conversation/cv%31/complete",
+        "/api/v1/conversation/cv1/Complete",
+        "/api/v1/conversation/cv1/dispatch",
+        "/api/v1/conversation/cv1/delete",
+        "/api/v1/conversation/cv1/session/create",
+        "/api/v1/conversation/cv1/message/m1",
+        "/api/v1/conversation/cv1/message//upvote",
+        "/api/v1/conversation/cv1/message/../upvote",
+        "/api/v1/conversation/cv1/message/m1/delete",
+        "/api/v1/conversation/cv1/message/m1/upvote/",
+        "/api/v1/conversation/cv1/message/a/b/upvote",
+        "/v1/conversation/cv1/initiate",
+        "/api/v1/channel/publish",
+        "/api/v1/channel/../publish",
+        "/api/v1/channel/ch1/subscribe",
+        "/api/v1/url/unfurl/",
+        "/API/v1/url/unfurl",
+        "/api/v2/url/unfurl",
+        "//api/v1/url/unfurl",
+        "/api/api/v1/url/unfurl",
+        "/api/v1",
+        "/",
+        "",
+    ] {
+        assert_eq!(find(path), None, "{path}");
+    }
+}
+
+#[test]
+fn a_page_says_what_it_says_and_not_who_answers() {
+    for operation in [Operation::Initiate, Operation::Complete, Operation::Send, Operation::Receive] {
+        let owned = operation.owned_fields();
+        assert!(["extensions", "limits", "backstory", "botId", "debug"].iter().all(|name| owned.contains(name)));
+        assert!(!["text", "entities", "functions"].iter().any(|name| owned.contains(name)));
+    }
+    for operation in Operation::ALL {
+        let is_upload = *operation == Operation::UploadAttachment;
+        assert_eq!(operation.body_use(), if is_upload { BodyUse::JsonOrForm } else { BodyUse::Json });
+    }
+    assert!(!Operation::UpsertContact.owned_fields().contains(&"email"));
+}
+
+#[test]
+fn a_page_finds_its_widget() {
+    for prefix in ["/api/v1", "/v1"] {
+        let session = SessionRoute::of(&format!("{prefix}/integration/widget/cw1/session/create")).expect("a route");
+        assert_eq!(session.widget.as_str(), "cw1");
+        let languages = PageRoute::of(&format!("{prefix}/integration/widget/cw1/languages")).expect("a route");
+        assert_eq!((languages.0, languages.1.is_some()), (PageRoute::Languages, true));
+    }
+    for route in PageRoute::ALL {
+        let (found, widget) = PageRoute::of(&route.template().replace("{id}", "cw1")).expect("a route");
+        assert_eq!((found, widget.is_some(), route.allow()), (route, route != PageRoute::Script, "GET"));
+    }
+    assert!(SessionRoute::of(&SessionRoute::TEMPLATE.replace("{id}", "cw1")).is_some());
+}
+
+#[test]
+fn paths_that_look_like_a_widgets_are_none() {
+    for path in [
+        "/api/v1/integration/widget/session/create",
+        "/api/v1/integration/widget//session/create",
+        "/api/v1/integration/widget/../session/create",
+        "/api/v1/integration/widget/cw%31/session/create",
+        "/api/v1/integration/widget/cw1/session/create/",
+        "/api/v1/integration/widget/cw1/x/session/create",
+        "/api/v1/integration/widget/cw1/fetch",
+        "/integrations/widget/cw1/session/create",
+        "/integrations/widget//frame",
+        "/integrations/widget/a/b/frame",
+        "/integrations/widget/../frame",
+        "/integrations/widget/frame",
+        "/integrations/widget/cw1/frame/",
+        "/integrations/widget/v1.js",
+        "/integrations/widget/v2.js/",
+        "/api/v1/integrations/widget/cw1/frame",
+    ] {
+        assert_eq!((SessionRoute::of(path), PageRoute::of(path)), (None, None), "{path}");
+    }
+}
