@@ -8,6 +8,7 @@ pub mod backup;
 mod entries;
 mod health;
 mod memory;
+mod objects;
 mod open;
 mod postgres;
 mod redis;
@@ -18,6 +19,7 @@ mod use_counts;
 
 pub use entries::{Entries, Entry, EntryKind};
 pub use memory::Memory;
+pub use objects::{Changed, Counts, Object, ObjectKind, ObjectQuery, Objects, REMOVALS_ARE_TOLD, Usage};
 pub use open::{Stores, open, open_registry};
 pub use postgres::Postgres;
 pub use redis::Redis;

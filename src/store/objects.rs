@@ -1,0 +1,174 @@
+//! What an API keeps for its callers, such as widgets: documents by id, very many of them, in lists.
+
+use sidegate_core::id::AppId;
+
+use super::use_counts::MOST;
+use super::{Answer, Cursor, Mark, Page};
+
+/// Objects of apps, and how much those that are widgets were used. Every list is read from an index: what a
+/// call costs does not depend on how many objects there are. All replicas that share a registry share them.
+pub trait Objects: Send + Sync {
+    /// Adds an object; whether its id was free: it is unique among those of its kind, of whichever app. Its
+    /// revision is ignored: it begins at 1.
+    fn insert<'a>(&'a self, object: &'a Object) -> Answer<'a, bool>;
+
+    /// Puts the object with its labels in the place of the one of its id, if that still has its revision;
+    /// whether it had. The revision grows by one; the app stays.
+    fn replace<'a>(&'a self, object: &'a Object) -> Answer<'a, bool>;
+
+    /// Removes an object for good, and its usage; whether it was there.
+    fn remove<'a>(&'a self, kind: ObjectKind, id: &'a str) -> Answer<'a, bool>;
+
+    /// The object of an id.
+    fn object<'a>(&'a self, kind: ObjectKind, id: &'a str) -> Answer<'a, Option<Object>>;
+
+    /// A page of a list, in the order of ids.
+    fn objects<'a>(&'a self, query: &'a ObjectQuery<'a>) -> Answer<'a, Vec<Object>>;
+
+    /// Those that were written or removed after `mark`, in order, some hundreds at most; [`Mark::default`] is
+    /// before the first. Each is told at least once, whoever writes meanwhile. A removal is told for
+    /// [`REMOVALS_ARE_TOLD`] at least. With the mark that came in there is nothing new; more may follow
+    /// after any other.
+    fn changed_since(&self, mark: Mark) -> Answer<'_, Changed>;
+
+    /// Adds to what is kept: counts add up. All of it is kept or nothing; what is of no widget is dropped.
+    fn add_usage<'a>(&'a self, usage: &'a [Usage]) -> Answer<'a, ()>;
+
+    /// How much a widget was used; zeros if nothing is known of it.
+    fn usage<'a>(&'a self, widget: &'a str) -> Answer<'a, Counts>;
+
+    /// Some objects of any kind; pages as those of [`super::Vault::page`].
+    fn objects_page(&self, from: Option<Cursor>) -> Answer<'_, Page<Object>>;
+}
+
+/// For how long a removal is told at least.
+pub const REMOVALS_ARE_TOLD: std::time::Duration = std::time::Duration::from_secs(24 * 60 * 60);
+
+/// Changes that are told at once.
+pub(super) const CHANGES: usize = 256;
+
+/// Objects that are read at once, for whoever reads them all.
+pub(super) const PAGE: usize = 256;
+
+/// What an object is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ObjectKind {
+    /// A widget that pages embed.
+    Widget,
+    /// A group of widgets.
+    Blueprint,
+    /// Whom a visitor said to be.
+    Contact,
+    /// Texts of widgets, by language.
+    LanguageMap,
+}
+
+impl ObjectKind {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [Self::Widget, Self::Blueprint, Self::Contact, Self::LanguageMap];
+
+    /// Its name in a store.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Widget => "widget",
+            Self::Blueprint => "blueprint",
+            Self::Contact => "contact",
+            Self::LanguageMap => "language_map",
+        }
+    }
+
+    /// The kind of a name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// One object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Object {
+    /// What it is.
+    pub kind: ObjectKind,
+    /// Its id: letters, digits, `-` and `_`. It begins with the time, so the latest comes last.
+    pub id: String,
+    /// Whose it is.
+    pub app: AppId,
+    /// How often it has been written.
+    pub revision: u64,
+    /// The object that it belongs to, as a widget to its blueprint.
+    pub parent: Option<String>,
+    /// By what it is found in lists, a value for each name. They may hold any text.
+    pub labels: Vec<(String, String)>,
+    /// What it says; nothing here reads it.
+    pub document: String,
+}
+
+/// Which objects are on a page.
+#[derive(Clone, Copy, Debug)]
+pub struct ObjectQuery<'a> {
+    /// Of this kind.
+    pub kind: ObjectKind,
+    /// Of this app.
+    pub app: &'a AppId,
+    /// Behind this id, whether or not there is an object of it.
+    pub after: Option<&'a str>,
+    /// The greatest ids first.
+    pub newest_first: bool,
+    /// Of this parent.
+    pub parent: Option<&'a str>,
+    /// With all of these labels.
+    pub labels: &'a [(String, String)],
+    /// How many at most.
+    pub take: usize,
+}
+
+/// Some objects that have changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changed {
+    /// Which, in the order in which they changed last.
+    pub ids: Vec<(ObjectKind, String)>,
+    /// Where to go on.
+    pub mark: Mark,
+}
+
+/// Usage of a widget.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Its id.
+    pub widget: String,
+    /// How much.
+    pub counts: Counts,
+}
+
+/// How much something was used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Sessions that were opened.
+    pub sessions: u64,
+    /// Messages that were sent on.
+    pub messages: u64,
+    /// Requests that were refused.
+    pub refused: u64,
+    /// Bytes that came back.
+    pub bytes: u64,
+}
+
+impl Counts {
+    /// In the order in which stores keep them, none beyond what each of them holds exactly.
+    pub(super) fn numbers(self) -> [u64; 4] {
+        [self.sessions, self.messages, self.refused, self.bytes].map(|count| count.min(MOST))
+    }
+
+    /// From [`Self::numbers`].
+    pub(super) const fn from_numbers([sessions, messages, refused, bytes]: [u64; 4]) -> Self {
+        Self { sessions, messages, refused, bytes }
+    }
+
+    /// Both together.
+    #[must_use]
+    pub(super) fn plus(self, other: Self) -> Self {
+        let (mine, others) = (self.numbers(), other.numbers());
+        Self::from_numbers(std::array::from_fn(|place| (mine[place] + others[place]).min(MOST)))
+    }
+}
