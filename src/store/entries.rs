@@ -1,10 +1,10 @@
 //! What the registry keeps beside the configuration file: apps and service tokens, as documents by id.
 
-use super::{Answer, UseCounts};
+use super::{Answer, Objects, UseCounts};
 
-/// Entries of the registry, beside how often those that are service tokens were used. All replicas that
-/// share it see a change within a second.
-pub trait Entries: UseCounts {
+/// Entries of the registry, beside how often those that are service tokens were used, and objects of the API.
+/// All replicas that share it see a change within a second.
+pub trait Entries: UseCounts + Objects {
     /// Adds an entry; whether its id was free. Its revision is ignored: it begins at 1.
     fn add<'a>(&'a self, entry: &'a Entry) -> Answer<'a, bool>;
 

@@ -7,6 +7,7 @@
 pub mod backup;
 mod entries;
 mod health;
+mod lists;
 mod memory;
 mod objects;
 mod open;

@@ -1,9 +1,11 @@
 //! What an API keeps for its callers, such as widgets: documents by id, very many of them, in lists.
 
+use std::collections::BTreeMap;
+
 use sidegate_core::id::AppId;
 
 use super::use_counts::MOST;
-use super::{Answer, Cursor, Mark, Page};
+use super::{Answer, Cursor, Mark, Page, Unavailable};
 
 /// Objects of apps, and how much those that are widgets were used. Every list is read from an index: what a
 /// call costs does not depend on how many objects there are. All replicas that share a registry share them.
@@ -26,10 +28,13 @@ pub trait Objects: Send + Sync {
     fn objects<'a>(&'a self, query: &'a ObjectQuery<'a>) -> Answer<'a, Vec<Object>>;
 
     /// Those that were written or removed after `mark`, in order, some hundreds at most; [`Mark::default`] is
-    /// before the first. Each is told at least once, whoever writes meanwhile. A removal is told for
-    /// [`REMOVALS_ARE_TOLD`] at least. With the mark that came in there is nothing new; more may follow
-    /// after any other.
+    /// before the first. Each is told at least once, whoever writes meanwhile; a removal for
+    /// [`REMOVALS_ARE_TOLD`] at least. If the mark stays there is nothing new, else more may follow. One that
+    /// goes back says that the store has lost what it had: whoever keeps objects at hand forgets them.
     fn changed_since(&self, mark: Mark) -> Answer<'_, Changed>;
+
+    /// The mark of the latest change, for whoever has nothing at hand yet.
+    fn last_change(&self) -> Answer<'_, Mark>;
 
     /// Adds to what is kept: counts add up. All of it is kept or nothing; what is of no widget is dropped.
     fn add_usage<'a>(&'a self, usage: &'a [Usage]) -> Answer<'a, ()>;
@@ -37,18 +42,18 @@ pub trait Objects: Send + Sync {
     /// How much a widget was used; zeros if nothing is known of it.
     fn usage<'a>(&'a self, widget: &'a str) -> Answer<'a, Counts>;
 
-    /// Some objects of any kind; pages as those of [`super::Vault::page`].
-    fn objects_page(&self, from: Option<Cursor>) -> Answer<'_, Page<Object>>;
+    /// Some objects of any kind, and how much they were used; pages as those of [`super::Vault::page`].
+    fn objects_page(&self, from: Option<Cursor>) -> Answer<'_, Page<(Object, Counts)>>;
 }
 
 /// For how long a removal is told at least.
 pub const REMOVALS_ARE_TOLD: std::time::Duration = std::time::Duration::from_secs(24 * 60 * 60);
 
-/// Changes that are told at once.
-pub(super) const CHANGES: usize = 256;
-
-/// Objects that are read at once, for whoever reads them all.
+/// Changes that are told at once, and objects on a page of all.
 pub(super) const PAGE: usize = 256;
+
+/// How often a removal is begun anew because the object has changed meanwhile.
+pub(super) const REMOVE_TRIES: u32 = 16;
 
 /// What an object is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -104,6 +109,32 @@ pub struct Object {
     pub document: String,
 }
 
+impl Object {
+    /// Whether a query asks for it, wherever its page begins.
+    pub(super) fn is_asked_for(&self, query: &ObjectQuery<'_>) -> bool {
+        let of_parent = query.parent.is_none_or(|parent| self.parent.as_deref() == Some(parent));
+        let labelled = query.labels.iter().all(|label| self.labels.contains(label));
+        self.kind == query.kind && self.app == *query.app && of_parent && labelled
+    }
+
+    /// Its labels in one text, for stores.
+    pub(super) fn labels_as_json(&self) -> String {
+        // Texts always have a form in JSON.
+        serde_json::to_string(&self.labels).unwrap_or_default()
+    }
+
+    /// Its place among all of them.
+    pub(super) fn cursor(&self) -> Cursor {
+        format!("{} {}", self.kind.name(), self.id)
+    }
+}
+
+/// What [`Object::cursor`] says.
+pub(super) fn place_of(cursor: &str) -> Result<(ObjectKind, String), Unavailable> {
+    let (kind, id) = cursor.split_once(' ').ok_or(Unavailable)?;
+    Ok((ObjectKind::from_name(kind).ok_or(Unavailable)?, id.to_owned()))
+}
+
 /// Which objects are on a page.
 #[derive(Clone, Copy, Debug)]
 pub struct ObjectQuery<'a> {
@@ -152,6 +183,18 @@ pub struct Counts {
     pub refused: u64,
     /// Bytes that came back.
     pub bytes: u64,
+}
+
+impl Usage {
+    /// What was counted of each widget, together, in the order of ids.
+    pub(super) fn by_widget(usage: &[Self]) -> BTreeMap<&str, Counts> {
+        let mut all = BTreeMap::<_, Counts>::new();
+        for Self { widget, counts } in usage {
+            let known = all.entry(widget.as_str()).or_default();
+            *known = known.plus(*counts);
+        }
+        all
+    }
 }
 
 impl Counts {

@@ -15,7 +15,7 @@ use sidegate_core::entropy::{Entropy, EntropyUnavailable};
 use sidegate_core::id::{AppId, SessionDigest, TokenId};
 use sidegate_core::session::SessionKey;
 
-use super::{Entries, Entry, EntryKind, Record, Session, Store, Unavailable};
+use super::{Entries, Entry, EntryKind, Record, Session, Store, Unavailable, Vault};
 
 /// Records that are worked on at once.
 const AT_ONCE: usize = 32;
@@ -171,7 +171,7 @@ async fn reseal(
     let key = ContextKey { app, token };
     let Some(plaintext) = sealer.open(key, &record.sealed) else { return Ok(Fate::Unreadable) };
     let sealed = sealer.seal(key, &plaintext, entropy)?;
-    let replaced = store.replace(key, &record.sealed, sealed.into()).await?;
+    let replaced = Vault::replace(store, key, &record.sealed, sealed.into()).await?;
     Ok(if replaced { Fate::Resealed } else { Fate::Changed })
 }
 

@@ -10,7 +10,7 @@ use sidegate_core::revocation::Revocation;
 use sidegate_core::service_token::ServiceToken;
 use sidegate_core::session::ResumeKey;
 
-use crate::store;
+use crate::store::{self, ObjectKind};
 
 pub(super) const FORMAT: &str = "sidegate-store";
 pub(super) const VERSION: u64 = 1;
@@ -40,6 +40,8 @@ pub(super) enum Line {
     ServiceToken(Box<ServiceToken>),
     /// One of the registry.
     App(App),
+    /// One that the API keeps.
+    Object(Box<Object>),
     /// The last one.
     End(End),
 }
@@ -106,6 +108,71 @@ pub(super) struct App {
     pub(super) sealed: Sealed,
 }
 
+/// An object of the API. Its revision begins anew where it is imported.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Object {
+    pub(super) kind: Kind,
+    pub(super) id: String,
+    pub(super) app: AppId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) parent: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) labels: Vec<(String, String)>,
+    pub(super) document: String,
+    #[serde(default, skip_serializing_if = "Counts::is_nothing")]
+    pub(super) usage: Counts,
+}
+
+/// A kind of objects, by its name in a store.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kind(pub(super) ObjectKind);
+
+/// How much an object was used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Counts {
+    pub(super) sessions: u64,
+    pub(super) messages: u64,
+    pub(super) refused: u64,
+    pub(super) bytes: u64,
+}
+
+impl Counts {
+    fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Object {
+    pub(super) fn new(object: store::Object, usage: store::Counts) -> Self {
+        let store::Object { kind, id, app, parent, labels, document, .. } = object;
+        let store::Counts { sessions, messages, refused, bytes } = usage;
+        let usage = Counts { sessions, messages, refused, bytes };
+        Self { kind: Kind(kind), id, app, parent, labels, document, usage }
+    }
+
+    /// As a store keeps it at first.
+    pub(super) fn kept(&self) -> store::Object {
+        store::Object {
+            kind: self.kind.0,
+            id: self.id.clone(),
+            app: self.app.clone(),
+            revision: 1,
+            parent: self.parent.clone(),
+            labels: self.labels.clone(),
+            document: self.document.clone(),
+        }
+    }
+
+    /// How much it was used, if it was.
+    pub(super) fn used(&self) -> Option<store::Usage> {
+        let Counts { sessions, messages, refused, bytes } = self.usage;
+        let counts = store::Counts { sessions, messages, refused, bytes };
+        (!self.usage.is_nothing()).then(|| store::Usage { widget: self.id.clone(), counts })
+    }
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Owner {
@@ -147,6 +214,19 @@ impl Sealed {
 
     pub(super) fn to_text(&self) -> String {
         URL_SAFE_NO_PAD.encode(&self.0)
+    }
+}
+
+impl Serialize for Kind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for Kind {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        ObjectKind::from_name(&name).map(Self).ok_or_else(|| de::Error::custom("no kind of objects"))
     }
 }
 

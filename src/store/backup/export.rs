@@ -6,8 +6,10 @@ use serde::Serialize;
 use sidegate_core::clock::Timestamp;
 use sidegate_core::id::AppId;
 
-use super::entry::{App, Context, End, FORMAT, Header, Line, MAX_LINE, Owner, Revoked, Sealed, Session, Use, VERSION};
-use crate::store::{self, Cursor, Entries, EntryKind, Mark, Page, Store, Unavailable};
+use super::entry::{
+    App, Context, End, FORMAT, Header, Line, MAX_LINE, Object, Owner, Revoked, Sealed, Session, Use, VERSION,
+};
+use crate::store::{self, Cursor, Entries, Entry, EntryKind, Mark, Page, Store, Unavailable};
 
 /// How much was written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -26,6 +28,8 @@ pub struct Exported {
     pub service_tokens: u64,
     /// Apps of the registry, sealed.
     pub apps: u64,
+    /// Objects of the API, such as widgets.
+    pub objects: u64,
 }
 
 /// Why there is no whole backup.
@@ -98,24 +102,25 @@ pub async fn export(
             revocations += 1;
         }
     }
-    let mut service_tokens = 0;
-    for entry in registry.entries(EntryKind::ServiceToken).await? {
-        let token = serde_json::from_str(&entry.document).map_err(|_| ExportError::Unreadable(entry.id))?;
-        lines.write(&Line::ServiceToken(token))?;
-        service_tokens += 1;
-    }
-    let mut apps = 0;
-    for entry in registry.entries(EntryKind::App).await? {
-        let app = AppId::parse(&entry.id).ok().zip(Sealed::from_text(&entry.document));
-        let (id, sealed) = app.ok_or(ExportError::Unreadable(entry.id))?;
-        lines.write(&Line::App(App { id, sealed }))?;
-        apps += 1;
-    }
-    lines.write(&Line::End(End {
-        entries: contexts + sessions + owners + uses + revocations + service_tokens + apps,
-    }))?;
+    let service_tokens = lines.entries(registry, EntryKind::ServiceToken).await?;
+    let apps = lines.entries(registry, EntryKind::App).await?;
+    let object = |(object, usage)| Some(Line::Object(Box::new(Object::new(object, usage))));
+    let objects = lines.pages(|from| registry.objects_page(from), object).await?;
+    let entries = contexts + sessions + owners + uses + revocations + service_tokens + apps + objects;
+    lines.write(&Line::End(End { entries }))?;
     lines.0.flush().map_err(ExportError::Output)?;
-    Ok(Exported { contexts, sessions, owners, uses, revocations, service_tokens, apps })
+    Ok(Exported { contexts, sessions, owners, uses, revocations, service_tokens, apps, objects })
+}
+
+/// What is to be written of an entry; `None` if it is not as we write it.
+fn line_of(entry: &Entry) -> Option<Line> {
+    match entry.kind {
+        EntryKind::ServiceToken => serde_json::from_str(&entry.document).ok().map(Line::ServiceToken),
+        EntryKind::App => {
+            let (id, sealed) = AppId::parse(&entry.id).ok().zip(Sealed::from_text(&entry.document))?;
+            Some(Line::App(App { id, sealed }))
+        }
+    }
 }
 
 struct Lines<W>(W);
@@ -139,6 +144,16 @@ impl<W: Write> Lines<W> {
             }
             from = next;
         }
+    }
+
+    /// Writes a line for each entry of a kind; how many.
+    async fn entries(&mut self, registry: &dyn Entries, kind: EntryKind) -> Result<u64, ExportError> {
+        let mut written = 0;
+        for entry in registry.entries(kind).await? {
+            self.write(&line_of(&entry).ok_or(ExportError::Unreadable(entry.id))?)?;
+            written += 1;
+        }
+        Ok(written)
     }
 
     fn write(&mut self, line: &impl Serialize) -> Result<(), ExportError> {

@@ -11,7 +11,7 @@ use sidegate_core::revocation::Revocation;
 use sidegate_core::service_token::ServiceToken;
 use sidegate_core::session::SessionKey;
 
-use super::entry::{App, Context, Line, Owner, Revoked, Session, Use};
+use super::entry::{App, Context, Line, Object, Owner, Revoked, Session, Use};
 use super::lines::Lines;
 use crate::store::{self, Entries, Entry, EntryKind, Mark, Record, Store, Unavailable};
 
@@ -30,7 +30,8 @@ pub struct Imported {
     /// Left out, because their time is over.
     pub expired: u64,
     /// Left out, because the store says otherwise: another record of that token or session, another owner of
-    /// that conversation, another service token of that name, another app of that id.
+    /// that conversation, another service token of that name, another app or object
+    /// of that id.
     pub conflicts: u64,
 }
 
@@ -127,6 +128,7 @@ struct Batch {
     revocations: Vec<Revoked>,
     service_tokens: Vec<ServiceToken>,
     apps: Vec<App>,
+    objects: Vec<Object>,
 }
 
 impl Batch {
@@ -140,6 +142,7 @@ impl Batch {
             Line::Revocation(revoked) => self.revocations.push(revoked),
             Line::ServiceToken(token) => self.service_tokens.push(*token),
             Line::App(app) => self.apps.push(app),
+            Line::Object(object) => self.objects.push(*object),
             // The end is no entry, and none is handed out.
             Line::End(_) => {}
         }
@@ -163,6 +166,7 @@ impl Target<'_> {
         fates.extend(join_all(batch.uses.iter().map(|used| self.first_use(used))).await);
         fates.extend(join_all(batch.service_tokens.iter().map(|token| self.service_token(token))).await);
         fates.extend(join_all(batch.apps.iter().map(|app| self.app(app))).await);
+        fates.extend(join_all(batch.objects.iter().map(|object| self.object(object))).await);
         for fate in fates {
             self.done.count(&fate?);
         }
@@ -224,6 +228,20 @@ impl Target<'_> {
         }
         let known = self.registry.entry(entry.kind, &entry.id).await?;
         let same = known.is_some_and(|known| known.document == entry.document);
+        Ok(if same { Fate::Present } else { Fate::Conflict })
+    }
+
+    /// One that is there keeps the usage that was counted there.
+    async fn object(&self, object: &Object) -> Result<Fate, Unavailable> {
+        let kept = object.kept();
+        if self.registry.insert(&kept).await? {
+            if let Some(usage) = object.used() {
+                self.registry.add_usage(&[usage]).await?;
+            }
+            return Ok(Fate::Imported);
+        }
+        let known = self.registry.object(kept.kind, &kept.id).await?;
+        let same = known.is_some_and(|known| store::Object { revision: kept.revision, ..known } == kept);
         Ok(if same { Fate::Present } else { Fate::Conflict })
     }
 

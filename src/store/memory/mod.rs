@@ -2,6 +2,7 @@
 //! nothing that was acknowledged is dropped before its time.
 
 mod entries;
+mod objects;
 mod owners;
 mod pages;
 mod sessions;
@@ -39,6 +40,9 @@ struct State {
     owned: usize,
     /// Of `used`, what chat sessions cost. Anybody may open one, so half is kept free of them, too.
     chatting: usize,
+    /// Of `used`, what objects of the API cost.
+    kept_for_objects: usize,
+    objects: objects::Kept,
     records: BTreeMap<Key, Record>,
     sessions: sessions::Kept,
     first_uses: BTreeMap<Key, Timestamp>,
@@ -86,6 +90,7 @@ impl Store for Memory {
         const STEP: usize = 1_024;
         Box::pin(async move {
             self.state().sessions.forget_days(now);
+            self.state().forget_removals(now);
             while self.state().drop_expired(now, STEP) == STEP {
                 tokio::task::yield_now().await;
             }

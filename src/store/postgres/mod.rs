@@ -6,6 +6,8 @@
 mod calls;
 mod entries;
 mod fault;
+mod object_statements;
+mod objects;
 mod open;
 mod options;
 mod rights;
@@ -14,12 +16,14 @@ mod statements;
 mod use_counts;
 
 use self::calls::Calls;
+use self::object_statements::ObjectStatements;
 use self::statements::Statements;
 
 /// The registry in a PostgreSQL server.
 pub struct Postgres {
     calls: Calls,
     statements: Statements,
+    objects: ObjectStatements,
 }
 
 impl std::fmt::Debug for Postgres {

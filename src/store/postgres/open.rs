@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use super::calls::Calls;
 use super::fault::{self, NO_LOGIN, WRONG_PASSWORD, explain};
+use super::object_statements::ObjectStatements;
 use super::options::options;
 use super::statements::Statements;
 use super::{Postgres, rights, schema};
@@ -30,7 +31,8 @@ impl Postgres {
         prepared.unwrap_or_else(|_| Err(format!("store.postgres.url: no answer within {} s", PATIENCE.as_secs())))?;
         // What was done is committed.
         let _ = timeout(settings.timeout, connection.close()).await;
-        Ok(Self { calls: Calls::new(options, settings), statements: Statements::new(&settings.schema) })
+        let (statements, objects) = (Statements::new(&settings.schema), ObjectStatements::new(&settings.schema));
+        Ok(Self { calls: Calls::new(options, settings), statements, objects })
     }
 }
 

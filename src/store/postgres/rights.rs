@@ -6,7 +6,7 @@ use sqlx::query_scalar;
 use super::open::unusable;
 
 /// What the statements need.
-const RIGHTS: [(&str, &str); 8] = [
+const RIGHTS: [(&str, &str); 24] = [
     ("entries", "SELECT"),
     ("entries", "INSERT"),
     ("entries", "UPDATE"),
@@ -15,6 +15,22 @@ const RIGHTS: [(&str, &str); 8] = [
     ("use_counts", "SELECT"),
     ("use_counts", "INSERT"),
     ("use_counts", "UPDATE"),
+    ("objects", "SELECT"),
+    ("objects", "INSERT"),
+    ("objects", "UPDATE"),
+    ("objects", "DELETE"),
+    ("object_lists", "SELECT"),
+    ("object_lists", "INSERT"),
+    ("object_lists", "DELETE"),
+    ("object_changes", "SELECT"),
+    ("object_changes", "INSERT"),
+    ("object_changes", "UPDATE"),
+    ("object_changes", "DELETE"),
+    ("object_generation", "SELECT"),
+    ("object_generation", "UPDATE"),
+    ("object_usage", "SELECT"),
+    ("object_usage", "INSERT"),
+    ("object_usage", "UPDATE"),
 ];
 
 pub(super) async fn check(connection: &mut PgConnection, schema: &str) -> Result<(), String> {

@@ -118,6 +118,7 @@ fn migrations(schema: &str) -> Migrator {
     let all = vec![
         simple(1, "registry", include_str!("migrations/1_registry.sql")),
         simple(2, "use counts", include_str!("migrations/2_use_counts.sql")),
+        simple(3, "objects", include_str!("migrations/3_objects.sql")),
     ];
     let mut migrations = Migrator::with_migrations(all);
     migrations.dangerous_set_table_name(format!("\"{schema}\"._sqlx_migrations"));

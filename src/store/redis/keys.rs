@@ -8,7 +8,8 @@ use sidegate_core::context::ContextKey;
 use sidegate_core::id::{AppId, ConversationId, SessionDigest, TokenId};
 use sidegate_core::session::{ResumeKey, SessionKey};
 
-use crate::store::{Counter, EntryKind, Owner, Whose};
+use crate::store::lists::List;
+use crate::store::{Counter, EntryKind, ObjectKind, Owner, Whose};
 
 /// Builds names below a prefix.
 #[derive(Debug)]
@@ -140,6 +141,40 @@ impl Keys {
         self.name("registry:use_counts", &[])
     }
 
+    pub(super) fn object(&self, kind: ObjectKind, id: &str) -> String {
+        self.name("object", &[kind.name(), id])
+    }
+
+    pub(super) fn any_object(&self) -> String {
+        self.name("object", &["*"])
+    }
+
+    /// Which object stands at `name`.
+    pub(super) fn of_object(&self, name: &str) -> Option<(ObjectKind, String)> {
+        let (kind, id) = name.strip_prefix(&self.prefix)?.strip_prefix("object:")?.split_once(':')?;
+        Some((ObjectKind::from_name(kind)?, id.to_owned()))
+    }
+
+    pub(super) fn object_list(&self, list: List) -> String {
+        self.name("objects:list", &[&format!("{:032x}", u128::from_be_bytes(list.0))])
+    }
+
+    pub(super) fn object_usage(&self, kind: ObjectKind, id: &str) -> String {
+        self.name("objects:usage", &[kind.name(), id])
+    }
+
+    pub(super) fn last_change(&self) -> String {
+        self.name("objects:mark", &[])
+    }
+
+    pub(super) fn object_changes(&self) -> String {
+        self.name("objects:changes", &[])
+    }
+
+    pub(super) fn object_removals(&self) -> String {
+        self.name("objects:removals", &[])
+    }
+
     /// Where it is tried whether the server takes what is written.
     pub(super) fn probe(&self) -> String {
         self.name("probe", &[])
@@ -190,6 +225,13 @@ mod tests {
             keys.entries(EntryKind::ServiceToken),
             keys.generation(),
             keys.use_counts(),
+            keys.object(ObjectKind::Widget, "t"),
+            keys.object(ObjectKind::Contact, "t"),
+            keys.object_list(List([0; 16])),
+            keys.object_usage(ObjectKind::Widget, "t"),
+            keys.last_change(),
+            keys.object_changes(),
+            keys.object_removals(),
             keys.probe(),
         ];
         let different: std::collections::BTreeSet<_> = names.iter().collect();

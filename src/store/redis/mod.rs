@@ -6,6 +6,7 @@ mod fault;
 mod keys;
 mod limits;
 mod link;
+mod objects;
 mod open;
 mod owners;
 mod pages;

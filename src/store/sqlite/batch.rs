@@ -11,9 +11,10 @@ use sqlx::sqlite::{SqliteArguments, SqliteConnection};
 use sqlx::{Row as _, query};
 
 use super::cache::{Conversation, Key, OfSession};
+use super::object_changes::{self, ObjectChange};
 use super::sessions::{self, SessionChange};
 use super::use_counts::add_uses;
-use crate::store::{Entry, Used};
+use crate::store::{Entry, REMOVALS_ARE_TOLD, Used};
 
 /// What can be asked of the writer. Each takes place or does not.
 pub(super) enum Change {
@@ -37,6 +38,8 @@ pub(super) enum Change {
     RewriteEntry(Entry),
     /// Uses of service tokens.
     AddUses(Vec<Used>),
+    /// A change of an object of the API.
+    Object(ObjectChange),
     /// Drops some of what is over; "took place" says that there may be more.
     Sweep { now: Timestamp },
     /// Finds out whether there is room again, and some to spare.
@@ -179,6 +182,7 @@ async fn apply(connection: &mut SqliteConnection, change: &Change) -> Result<boo
         Change::CountSession { app, at, identified } => {
             return sessions::count(connection, app, *at, *identified).await;
         }
+        Change::Object(change) => return object_changes::apply(connection, change).await,
         Change::AddUses(used) => return add_uses(connection, used).await.map(|()| true),
         Change::Sweep { now } => return sweep(connection, *now).await,
         Change::Put { .. } | Change::Use { .. } => return Ok(false),
@@ -202,16 +206,37 @@ async fn write_entry(connection: &mut SqliteConnection, entry: &Entry, statement
 }
 
 async fn sweep(connection: &mut SqliteConnection, now: Timestamp) -> Result<bool> {
+    let told = u64::try_from(REMOVALS_ARE_TOLD.as_millis()).unwrap_or(u64::MAX);
+    let told_for_long = Timestamp::from_millis(now.millis().saturating_sub(told));
     let mut more = false;
-    for statement in [
-        "delete from contexts where (token, app) in \
-         (select token, app from contexts where expires_at <= ? order by expires_at limit ?)",
-        "delete from sessions where (session, app) in \
-         (select session, app from sessions where expires_at <= ? order by expires_at limit ?)",
-        "delete from uses where (token, app) in (select token, app from uses where until <= ? order by until limit ?)",
-        "delete from revocations where mark in (select mark from revocations where until <= ? order by until limit ?)",
+    for (statement, until) in [
+        (
+            "delete from contexts where (token, app) in \
+             (select token, app from contexts where expires_at <= ? order by expires_at limit ?)",
+            now,
+        ),
+        (
+            "delete from sessions where (session, app) in \
+             (select session, app from sessions where expires_at <= ? order by expires_at limit ?)",
+            now,
+        ),
+        (
+            "delete from uses where (token, app) in \
+             (select token, app from uses where until <= ? order by until limit ?)",
+            now,
+        ),
+        (
+            "delete from revocations where mark in \
+             (select mark from revocations where until <= ? order by until limit ?)",
+            now,
+        ),
+        (
+            "delete from object_changes where (kind, id) in \
+             (select kind, id from object_changes where removed_at <= ? order by removed_at limit ?)",
+            told_for_long,
+        ),
     ] {
-        let dropped = query(statement).bind(millis(now)).bind(SWEPT).execute(&mut *connection).await?;
+        let dropped = query(statement).bind(millis(until)).bind(SWEPT).execute(&mut *connection).await?;
         more |= dropped.rows_affected() == u64::from(SWEPT);
     }
     Ok(more)

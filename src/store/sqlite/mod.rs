@@ -10,6 +10,8 @@ mod batch;
 mod cache;
 mod entries;
 mod file;
+mod object_changes;
+mod objects;
 mod owners;
 mod pages;
 mod reads;

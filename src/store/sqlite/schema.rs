@@ -25,6 +25,7 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
         simple(1, "state", include_str!("migrations/1_state.sql")),
         simple(2, "use counts", include_str!("migrations/2_use_counts.sql")),
         simple(3, "sessions", include_str!("migrations/3_sessions.sql")),
+        simple(4, "objects", include_str!("migrations/4_objects.sql")),
     ])
 });
 

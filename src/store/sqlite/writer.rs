@@ -132,6 +132,7 @@ impl Task {
                 | Change::AddEntry(_)
                 | Change::RewriteEntry(_)
                 | Change::AddUses(_)
+                | Change::Object(_)
                 | Change::Sweep { .. }
                 | Change::Probe => {}
             }

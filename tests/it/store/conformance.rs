@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use sidegate::store::{Mark, Owner, Store, Unavailable};
+use sidegate::store::{Mark, Owner, Store, Unavailable, Vault};
 use sidegate::system::System;
 use sidegate_core::clock::{Clock as _, Timestamp};
 use sidegate_core::context::ContextKey;
@@ -107,9 +107,9 @@ async fn many_records_at_once(store: &Arc<dyn Store>) {
 async fn records_are_replaced_if_unchanged(store: &dyn Store) {
     let ids = Ids::new();
     store.put(ids.key("a"), sealed("old"), after(10)).await.expect("kept");
-    assert_eq!(store.replace(ids.key("a"), &sealed("other"), sealed("new")).await, Ok(false));
-    assert_eq!(store.replace(ids.key("b"), &sealed("old"), sealed("new")).await, Ok(false));
-    assert_eq!(store.replace(ids.key("a"), &sealed("old"), sealed("newer")).await, Ok(true));
+    assert_eq!(Vault::replace(store, ids.key("a"), &sealed("other"), sealed("new")).await, Ok(false));
+    assert_eq!(Vault::replace(store, ids.key("b"), &sealed("old"), sealed("new")).await, Ok(false));
+    assert_eq!(Vault::replace(store, ids.key("a"), &sealed("old"), sealed("newer")).await, Ok(true));
     let record = store.get(ids.key("a"), after(1)).await.expect("an answer").expect("a record");
     assert_eq!((record.sealed, record.expires_at), (sealed("newer"), after(10)), "it keeps its time");
 }

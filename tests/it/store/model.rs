@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use sidegate::store::{Mark, Memory, Owner, Store, Unavailable};
+use sidegate::store::{Mark, Memory, Owner, Store, Unavailable, Vault};
 use sidegate_core::clock::Timestamp;
 use sidegate_core::context::ContextKey;
 use sidegate_core::id::{AppId, ConversationId, EndUserId, TokenId};
@@ -161,7 +161,7 @@ impl Model {
                 let ((app, token), new) = (ids(key), self.sealed(50));
                 let record = self.records.get_mut(&key);
                 let old = record.as_ref().filter(|_| known).map_or(Bytes::from_static(b"?"), |(text, _)| text.clone());
-                let replaced = store.replace(ContextKey { app: &app, token: &token }, &old, new.clone()).await;
+                let replaced = Vault::replace(store, ContextKey { app: &app, token: &token }, &old, new.clone()).await;
                 assert_eq!(replaced, Ok(record.is_some() && known));
                 if let Some((text, _)) = record.filter(|_| known) {
                     *text = new;
