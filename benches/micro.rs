@@ -173,7 +173,7 @@ fn inject_body(bencher: Bencher<'_, '_>) {
     let body = json!({ "message": message, "metadata": { "page": "/cart" }, "n": [1, 2, 3] }).to_string();
     bencher.bench_local(|| {
         let values = Values { subject: &subject, context: Some(&context), of_nobody: false };
-        injection.apply_body(values, &[], black_box(body.as_bytes())).expect("resolved").expect("an object")
+        injection.apply_body(values, &[], None, black_box(body.as_bytes())).expect("resolved").expect("an object")
     });
 }
 

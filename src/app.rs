@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use futures_util::future::try_join;
 use quick_cache::sync::Cache;
 use sidegate_core::clock::Clock as _;
 use sidegate_core::entropy::{self, Entropy};
@@ -30,6 +31,7 @@ use crate::store::{Kind, Stores, Unavailable};
 use crate::system::System;
 use crate::trade::Trades;
 use crate::visitor::MAX_VISITS;
+use crate::widgets::Widgets;
 use crate::worker::{Parts, Worker};
 
 /// How often expired contexts and counters at rest are dropped.
@@ -109,7 +111,7 @@ impl Sidegate {
         let revocations = Follower::start(Arc::clone(&stores.state)).await.map_err(|fault| fault.to_string())?;
         let registry = Arc::clone(&stores.registry);
         let gate = Arc::new(build_gate(settings, stores, revocations.revoked()).await?);
-        let registry = follow::Follower::new(registry, Arc::clone(&gate.service_tokens), Arc::clone(&gate.apps));
+        let registry = follow::Follower::new(registry, &gate);
         let (draining, drained) = watch::channel(false);
         let mut workers = Vec::new();
         for index in 0..worker_count(&listen) {
@@ -163,9 +165,10 @@ impl Sidegate {
         }
         let threads: Vec<_> = self.workers.into_iter().map(|worker| worker.thread).collect();
         let finished = tokio::time::timeout(self.drain_timeout, join_all(threads)).await;
-        let uses = self.readiness.gate.service_tokens.keep_uses();
-        if !matches!(tokio::time::timeout(LAST_USES, uses).await, Ok(Ok(()))) {
-            tracing::warn!("the last uses of service tokens could not be counted");
+        let gate = &self.readiness.gate;
+        let uses = try_join(gate.service_tokens.keep_uses(), gate.widgets.tally.write(gate.widgets.registry()));
+        if !matches!(tokio::time::timeout(LAST_USES, uses).await, Ok(Ok(_))) {
+            tracing::warn!("the last uses of service tokens and widgets could not be counted");
         }
         for task in self.background {
             task.abort();
@@ -236,10 +239,12 @@ async fn build_gate(settings: Settings, stores: Stores, revoked: Arc<Revoked>) -
     let (entries, served) = (Arc::clone(&stores.registry), Some(Arc::clone(&registry)));
     let apps = Apps::open(entries, sealer.clone(), configured, served, Arc::clone(&system) as _, system).await;
     let bootstrap = settings.bootstrap_token.and_then(|secret| ServiceToken::bootstrap(&secret, System.now()));
+    let widgets = Widgets::open(Arc::clone(&stores.registry)).await.map_err(unavailable)?;
     let service_tokens = ServiceTokens::open(stores.registry, bootstrap, Arc::new(System), Arc::new(System)).await;
     Ok(Gate {
         registry,
         apps: Arc::new(apps.map_err(unavailable)?),
+        widgets: Arc::new(widgets),
         vault: Arc::clone(&stores.state) as _,
         store: stores.state,
         revoked,
@@ -273,6 +278,7 @@ async fn keep_uses(gate: Arc<Gate>) {
     loop {
         tokio::time::sleep(KEEP_USES).await;
         let _ = gate.service_tokens.keep_uses().await;
+        let _ = gate.widgets.tally.write(gate.widgets.registry()).await;
     }
 }
 

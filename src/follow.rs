@@ -6,8 +6,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::apps::Apps;
+use crate::gate::Gate;
 use crate::service_tokens::ServiceTokens;
 use crate::store::{Entries, Unavailable};
+use crate::widgets::Widgets;
 
 /// How often the registry is asked whether it has changed. A change reaches every replica within a
 /// second: this, and the time that the store takes.
@@ -18,13 +20,15 @@ pub struct Follower {
     entries: Arc<dyn Entries>,
     service_tokens: Arc<ServiceTokens>,
     apps: Arc<Apps>,
+    widgets: Arc<Widgets>,
 }
 
 impl Follower {
     /// Follows the registry of `entries`, from which these have been read.
     #[must_use]
-    pub fn new(entries: Arc<dyn Entries>, service_tokens: Arc<ServiceTokens>, apps: Arc<Apps>) -> Self {
-        Self { entries, service_tokens, apps }
+    pub fn new(entries: Arc<dyn Entries>, gate: &Gate) -> Self {
+        let (service_tokens, apps) = (Arc::clone(&gate.service_tokens), Arc::clone(&gate.apps));
+        Self { entries, service_tokens, apps, widgets: Arc::clone(&gate.widgets) }
     }
 
     /// Reads what has changed, until the task is aborted. While the registry does not answer, all stays
@@ -47,6 +51,6 @@ impl Follower {
         if self.apps.generation() != Some(generation) {
             self.apps.refresh().await?;
         }
-        Ok(())
+        self.widgets.follow().await
     }
 }

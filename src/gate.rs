@@ -24,6 +24,7 @@ use crate::rsa::RsaTurns;
 use crate::service_tokens::ServiceTokens;
 use crate::store::{Store, Vault};
 use crate::trade::Trades;
+use crate::widgets::Widgets;
 
 /// The shared state of the program; workers hold it in an `Arc`.
 pub struct Gate {
@@ -37,6 +38,8 @@ pub struct Gate {
     pub revoked: Arc<Revoked>,
     /// Apps that the configuration does not have.
     pub apps: Arc<Apps>,
+    /// Widgets, by which pages open sessions (ChatBotKit).
+    pub widgets: Arc<Widgets>,
     /// Who may call the gate's own API.
     pub service_tokens: Arc<ServiceTokens>,
     /// Whether the registry is kept elsewhere than the state.

@@ -85,8 +85,14 @@ impl App {
     /// Whether pages of this origin may use it. `own` is the gate's own origin, where frames may live as well.
     #[must_use]
     pub fn lets_in(&self, origin: &str, own: Option<&Origin>) -> bool {
-        let of_frame = || self.frame_origins.contains(origin) || own.is_some_and(|own| own.as_str() == origin);
-        self.origins.is_empty() || self.origins.contains(origin) || (self.dialect.has_frames() && of_frame())
+        self.origins.is_empty() || self.origins.contains(origin) || self.is_of_frame(origin, own)
+    }
+
+    /// Whether this is the origin of its widget's frame, for dialects with such.
+    #[must_use]
+    pub fn is_of_frame(&self, origin: &str, own: Option<&Origin>) -> bool {
+        let is_one = || self.frame_origins.contains(origin) || own.is_some_and(|own| own.as_str() == origin);
+        self.dialect.has_frames() && is_one()
     }
 
     /// How its tokens are fetched, if the upstream makes them.

@@ -2,8 +2,10 @@
 //! ([`admit`], with what stands in for a token).
 
 mod visit;
+mod widget;
 
-pub use visit::{admit_page, admit_visitor};
+pub use visit::{admit_frame, admit_page, admit_visitor};
+pub use widget::{ConversationCall, check_conversation, check_widget};
 
 use std::sync::Arc;
 use std::time::Duration;

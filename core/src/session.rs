@@ -82,6 +82,8 @@ impl SessionPolicy {
         const HOUR: Duration = Duration::from_secs(3_600);
         match dialect {
             Dialect::Mitigate => Self { idle: HOUR / 2, max_age: 24 * HOUR, resume: false },
+            // Its sessions end when they were said to, whatever happens in them.
+            Dialect::ChatBotKit => Self { idle: 24 * HOUR, max_age: 24 * HOUR, resume: false },
             Dialect::Sigmic | Dialect::Orcheo | Dialect::Chat9 => Self::default(),
         }
     }

@@ -3,8 +3,10 @@
 //! The order is fixed: token, times, origin (core's [`policy::admit`]), then limits, then whose
 //! conversation it is, then the token's context. Nothing upstream is touched before all have passed.
 
+mod conversation;
 mod session;
 
+pub use conversation::{admit_frame, admit_opened, is_frame};
 pub use session::{admit_widget, widget_of};
 
 use std::net::IpAddr;
@@ -16,7 +18,7 @@ use sidegate_core::app::{App, Scoping};
 use sidegate_core::context::{ContextKey, SessionContext};
 use sidegate_core::cors::Cors;
 use sidegate_core::denial::{Code, Denial};
-use sidegate_core::dialect::{Call, Dialect};
+use sidegate_core::dialect::{Call, Dialect, Operation};
 use sidegate_core::id::ConversationId;
 use sidegate_core::origin::RequestOrigin;
 use sidegate_core::policy::{self, Moment, Permit, Provenance};
@@ -29,6 +31,7 @@ use crate::registry::{Registered, Registry};
 use crate::sessions::{Live, of_claims};
 use crate::store::{Owner, Owners};
 use crate::verified::VerifiedTokens;
+use crate::widgets::Served;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -43,6 +46,8 @@ pub struct Admission {
     naming: Option<(HeaderName, HeaderValue)>,
     /// The session that it is of, where the dialect has such.
     session: Option<Box<Live>>,
+    /// The widget that it is of, where the dialect has such.
+    widget: Option<Arc<Served>>,
 }
 
 impl Admission {
@@ -81,6 +86,12 @@ impl Admission {
     #[must_use]
     pub fn session(&self) -> Option<&Live> {
         self.session.as_deref()
+    }
+
+    /// The widget that it is of, where the dialect has such.
+    #[must_use]
+    pub const fn widget(&self) -> Option<&Arc<Served>> {
+        self.widget.as_ref()
     }
 
     /// The token's env and secrets, if the app's templates ask for any.
@@ -146,7 +157,10 @@ pub async fn admit(gate: &Gate, verified: &VerifiedTokens, asked: Asked<'_>) -> 
         policy::admit(&registered.app, claims, text, from, moment)
     });
     match permit {
-        Ok(permit) => (cors, check(gate, permit, registered, call, client).await),
+        Ok(permit) => match check(gate, permit, registered, call, (from, client)).await {
+            Err(denial) if denial.code == Code::OriginNotAllowed => (Cors::Silent, Err(denial)),
+            checked => (cors, checked),
+        },
         // A refused origin gets no allow field, whichever of the two lists refused it.
         Err(denial) if denial.code == Code::OriginNotAllowed => (Cors::Silent, Err(denial)),
         Err(denial) => (cors, Err(denial)),
@@ -177,13 +191,14 @@ pub(crate) async fn check(
     permit: Permit,
     registered: Arc<Registered>,
     call: Call,
-    address: IpAddr,
+    (from, address): (Provenance<'_>, IpAddr),
 ) -> Result<Admission, Denial> {
     let claims = permit.claims();
     let counted = Counted { address, end_user: &claims.subject, workflow: claims.workflow.as_ref() };
     gate.count(registered.limits.chat.as_ref(), counted).await?;
     if let Some(conversation) = &call.conversation
         && permit.app().scoping == Scoping::Gate
+        && !permit.app().dialect.names_conversation()
     {
         let owner = Owner { app: &permit.app().id, end_user: &permit.claims().subject };
         check_owner(&*gate.store, owner, conversation).await?;
@@ -193,12 +208,18 @@ pub(crate) async fn check(
         true => Some(Box::new(of_claims(gate, permit.app(), permit.claims()).await?)),
         false => None,
     };
+    let widget = match (&session, call.operation) {
+        (Some(session), Operation::ChatBotKit(operation)) => {
+            conversation::check(gate, &permit, session, (operation, call.conversation.as_ref()), from).await?
+        }
+        _ => None,
+    };
     let context = match &session {
         Some(session) => Some(session.context().clone()),
         None => open_context(gate, &permit).await?,
     };
     use_up(gate, &permit).await?;
-    Ok(Admission { permit, registered, call, context, naming: None, session })
+    Ok(Admission { permit, registered, call, context, naming: None, session, widget })
 }
 
 /// Refuses a conversation that is not `owner`'s: another user's does not exist for this one.

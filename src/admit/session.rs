@@ -92,7 +92,15 @@ async fn of_session(
     let counted = Counted { address: asked.client, end_user: &permit.claims().subject, workflow: None };
     gate.count(of_user, counted).await?;
     let context = Some(live.context().clone());
-    Ok(Admission { permit, registered, call: asked.call, context, naming: None, session: Some(Box::new(live)) })
+    Ok(Admission {
+        permit,
+        registered,
+        call: asked.call,
+        context,
+        naming: None,
+        session: Some(Box::new(live)),
+        widget: None,
+    })
 }
 
 /// What is about nobody: every page of the bot may have it.
@@ -106,7 +114,7 @@ async fn of_page(
     let permit = policy::admit_page(&registered.app, stranger(asked.client)?, from, moment)?;
     let counted = Counted { address: asked.client, end_user: &permit.claims().subject, workflow: None };
     gate.count(limit_of(&registered.limits, operation), counted).await?;
-    Ok(Admission { permit, registered, call: asked.call, context: None, naming: None, session: None })
+    Ok(Admission { permit, registered, call: asked.call, context: None, naming: None, session: None, widget: None })
 }
 
 const fn limit_of(limits: &Limits, operation: Operation) -> Option<&Limit> {
@@ -124,6 +132,9 @@ const fn limit_of(limits: &Limits, operation: Operation) -> Option<&Limit> {
 pub const fn widget_of(operation: dialect::Operation) -> Option<Operation> {
     match operation {
         dialect::Operation::Chat9(operation) => Some(operation),
-        dialect::Operation::Sigmic(_) | dialect::Operation::Orcheo(_) | dialect::Operation::Mitigate(_) => None,
+        dialect::Operation::Sigmic(_)
+        | dialect::Operation::Orcheo(_)
+        | dialect::Operation::Mitigate(_)
+        | dialect::Operation::ChatBotKit(_) => None,
     }
 }

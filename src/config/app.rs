@@ -101,7 +101,9 @@ fn check_workflows(table: &Reader<'_>, dialect: Option<Dialect>, workflows: &Wor
         Some(Dialect::Orcheo) if workflows.all().is_empty() => {
             table.problem("workflows", "an app of this dialect needs one or more: its tokens are bound to them");
         }
-        Some(Dialect::Sigmic | Dialect::Chat9 | Dialect::Mitigate) if !workflows.all().is_empty() => {
+        Some(Dialect::Sigmic | Dialect::Chat9 | Dialect::Mitigate | Dialect::ChatBotKit)
+            if !workflows.all().is_empty() =>
+        {
             table.problem("workflows", "are for dialect \"orcheo\"")
         }
         _ => {}

@@ -86,7 +86,7 @@ pub(super) fn read_frame_origins(table: &Reader<'_>, dialect: Option<Dialect>) -
 fn is_of_sessions(table: &Reader<'_>, dialect: Option<Dialect>, key: &'static str) -> bool {
     let has = dialect.is_some_and(Dialect::has_sessions);
     if !has && dialect.is_some() && table.node(key).is_some() {
-        table.problem(key, "is for dialects \"chat9\" and \"mitigate\"");
+        table.problem(key, "is for dialects \"chat9\", \"mitigate\" and \"chatbotkit\"");
     }
     has
 }

@@ -16,6 +16,7 @@ pub(super) fn read_limits(table: &Reader<'_>, dialect: Option<Dialect>, resolve:
         Some(Dialect::Orcheo) => read_orcheo(&limits, resolve),
         Some(Dialect::Chat9) => read_chat9(&limits),
         Some(Dialect::Mitigate) => read_mitigate(&limits),
+        Some(Dialect::ChatBotKit) => read_chatbotkit(&limits),
         Some(Dialect::Sigmic) | None => {
             let (exchange, chat) = (limits.optional("exchange", rates), limits.optional("chat", rates));
             let (exchange, chat) = (exchange.unwrap_or_default(), chat.unwrap_or_default());
@@ -98,6 +99,21 @@ fn read_mitigate(limits: &Reader<'_>) -> AppLimits {
         limits.problem("exchange", "may be per address, network or app: who the visitor is, is not known yet");
     }
     AppLimits { exchange, chat, guest, ..AppLimits::default() }
+}
+
+/// A widget's id is known to everybody, so what it costs is bounded: the vendor documents no figures.
+fn read_chatbotkit(limits: &Reader<'_>) -> AppLimits {
+    let or = |key, defaults| rates_or(limits, key, defaults);
+    let (exchange, chat) = (or("exchange", &["60/m per address"]), or("chat", &["60/m per end_user"]));
+    let config = or("config", &["120/m per address"]);
+    refuse(limits, &ORCHEOS, "orcheo");
+    refuse(limits, &["history", "escalate"], "chat9");
+    refuse(limits, &MITIGATES, "mitigate");
+    refuse_workflows(limits, [("exchange", &exchange), ("chat", &chat), ("config", &config)]);
+    if [&exchange, &config].iter().any(|rates| rates.count_by(RateKey::EndUser)) {
+        limits.problem("exchange", "may be per address, network or app: who the visitor is, is not known yet");
+    }
+    AppLimits { exchange, chat, config, ..AppLimits::default() }
 }
 
 /// What only apps of one dialect have.

@@ -12,7 +12,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
 use http_body::Body as _;
 use sidegate_core::denial::{Code, Denial};
-use sidegate_core::dialect::BodyUse;
+use sidegate_core::dialect::{BodyUse, Operation};
 
 use super::request::{Forward, Refused};
 use super::request_body::{Progress, RequestBody, Upload};
@@ -70,11 +70,18 @@ impl Forward<'_> {
         Ok((self.injected(&sent)?, None))
     }
 
+    /// What the dialect itself says in a body: what a conversation may do.
+    fn given(&self) -> Option<(&'static str, String)> {
+        let Operation::ChatBotKit(operation) = self.admission.call().operation else { return None };
+        let serving = self.admission.widget().and_then(|served| served.serving().ok());
+        operation.extensions(self.admission.permit().claims(), serving)
+    }
+
     /// A JSON object with the fields that the app injects.
     pub(super) fn injected(&self, sent: &[u8]) -> Result<RequestBody, Refused> {
         let injection = &self.admission.permit().app().injection;
         let body = injection
-            .apply_body(self.values(), self.admission.call().operation.owned_fields(), sent)?
+            .apply_body(self.values(), self.admission.call().operation.owned_fields(), self.given(), sent)?
             .map_err(|fault| Denial::because(Code::InvalidRequest, format!("The body is refused: {fault}")))?;
         Ok(RequestBody::Full(Some(body.into())))
     }

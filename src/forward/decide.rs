@@ -34,7 +34,7 @@ impl Forward<'_> {
             Operation::Orcheo(_) => self.of_workflow(parts, body).await,
             Operation::Mitigate(_) => self.of_workspace(parts, body).await,
             // Its bodies decide nothing.
-            Operation::Sigmic(_) => Err(Code::Internal.into()),
+            Operation::Sigmic(_) | Operation::ChatBotKit(_) => Err(Code::Internal.into()),
         }
     }
 

@@ -48,9 +48,10 @@ impl Forward<'_> {
                 let locale = chat9::Query::parse(sent)?;
                 return Ok(Some(chat9::bound_query(&permit.app().id, session, locale.locale().as_deref())));
             }
-            Operation::Orcheo(orcheo::Operation::Gateway) | Operation::Sigmic(_) | Operation::Mitigate(_) => {
-                return Ok(None);
-            }
+            Operation::Orcheo(orcheo::Operation::Gateway)
+            | Operation::Sigmic(_)
+            | Operation::Mitigate(_)
+            | Operation::ChatBotKit(_) => return Ok(None),
         }
         let bound = permit.claims().workflow.as_ref().filter(|id| permit.app().workflows.get(id).is_some());
         Ok(Some(orcheo::bound_query(sent, bound.ok_or(Code::InvalidToken)?)))

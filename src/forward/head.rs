@@ -119,6 +119,13 @@ pub(super) fn is_event_stream(headers: &HeaderMap) -> bool {
     headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"))
 }
 
+/// Whether an answer is a page; one that says nothing may be taken for such.
+pub(super) fn is_html(headers: &HeaderMap) -> bool {
+    let written = |kind: &[u8]| kind.trim_ascii_start().to_ascii_lowercase();
+    let pages: [&[u8]; 2] = [b"text/html", b"application/xhtml"];
+    headers.get(CONTENT_TYPE).is_none_or(|kind| pages.iter().any(|page| written(kind.as_bytes()).starts_with(page)))
+}
+
 /// Whether a field is for one hop only (RFC 9110 section 7.6.1).
 fn is_hop_by_hop(name: &HeaderName) -> bool {
     matches!(*name, CONNECTION | PROXY_AUTHORIZATION | TE | TRAILER | TRANSFER_ENCODING | UPGRADE)

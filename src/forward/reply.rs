@@ -1,13 +1,14 @@
 //! What becomes of an upstream's answer: passed as it comes, or read for whose it is.
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, SET_COOKIE};
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use sidegate_core::denial::Code;
+use sidegate_core::dialect::chatbotkit::frame_ancestors;
 use sidegate_core::dialect::{AnswerUse, chat9, orcheo};
 
 use super::answer::UpstreamBody;
-use super::head::{is_event_stream, is_stream, prepare_answer, remove_all};
+use super::head::{is_event_stream, is_html, is_stream, prepare_answer, remove_all};
 use super::request::{AnswerBody, Forward, Refused};
 use super::stream::{Streamed, UnderWay};
 use super::watch::Watch;
@@ -39,6 +40,7 @@ impl Forward<'_> {
         };
         let streams = passes && is_stream(&head.headers);
         prepare_answer(&mut head.headers, app.pass, streams);
+        self.hold_frame(&mut head.headers);
         let body = match answer_use {
             // What is still to be asked was not asked, so there is nothing to record.
             AnswerUse::Pass | AnswerUse::AsAsked => self.streamed(&head.headers, Bytes::new(), body, under_way),
@@ -60,6 +62,15 @@ impl Forward<'_> {
             }
         };
         Ok(Response::from_parts(head, body))
+    }
+
+    /// A widget's pages may be shown by those of its list alone; what the upstream says holds beside that.
+    fn hold_frame(&self, headers: &mut HeaderMap) {
+        let Some(Ok(serving)) = self.admission.widget().map(|served| served.serving()) else { return };
+        let policy = frame_ancestors(&serving.origins).and_then(|policy| HeaderValue::try_from(policy).ok());
+        if let Some(policy) = policy.filter(|_| is_html(headers)) {
+            headers.append(CONTENT_SECURITY_POLICY, policy);
+        }
     }
 
     fn streamed(&self, headers: &HeaderMap, first: Bytes, body: UpstreamBody, under_way: UnderWay) -> AnswerBody {

@@ -59,6 +59,8 @@ pub enum AnswerBody {
     Full(Bytes),
     /// Streaming.
     Streamed(Box<Streamed>),
+    /// A list of the gate's own, read as it is taken.
+    Listed(axum::body::Body),
     /// None: the connection speaks another protocol from here on.
     Tunnel(Box<Tunnel>),
 }

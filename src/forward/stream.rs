@@ -40,6 +40,8 @@ pub enum BrokenOff {
     Upstream(Failure),
     /// Its token ended.
     WithToken,
+    /// The gate's own store did not answer.
+    Store,
 }
 
 /// A place at the upstream and in the gauge of requests under way; both are given back when the
@@ -169,6 +171,7 @@ impl std::fmt::Display for BrokenOff {
         f.write_str(match self {
             Self::Upstream(failure) => failure.error_type(),
             Self::WithToken => "the token has ended",
+            Self::Store => "the store did not answer",
         })
     }
 }

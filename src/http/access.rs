@@ -12,6 +12,8 @@ use tokio::time::Instant;
 use super::service::Arrival;
 use crate::forward::{BrokenOff, Failure};
 use crate::metrics::{Listener, Metrics};
+use crate::store::Counts;
+use crate::widgets::{Served, Widgets};
 
 /// The route of requests that have none.
 const NO_ROUTE: &str = "-";
@@ -30,6 +32,8 @@ pub(super) struct Facts {
     pub(super) app: Option<AppId>,
     pub(super) code: Option<Code>,
     pub(super) failure: Option<Failure>,
+    /// The widget whose use it is, and where that is counted.
+    pub(super) widget: Option<(Arc<Widgets>, Arc<Served>)>,
 }
 
 /// A request, from its head to the end of its answer.
@@ -110,6 +114,15 @@ impl Record {
         }
     }
 
+    /// A widget's messages are those that its upstream has taken.
+    fn count_widget(&self) {
+        let Some((widgets, served)) = &self.facts.widget else { return };
+        let says = matches!(self.facts.operation, Some(Operation::ChatBotKit(operation)) if operation.is_message());
+        let taken = self.answered.is_some_and(|(status, _)| status.is_success());
+        let counts = Counts { messages: (says && taken).into(), bytes: self.sent_bytes, ..Counts::default() };
+        widgets.tally.add(&served.widget.id, counts);
+    }
+
     fn log(&self) {
         let status = self.answered.filter(|_| self.complete).map_or(CLIENT_LEFT, |(status, _)| status.as_u16());
         tracing::info!(
@@ -132,6 +145,7 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         self.count();
+        self.count_widget();
         if self.logged {
             self.log();
         }

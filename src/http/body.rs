@@ -44,6 +44,8 @@ impl HttpBody for Body {
             AnswerBody::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
             AnswerBody::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             AnswerBody::Streamed(streamed) => Pin::new(streamed).poll_frame(cx),
+            // Why it breaks off is in the store's own log lines.
+            AnswerBody::Listed(listed) => Pin::new(listed).poll_frame(cx).map_err(|_| BrokenOff::Store),
             AnswerBody::Tunnel(_) => Poll::Ready(None),
         };
         match &frame {
@@ -61,6 +63,7 @@ impl HttpBody for Body {
         match &self.kind {
             AnswerBody::Full(bytes) => bytes.is_empty(),
             AnswerBody::Streamed(streamed) => streamed.is_end_stream(),
+            AnswerBody::Listed(listed) => listed.is_end_stream(),
             AnswerBody::Tunnel(_) => true,
         }
     }
@@ -69,6 +72,7 @@ impl HttpBody for Body {
         match &self.kind {
             AnswerBody::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             AnswerBody::Streamed(streamed) => streamed.size_hint(),
+            AnswerBody::Listed(listed) => listed.size_hint(),
             AnswerBody::Tunnel(_) => SizeHint::with_exact(0),
         }
     }

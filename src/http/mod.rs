@@ -2,14 +2,17 @@
 
 mod access;
 mod admin;
+mod api_session;
 mod assets;
 mod body;
 mod connection;
+mod conversation;
 mod convert;
 mod exchange;
 mod guard;
 mod head;
 mod http1;
+mod initial;
 mod io;
 mod listener;
 mod openai;

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use http::{HeaderValue, Request};
 use sidegate_core::cors::Cors;
 use sidegate_core::denial::Code;
+use sidegate_core::dialect::chatbotkit::ApiSessionRoute;
 use sidegate_core::dialect::{orcheo, sigmic};
 
 use super::service::{Arrival, Common, Outcome, Service};
-use super::{admin, exchange, guard, openai, session};
+use super::{admin, api_session, exchange, guard, openai, session};
 use crate::metrics::Listener;
 use crate::wire::ClientBody;
 
@@ -45,6 +46,9 @@ impl Service for Private {
             sigmic::EXCHANGE_PATH => exchange::answer(&self.common, arrival, &parts, body).await,
             orcheo::SESSION_PATH | orcheo::TOKEN_PATH => {
                 Box::pin(session::answer(&self.common, arrival, &parts, body)).await
+            }
+            path if let Some(route) = ApiSessionRoute::of(path) => {
+                Box::pin(api_session::answer(&self.common, arrival, route, &parts, body)).await
             }
             path => match admin::Shape::of(path) {
                 Some(shape) => Box::pin(admin::answer(shape, &self.admin, &self.common, parts, body)).await,

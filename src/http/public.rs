@@ -11,14 +11,15 @@ use http::{HeaderMap, HeaderValue, Request};
 use sidegate_core::clock::Timestamp;
 use sidegate_core::cors::{self, Cors};
 use sidegate_core::denial::{Code, Denial};
+use sidegate_core::dialect::chatbotkit::SessionRoute;
 use sidegate_core::dialect::{self, Call, Dialect, NoCall, Operation, chat9, mitigate, orcheo, sigmic};
 use sidegate_core::origin::RequestOrigin;
 use tokio::time::Instant;
 
 use super::access::Facts;
 use super::service::{Arrival, Common, Outcome, Service};
-use super::{assets, convert, exchange, guard, head, target, token, widget, workspace};
-use crate::admit::{Admission, Asked, admit, admit_widget, request_origin, unproven, widget_of};
+use super::{assets, conversation, convert, exchange, guard, head, target, token, widget, workspace};
+use crate::admit::{Admission, Asked, admit, admit_frame, admit_widget, is_frame, request_origin, unproven, widget_of};
 use crate::forward::{Forward, Refused, forward, read_json};
 use crate::metrics::Listener;
 use crate::registry::Registered;
@@ -114,6 +115,10 @@ impl Public {
             let cors = self.unproven(&incoming.parts, incoming.named.as_ref(), Some(Dialect::Mitigate));
             return workspace::answer(&self.common, incoming, route, cors).await;
         }
+        if let Some(route) = SessionRoute::of(path) {
+            let cors = self.unproven(&incoming.parts, incoming.named.as_ref(), Some(Dialect::ChatBotKit));
+            return conversation::answer(&self.common, incoming, route, cors).await;
+        }
         let route = orcheo::TokenRoute::of(path);
         let assets = assets::of(&self.common.gate, path);
         let dialect = (route.is_some() || assets.is_some()).then_some(Dialect::Orcheo);
@@ -131,6 +136,7 @@ impl Public {
         let local = || match orcheo::TokenRoute::of(path) {
             Some(_) => Some((Dialect::Orcheo, "POST")),
             None if path == chat9::INIT_PATH => Some((Dialect::Chat9, "POST")),
+            None if SessionRoute::of(path).is_some() => Some((Dialect::ChatBotKit, SessionRoute::ALLOW)),
             None => match mitigate::WorkspaceRoute::of(path) {
                 Some((route, _)) => Some((Dialect::Mitigate, route.allow())),
                 None => assets::of(&self.common.gate, path).map(|_| (Dialect::Orcheo, orcheo::ASSET_METHODS)),
@@ -168,6 +174,9 @@ impl Public {
         if let Some(widget) = widget_of(operation) {
             return Box::pin(self.widget(incoming, call, widget)).await;
         }
+        if is_frame(operation) {
+            return Box::pin(self.framed(incoming, call)).await;
+        }
         if is_visit(operation, headers) && self.common.gate.registry.load().publishes() {
             return Box::pin(self.visit(incoming, call)).await;
         }
@@ -183,6 +192,17 @@ impl Public {
         let operation = call.operation;
         let asked = self.asked(&incoming, call);
         let (cors, admission) = admit_widget(&self.common.gate, widget, asked, incoming.parts.uri.query()).await;
+        match admission {
+            Ok(admission) => self.forward(incoming, admission, cors).await,
+            Err(denial) => Outcome::refused(Some(operation.dialect()), &denial, cors).of_call(operation, None),
+        }
+    }
+
+    /// What a page loads to show a widget.
+    async fn framed(&self, incoming: Incoming<'_>, call: Call) -> Outcome {
+        let operation = call.operation;
+        let (cors, admission) =
+            admit_frame(&self.common.gate, self.asked(&incoming, call), incoming.parts.uri.path()).await;
         match admission {
             Ok(admission) => self.forward(incoming, admission, cors).await,
             Err(denial) => Outcome::refused(Some(operation.dialect()), &denial, cors).of_call(operation, None),
@@ -244,7 +264,11 @@ impl Public {
                 Outcome::refused(Some(operation.dialect()), &denial, cors).after(failure)
             }
         };
-        outcome.of_call(operation, Some(&admission.permit().app().id))
+        let outcome = outcome.of_call(operation, Some(&admission.permit().app().id));
+        match admission.widget() {
+            Some(served) => outcome.of_widget(&self.common.gate.widgets, served),
+            None => outcome,
+        }
     }
 
     fn takes_exchange(&self, parts: &Parts) -> bool {

@@ -24,6 +24,7 @@ use crate::forward::{AnswerBody, Client, Failure};
 use crate::gate::Gate;
 use crate::metrics::{Listener, Metrics};
 use crate::trade::Broker;
+use crate::widgets::{Served, Widgets};
 use crate::wire::{ClientBody, HeadFault, Scratch};
 
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
@@ -80,8 +81,12 @@ pub struct Outcome {
 
 impl Outcome {
     pub(super) fn of(response: Response<Bytes>, cors: Cors) -> Self {
+        Self::with_body(response.map(AnswerBody::Full), cors)
+    }
+
+    pub(super) fn with_body(response: Response<AnswerBody>, cors: Cors) -> Self {
         let facts = Facts { code: convert::code(&response), ..Facts::default() };
-        Self { response: response.map(AnswerBody::Full), cors, facts }
+        Self { response, cors, facts }
     }
 
     pub(super) fn refused(dialect: Option<Dialect>, denial: &Denial, cors: Cors) -> Self {
@@ -103,6 +108,13 @@ impl Outcome {
         self.facts.operation = Some(operation);
         self.facts.route = Some(operation.template());
         self.facts.app = app.cloned();
+        self
+    }
+
+    /// The widget whose use it is.
+    pub(super) fn of_widget(mut self, widgets: &Arc<Widgets>, served: &Arc<Served>) -> Self {
+        self.facts.app = Some(served.widget.app.clone());
+        self.facts.widget = Some((Arc::clone(widgets), Arc::clone(served)));
         self
     }
 
@@ -192,6 +204,7 @@ fn is_empty(body: &AnswerBody) -> bool {
     match body {
         AnswerBody::Full(bytes) => bytes.is_empty(),
         AnswerBody::Streamed(streamed) => streamed.is_end_stream(),
+        AnswerBody::Listed(listed) => listed.is_end_stream(),
         AnswerBody::Tunnel(_) => true,
     }
 }

@@ -196,7 +196,7 @@ fn network(address: IpAddr) -> IpAddr {
 }
 
 /// The network of 24 bits around an IPv4 address; an IPv6 one is [`network`]'s.
-fn neighbourhood(address: IpAddr) -> IpAddr {
+pub fn neighbourhood(address: IpAddr) -> IpAddr {
     match network(address) {
         IpAddr::V4(address) => Ipv4Addr::from_bits(address.to_bits() & !0xff).into(),
         IpAddr::V6(address) => address.into(),

@@ -1,13 +1,17 @@
 //! Chat sessions at run time: opened and resumed, found again for each request, kept alive by what happens
 //! in them, closed when the chat has ended.
 
+mod converse;
 mod enter;
 mod open;
+mod replay;
 mod token;
 mod vouched;
 
+pub use converse::{Conversation, Opening, new_conversation};
 pub use enter::Door;
-pub use open::{Opened, open};
+pub use open::{Opened, open, sent_origin};
+pub use replay::{First, REPLAYED, Replay};
 pub use token::{of_claims, refreshed};
 
 use std::pin::Pin;
@@ -60,6 +64,12 @@ impl Live {
     #[must_use]
     pub const fn id(&self) -> &SessionId {
         &self.about.id
+    }
+
+    /// The origin that it was opened from, if one was sent.
+    #[must_use]
+    pub fn opened_from(&self) -> Option<&str> {
+        self.about.origin.as_deref()
     }
 
     /// Whether the chat has ended.

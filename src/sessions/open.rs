@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::join;
 use sidegate_core::app::App;
+use sidegate_core::clock::Timestamp;
 use sidegate_core::context::SessionContext;
 use sidegate_core::denial::{Code, Denial};
 use sidegate_core::dialect::chat9::{self, Init};
@@ -66,7 +67,8 @@ pub async fn open(
 }
 
 /// The origin that a session is bound to.
-pub(super) fn sent_origin(from: Provenance<'_>) -> Option<String> {
+#[must_use]
+pub fn sent_origin(from: Provenance<'_>) -> Option<String> {
     match from.origin {
         RequestOrigin::Sent(origin) => Some(origin.to_owned()),
         RequestOrigin::Absent | RequestOrigin::Malformed => None,
@@ -171,6 +173,18 @@ const UNSAID: Duration = Duration::from_secs(3_600);
 
 /// A new session.
 pub(super) async fn begin(gate: &Gate, app: &App, session: ChatSession) -> Result<Live, Denial> {
+    let now = session.opened_at;
+    let expires_at = app.sessions.expires_at(now, now).min(now.plus(UNSAID));
+    begin_until(gate, app, session, expires_at).await
+}
+
+/// A new session that ends then, unless something keeps it alive.
+pub(super) async fn begin_until(
+    gate: &Gate,
+    app: &App,
+    session: ChatSession,
+    expires_at: Timestamp,
+) -> Result<Live, Denial> {
     let place = SessionKey { app: &app.id, session: &session.id.digest() };
     let (now, resume) = (session.opened_at, resume_key(app, &session));
     let kept = Session {
@@ -178,7 +192,7 @@ pub(super) async fn begin(gate: &Gate, app: &App, session: ChatSession) -> Resul
         resume,
         opened_at: now,
         active_at: now,
-        expires_at: app.sessions.expires_at(now, now).min(now.plus(UNSAID)),
+        expires_at,
         started: false,
         closed: false,
     };

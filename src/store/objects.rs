@@ -210,7 +210,7 @@ impl Counts {
 
     /// Both together.
     #[must_use]
-    pub(super) fn plus(self, other: Self) -> Self {
+    pub fn plus(self, other: Self) -> Self {
         let (mine, others) = (self.numbers(), other.numbers());
         Self::from_numbers(std::array::from_fn(|place| (mine[place] + others[place]).min(MOST)))
     }

@@ -1,5 +1,5 @@
-//! Seals every context, every chat session, and every app of the registry, anew that is not sealed with
-//! the first key, while gates go on.
+//! Seals every context, every chat session, and every app and contact of the registry, anew that is not
+//! sealed with the first key, while gates go on.
 //!
 //! A record is replaced only if it is still the one that was read, and a gate opens it before as
 //! after. So this can end anywhere, and run again, or twice at once.
@@ -15,7 +15,7 @@ use sidegate_core::entropy::{Entropy, EntropyUnavailable};
 use sidegate_core::id::{AppId, SessionDigest, TokenId};
 use sidegate_core::session::SessionKey;
 
-use super::{Entries, Entry, EntryKind, Record, Session, Store, Unavailable, Vault};
+use super::{Entries, Entry, EntryKind, Object, ObjectKind, Record, Session, Store, Unavailable, Vault};
 
 /// Records that are worked on at once.
 const AT_ONCE: usize = 32;
@@ -117,6 +117,7 @@ pub async fn rekey(
         }
     }
     rekey_sessions(store, sealer, entropy, now, &mut done).await?;
+    rekey_contacts(registry, sealer, entropy, &mut done).await?;
     Ok(done)
 }
 
@@ -141,6 +142,42 @@ async fn rekey_sessions(
             None => return Ok(()),
         }
     }
+}
+
+async fn rekey_contacts(
+    registry: &dyn Entries,
+    sealer: &Sealer,
+    entropy: &dyn Entropy,
+    done: &mut Rekeyed,
+) -> Result<(), Interrupted> {
+    let mut from = None;
+    loop {
+        let page = registry.objects_page(from).await?;
+        let contacts = page.records.into_iter().map(|(object, _)| object);
+        for object in contacts.filter(|object| object.kind == ObjectKind::Contact) {
+            done.count(&reseal_contact(registry, sealer, entropy, object).await?);
+        }
+        match page.next {
+            Some(next) => from = Some(next),
+            None => return Ok(()),
+        }
+    }
+}
+
+async fn reseal_contact(
+    registry: &dyn Entries,
+    sealer: &Sealer,
+    entropy: &dyn Entropy,
+    mut object: Object,
+) -> Result<Fate, Interrupted> {
+    let Ok(sealed) = URL_SAFE_NO_PAD.decode(&object.document) else { return Ok(Fate::Unreadable) };
+    if sealer.is_sealed_with_first(&sealed) {
+        return Ok(Fate::Current);
+    }
+    let owner = SealedFor::Contact { app: &object.app, id: &object.id };
+    let Some(plaintext) = sealer.open(owner, &sealed) else { return Ok(Fate::Unreadable) };
+    object.document = URL_SAFE_NO_PAD.encode(sealer.seal(owner, &plaintext, entropy)?);
+    Ok(if registry.replace(&object).await? { Fate::Resealed } else { Fate::Changed })
 }
 
 async fn reseal_session(

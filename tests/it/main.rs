@@ -10,6 +10,7 @@ mod app_commands;
 mod apps;
 mod browser;
 mod chat9;
+mod chatbotkit;
 mod cli;
 mod config;
 mod config_mistakes;

@@ -150,7 +150,8 @@ impl Injection {
     }
 
     /// The body to forward: the client's JSON object without the members that `owned` names, and
-    /// with our fields set or removed.
+    /// with our fields set or removed; `given` is a member of the dialect's own with its JSON text, under which the app's
+    /// are laid.
     ///
     /// # Errors
     /// The inner error: the body is not JSON, names a key twice, nests too deeply or is no object.
@@ -159,10 +160,13 @@ impl Injection {
         &self,
         values: Values<'_>,
         owned: &[&str],
+        given: Option<(&str, String)>,
         body: &[u8],
     ) -> Result<Result<Vec<u8>, InvalidJson>, Denial> {
+        let (given, value) = given.map(|(name, value)| ([name.to_owned()], value)).unzip();
         let owned: Vec<[String; 1]> = owned.iter().map(|name| [(*name).to_owned()]).collect();
         let mut changes: Vec<_> = owned.iter().map(|path| Change { path, value: None }).collect();
+        changes.extend(given.as_ref().map(|path| Change { path, value }));
         for (path, template) in &self.body {
             changes.push(Change { path, value: template.render(values)? });
         }

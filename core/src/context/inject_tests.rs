@@ -31,7 +31,7 @@ fn with<T>(context: &SessionContext, run: impl FnOnce(Values<'_>) -> T) -> T {
 fn body(pointer: &str, value: Value, env: &[(&str, &str)], sent: &str) -> Result<String, Denial> {
     let source = InjectionSource { body: BTreeMap::from([(pointer.into(), value)]), ..InjectionSource::default() };
     let injection = compile(&source).expect("compiles");
-    let out = with(&context(env), |values| injection.apply_body(values, &[], sent.as_bytes()))?;
+    let out = with(&context(env), |values| injection.apply_body(values, &[], None, sent.as_bytes()))?;
     Ok(String::from_utf8(out.expect("an object")).expect("UTF-8"))
 }
 
@@ -96,7 +96,7 @@ fn a_placeholder_in_a_host_needs_allowed_hosts() {
     assert!(compile(&source).is_err());
     source.allowed_hosts = vec!["a.example.com".into()];
     let injection = compile(&source).expect("ok");
-    let render = |host: &str| with(&context(&[("H", host)]), |values| injection.apply_body(values, &[], b"{}"));
+    let render = |host: &str| with(&context(&[("H", host)]), |values| injection.apply_body(values, &[], None, b"{}"));
     assert!(render("a").is_ok());
     for bad in ["b", "evil.com/", "a.example.com@evil.com/", "a.example.com#", "evil.com\\"] {
         assert!(render(bad).is_err(), "{bad}");
@@ -141,7 +141,7 @@ fn a_placeholder_for_a_whole_url_needs_allowed_hosts() {
     assert!(compile(&source).is_err());
     source.allowed_hosts = vec!["a.example.com".into()];
     let injection = compile(&source).expect("ok");
-    let render = |url: &str| with(&context(&[("U", url)]), |values| injection.apply_body(values, &[], b"{}"));
+    let render = |url: &str| with(&context(&[("U", url)]), |values| injection.apply_body(values, &[], None, b"{}"));
     assert!(render("https://a.example.com/x?y=1").is_ok());
     for bad in ["https://evil.com/", "https://a.example.com@evil.com/", "a.example.com", "", "file:///etc/passwd"] {
         assert!(render(bad).is_err(), "{bad}");
@@ -151,7 +151,7 @@ fn a_placeholder_for_a_whole_url_needs_allowed_hosts() {
 #[test]
 fn owned_members_of_the_client_are_removed() {
     let out = with(&context(&[]), |values| {
-        Injection::default().apply_body(values, &["env"], br#"{"ENV":1,"env":{"A":1},"m":2}"#)
+        Injection::default().apply_body(values, &["env"], None, br#"{"ENV":1,"env":{"A":1},"m":2}"#)
     });
     assert_eq!(out.expect("resolved").expect("an object"), br#"{"m":2}"#);
 }

@@ -31,6 +31,13 @@ pub enum SealedFor<'a> {
     App(&'a AppId),
     /// What a chat session is about.
     Session(SessionKey<'a>),
+    /// What a visitor said of itself, by the app and the id under which that is kept.
+    Contact {
+        /// The app.
+        app: &'a AppId,
+        /// The contact's id.
+        id: &'a str,
+    },
 }
 
 impl<'a> From<SessionKey<'a>> for SealedFor<'a> {
@@ -51,6 +58,7 @@ impl SealedFor<'_> {
     fn associated_data(self) -> Vec<u8> {
         match self {
             Self::Context(key) => [key.app.as_str().as_bytes(), b"\0", key.token.as_str().as_bytes()].concat(),
+            Self::Contact { app, id } => [b"\0contact\0", app.as_str().as_bytes(), b"\0", id.as_bytes()].concat(),
             Self::App(app) => [b"\0app\0", app.as_str().as_bytes()].concat(),
             Self::Session(key) => {
                 [b"\0session\0", key.app.as_str().as_bytes(), b"\0", key.session.as_str().as_bytes()].concat()

@@ -1,7 +1,7 @@
 //! From a token's text to an app and claims: what the token says unverified chooses the app, and with it
 //! the keys; after that it is verified or nothing.
 
-use super::{Dialect, mitigate, orcheo, sigmic};
+use super::{Dialect, chatbotkit, mitigate, orcheo, sigmic};
 use crate::app::{App, TokenPolicy};
 use crate::denial::{Code, Denial};
 use crate::token::{Claims, UnverifiedToken};
@@ -58,6 +58,12 @@ impl Dialect {
             Self::Mitigate => {
                 let token = UnverifiedToken::<mitigate::WireClaims<'_>>::parse(text)?;
                 let found = known(UnverifiedTarget::App(&token.unverified_claims.workspace_id))?;
+                let claims = Claims::try_from(token.verify(policy(app(&found))?.keys.verifying())?)?;
+                Ok((found, claims))
+            }
+            Self::ChatBotKit => {
+                let token = UnverifiedToken::<chatbotkit::WireClaims<'_>>::parse(text)?;
+                let found = known(UnverifiedTarget::App(&token.unverified_claims.user_id))?;
                 let claims = Claims::try_from(token.verify(policy(app(&found))?.keys.verifying())?)?;
                 Ok((found, claims))
             }

@@ -28,6 +28,13 @@ pub fn admit_page(
     Ok(Permit { app: Arc::clone(app), claims: Arc::new(claims_of_visit(app, stranger, now)) })
 }
 
+/// Decides on a page that loads the frame of a widget, or what opens it: it is about nobody, and a navigation says no
+/// origin.
+#[must_use]
+pub fn admit_frame(app: &Arc<App>, stranger: EndUserId, now: Timestamp) -> Permit {
+    Permit { app: Arc::clone(app), claims: Arc::new(claims_of_visit(app, stranger, now)) }
+}
+
 /// How long a stream lasts that was asked for without a token.
 const VISIT: Duration = Duration::from_secs(3_600);
 

@@ -26,6 +26,9 @@ const MAX_WORKSPACES: usize = 32;
 /// What begins the text of a service token: searches for leaked secrets can find it.
 pub const PREFIX: &str = "sgst_";
 
+/// The same for one that ChatBotKit's API alone takes: as the vendor's begin.
+pub const CHATBOTKIT_PREFIX: &str = "sk-";
+
 /// A service token as it is kept: its secret only as a digest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -164,7 +167,7 @@ impl ServiceToken {
         workspaces.sort();
         workspaces.dedup();
         let id = id.map_or_else(|| ServiceTokenId::new(entropy), Ok)?;
-        let secret = new_secret(entropy)?;
+        let secret = new_secret(&scopes, entropy)?;
         let token = Self {
             id,
             scopes,
@@ -207,7 +210,7 @@ impl ServiceToken {
         entropy: &dyn Entropy,
         now: Timestamp,
     ) -> Result<SecretString, EntropyUnavailable> {
-        let secret = new_secret(entropy)?;
+        let secret = new_secret(&self.scopes, entropy)?;
         let digest = std::mem::replace(&mut self.digest, SecretDigest::of(&secret));
         self.previous = (!overlap.is_zero()).then(|| Previous { digest, until: now.plus(overlap) });
         self.issued_at = now;
@@ -295,8 +298,10 @@ impl ServiceToken {
     }
 }
 
-/// `sgst_` and 64 hexadecimal digits: 256 random bits.
-fn new_secret(entropy: &dyn Entropy) -> Result<SecretString, EntropyUnavailable> {
+/// `sgst_` or `sk-`, and 64 hexadecimal digits: 256 random bits.
+fn new_secret(scopes: &[Scope], entropy: &dyn Entropy) -> Result<SecretString, EntropyUnavailable> {
+    let is_chatbotkits = |scope: &Scope| Scope::OF_CHATBOTKIT.contains(&scope.as_str());
+    let prefix = if scopes.iter().all(is_chatbotkits) { CHATBOTKIT_PREFIX } else { PREFIX };
     let random = zeroize::Zeroizing::new(entropy::bytes::<32>(entropy)?);
-    Ok(format!("{PREFIX}{}", entropy::hex(random.as_slice())).into())
+    Ok(format!("{prefix}{}", entropy::hex(random.as_slice())).into())
 }

@@ -27,8 +27,15 @@ impl Scope {
     /// Have tokens made that a vendor lets its customer sign.
     pub const TOKENS_MINT: &str = "tokens:mint";
 
+    /// See widgets and blueprints (ChatBotKit).
+    pub const WIDGETS_READ: &str = "widgets:read";
+    /// Make, change and remove them.
+    pub const WIDGETS_WRITE: &str = "widgets:write";
+    /// Open sessions with bots and conversations (ChatBotKit).
+    pub const CONVERSATIONS: &str = "conversations:session";
+
     /// Every scope that is asked for anywhere.
-    pub const ALL: [&str; 7] = [
+    pub const ALL: [&str; 10] = [
         Self::APPS_READ,
         Self::APPS_WRITE,
         Self::TOKENS_READ,
@@ -36,7 +43,13 @@ impl Scope {
         Self::REVOKE,
         Self::CHATKIT_SESSION,
         Self::TOKENS_MINT,
+        Self::WIDGETS_READ,
+        Self::WIDGETS_WRITE,
+        Self::CONVERSATIONS,
     ];
+
+    /// What ChatBotKit's API asks for: a token with nothing else looks like the vendor's.
+    pub const OF_CHATBOTKIT: [&str; 3] = [Self::WIDGETS_READ, Self::WIDGETS_WRITE, Self::CONVERSATIONS];
 
     /// What a service token may do that is for workspaces: all else is for apps of every workspace, or of none.
     pub const OF_WORKSPACES: [&str; 2] = [Self::TOKENS_WRITE, Self::CHATKIT_SESSION];

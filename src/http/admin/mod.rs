@@ -6,12 +6,14 @@
 mod apps;
 mod calls;
 mod chat9;
+mod chatbotkit;
 mod mint;
 mod orcheo;
 mod revocations;
 mod service_tokens;
 mod shape;
 
+pub(super) use chatbotkit::{account, run_as};
 pub(super) use shape::Shape;
 
 use std::future::{Ready, ready};
@@ -27,6 +29,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE};
 use http::request::Parts;
+use http_body::Body as _;
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -42,6 +45,7 @@ use sidegate_core::service_token::{OVERLAP, Rights, ServiceToken};
 use tower::ServiceExt as _;
 
 use super::service::{Common, Outcome};
+use crate::forward::AnswerBody;
 use crate::forward::{MediaType, read};
 use crate::gate::Gate;
 use crate::wire::ClientBody;
@@ -70,6 +74,7 @@ pub(super) fn router(gate: Arc<Gate>) -> Router {
         .route("/v1/apps/{app}/jwe-tokens", post(mint::jwe_token).fallback(wrong("POST")))
         .merge(orcheos())
         .merge(chat9s())
+        .merge(chatbotkit::router())
         .fallback(|| async { Refused(Code::NotFound.into()) })
         .with_state(gate)
 }
@@ -100,12 +105,12 @@ pub(super) async fn answer(shape: Shape, router: &Router, common: &Common, parts
         Ok(body) => routed(router, Request::from_parts(parts, Body::from(body))).await,
         Err(denial) => Err(denial),
     };
-    let response = answered.unwrap_or_else(|denial| shape.refusal(&denial));
-    Outcome::of(response, Cors::Silent).of_route(shape.route())
+    let response = answered.unwrap_or_else(|denial| shape.refusal(&denial).map(AnswerBody::Full));
+    Outcome::with_body(response, Cors::Silent).of_route(shape.route())
 }
 
-/// The answer to a request, or why there is none.
-async fn routed(router: &Router, request: Request) -> Result<http::Response<Bytes>, Denial> {
+/// The answer to a request, or why there is none. A list that goes on is read as it is taken.
+async fn routed(router: &Router, request: Request) -> Result<http::Response<AnswerBody>, Denial> {
     let response = match router.clone().oneshot(request).await {
         Ok(response) => response,
         Err(never) => match never {},
@@ -114,7 +119,10 @@ async fn routed(router: &Router, request: Request) -> Result<http::Response<Byte
     if let Some(Refused(denial)) = parts.extensions.remove() {
         return Err(denial);
     }
-    let body = axum::body::to_bytes(body, usize::MAX).await.map_err(|_| Code::Internal)?;
+    let body = match body.size_hint().exact() {
+        Some(_) => AnswerBody::Full(axum::body::to_bytes(body, usize::MAX).await.map_err(|_| Code::Internal)?),
+        None => AnswerBody::Listed(body),
+    };
     Ok(http::Response::from_parts(parts, body))
 }
 

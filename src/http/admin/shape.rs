@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::Response;
 use sidegate_core::denial::{Code, Denial};
 use sidegate_core::dialect::chat9::{self, KYC_PATH};
+use sidegate_core::dialect::chatbotkit;
 use sidegate_core::dialect::orcheo::{self, service_tokens::SERVICE_TOKENS_PATH};
 
 use crate::http::convert;
@@ -13,6 +14,9 @@ const PREFIX: &str = "/admin/v1/";
 
 /// What all paths begin with where tokens are made for customers' servers.
 const MINT: &str = "/v1/apps/";
+
+/// What follows `/v1` or `/api/v1` in the paths of ChatBotKit's API.
+const CHATBOTKITS: [&str; 2] = ["/integration/widget/", "/blueprint/"];
 
 /// Whose API a call is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +29,8 @@ pub(in crate::http) enum Shape {
     Orcheo,
     /// Chat9's, for identity secrets.
     Chat9,
+    /// ChatBotKit's, for widgets.
+    ChatBotKit,
 }
 
 impl Shape {
@@ -35,6 +41,10 @@ impl Shape {
         }
         if path.starts_with(MINT) {
             return Some(Self::Mint);
+        }
+        let versioned = path.strip_prefix("/api").unwrap_or(path).strip_prefix("/v1");
+        if versioned.is_some_and(|rest| CHATBOTKITS.iter().any(|prefix| rest.starts_with(prefix))) {
+            return Some(Self::ChatBotKit);
         }
         let below =
             |prefix: &str| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
@@ -49,6 +59,7 @@ impl Shape {
             Self::Mint => MINT,
             Self::Orcheo => SERVICE_TOKENS_PATH,
             Self::Chat9 => KYC_PATH,
+            Self::ChatBotKit => "/api/v1/integration/widget/",
         }
     }
 
@@ -61,6 +72,7 @@ impl Shape {
             }
             Self::Own | Self::Mint => convert::refusal(None, denial),
             Self::Chat9 => convert::refused(chat9::refusal(denial), denial),
+            Self::ChatBotKit => convert::refused(chatbotkit::refusal(denial), denial),
             Self::Orcheo => convert::refused(orcheo::refusal(orcheo::Router::Admin, denial), denial),
         }
     }
@@ -82,6 +94,11 @@ mod tests {
             ("/v1/apps", None),
             ("/tenants/me/kyc/secret", Some(Shape::Chat9)),
             ("/tenants/me/kycs", None),
+            ("/v1/integration/widget/list", Some(Shape::ChatBotKit)),
+            ("/api/v1/integration/widget/x/fetch", Some(Shape::ChatBotKit)),
+            ("/api/v1/blueprint/create", Some(Shape::ChatBotKit)),
+            ("/api/integration/widget/list", None),
+            ("/v1/integration/widgets", None),
             ("/admin", None),
         ] {
             assert_eq!(Shape::of(path), shape, "{path}");

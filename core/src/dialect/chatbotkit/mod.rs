@@ -16,11 +16,15 @@ mod widget;
 pub use answer::{Failure, failure, file_answer, id_answer, refusal};
 pub use fields::{Fields, Patch};
 pub use list::{ListFormat, ListQuery, Order, csv_header, csv_row, json_page, jsonl_item, sse_item};
-pub use route::{Operation, PageRoute, SessionRoute, find};
+pub use route::{ApiSessionRoute, LanguagesRoute, Operation, SessionRoute, framed, route};
 pub use session::{
     Answer, Asked, Author, Contact, Message, bot_answer, conversation_answer, parse_bot_session,
     parse_conversation_session, parse_session, stored_meta,
 };
 pub use settings::{Serving, frame_ancestors};
-pub use token::{AUDIENCE, WireClaims, bearer, conversation, has_feature, sign};
+pub use token::{AUDIENCE, WireClaims, bearer, conversation, details, has_feature, sign};
 pub use widget::{Blueprint, FileType, Widget, WidgetId, Wire, effective, parse_attach};
+
+/// What templates may name of a visitor. The gate says what its conversation is; the visitor says the others.
+pub const FIELDS: [&str; 9] =
+    ["widget_id", "bot_id", "blueprint_id", "conversation_id", "contact_id", "meta", "name", "email", "phone"];

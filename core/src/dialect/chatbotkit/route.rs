@@ -2,8 +2,14 @@
 //! Paths are compared as sent: an escape, a dot segment, a doubled or a trailing slash makes it another path, which is
 //! not served. The vendor serves the same routes below `/api/v1` and `/v1`.
 
-use crate::dialect::{AnswerUse, BodyUse};
+use http::Method;
+use serde_json::json;
+
+use super::settings::Serving;
+use super::token::features;
+use crate::dialect::{AnswerUse, BodyUse, Call, Dialect, NoCall};
 use crate::id::{ConversationId, ObjectId};
+use crate::token::Claims;
 
 /// A chat route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,6 +36,10 @@ pub enum Operation {
     Synthesize,
     /// `POST …/channel/{channel}/publish`: what the page's functions gave back.
     PublishChannel,
+    /// `GET /integrations/widget/{id}/frame`: the page that the widget lives in.
+    Frame,
+    /// `GET /integrations/widget/v2.js`: the script that opens the frame, one for all widgets.
+    Script,
 }
 
 impl Operation {
@@ -46,6 +56,8 @@ impl Operation {
         Self::Downvote,
         Self::Synthesize,
         Self::PublishChannel,
+        Self::Frame,
+        Self::Script,
     ];
 
     /// The path with `{id}` for the conversation, for logs and metrics; one for both prefixes.
@@ -63,13 +75,27 @@ impl Operation {
             Self::Downvote => "/api/v1/conversation/{id}/message/{message}/downvote",
             Self::Synthesize => "/api/v1/conversation/{id}/message/{message}/synthesize",
             Self::PublishChannel => "/api/v1/channel/{channel}/publish",
+            Self::Frame => "/integrations/widget/{id}/frame",
+            Self::Script => SCRIPT,
         }
     }
 
     /// Its methods, for `Allow` and preflights.
     #[must_use]
     pub const fn allow(self) -> &'static str {
-        "POST"
+        if self.needs_token() { "POST" } else { "GET" }
+    }
+
+    /// Whether a token admits to it; what is left a page loads before it has one.
+    #[must_use]
+    pub const fn needs_token(self) -> bool {
+        !matches!(self, Self::Frame | Self::Script)
+    }
+
+    /// Whether it is a message of the visitor's.
+    #[must_use]
+    pub const fn is_message(self) -> bool {
+        matches!(self, Self::Complete | Self::Send)
     }
 
     /// What it needs from the request's body.
@@ -77,6 +103,7 @@ impl Operation {
     pub const fn body_use(self) -> BodyUse {
         match self {
             Self::UploadAttachment => BodyUse::JsonOrForm,
+            Self::Frame | Self::Script => BodyUse::None,
             _ => BodyUse::Json,
         }
     }
@@ -110,8 +137,19 @@ impl Operation {
             | Self::Upvote
             | Self::Downvote
             | Self::Synthesize
-            | Self::PublishChannel => &[],
+            | Self::PublishChannel
+            | Self::Frame
+            | Self::Script => &[],
         }
+    }
+
+    /// What the gate itself says in the body: the features that the session's token has, and its widget still has.
+    #[must_use]
+    pub fn extensions(self, claims: &Claims, serving: Option<&Serving>) -> Option<(&'static str, String)> {
+        let talks = matches!(self, Self::Initiate | Self::Complete | Self::Send | Self::Receive);
+        let still = |name: &&str| serving.is_none_or(|serving| serving.features.contains(name));
+        let names = features(claims).filter(still).map(|name| json!({ "name": name }));
+        talks.then(|| ("extensions", json!({ "features": names.collect::<Vec<_>>() }).to_string()))
     }
 
     /// What becomes of the upstream's answer.
@@ -121,9 +159,26 @@ impl Operation {
     }
 }
 
+/// Finds the chat route of a path.
+///
+/// # Errors
+/// [`NoCall`].
+pub fn route(method: &Method, path: &str) -> Result<Call, NoCall> {
+    let (operation, conversation) = find(path).ok_or(NoCall::UnknownPath)?;
+    if method.as_str() != operation.allow() {
+        return Err(NoCall::OtherMethod { dialect: Dialect::ChatBotKit, allow: operation.allow() });
+    }
+    Ok(Call { operation: crate::dialect::Operation::ChatBotKit(operation), conversation })
+}
+
 /// The chat route of a path, and the conversation that it names.
-#[must_use]
-pub fn find(path: &str) -> Option<(Operation, Option<ConversationId>)> {
+fn find(path: &str) -> Option<(Operation, Option<ConversationId>)> {
+    if path == SCRIPT {
+        return Some((Operation::Script, None));
+    }
+    if framed(path).is_some() {
+        return Some((Operation::Frame, None));
+    }
     let (prefix, rest) = below_prefix(path)?;
     if rest == "url/unfurl" {
         return Some((Operation::Unfurl, None));
@@ -192,48 +247,66 @@ fn widget_route(path: &str, leaf: &str) -> Option<ObjectId> {
     if found == leaf { ObjectId::parse(id).ok() } else { None }
 }
 
-/// What a page loads before it opens a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum PageRoute {
-    /// The frame that the widget lives in.
-    Frame,
-    /// The script that opens the frame.
-    Script,
-    /// What the widget says in its languages; the gate's own.
-    Languages,
+/// The script that opens a widget's frame.
+const SCRIPT: &str = "/integrations/widget/v2.js";
+
+/// The widget whose frame a path is.
+#[must_use]
+pub fn framed(path: &str) -> Option<ObjectId> {
+    ObjectId::parse(path.strip_prefix("/integrations/widget/")?.strip_suffix("/frame")?).ok()
 }
 
-impl PageRoute {
-    /// Every route.
-    pub const ALL: [Self; 3] = [Self::Frame, Self::Script, Self::Languages];
+/// Where pages find what a widget says in its languages, `GET …/integration/widget/{id}/languages`; the gate's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LanguagesRoute {
+    /// The widget.
+    pub widget: ObjectId,
+}
 
-    /// The route of a path and the widget in it; the script is one for all.
-    #[must_use]
-    pub fn of(path: &str) -> Option<(Self, Option<ObjectId>)> {
-        if path == Self::Script.template() {
-            return Some((Self::Script, None));
-        }
-        if let Some(widget) = widget_route(path, "languages") {
-            return Some((Self::Languages, Some(widget)));
-        }
-        let id = path.strip_prefix("/integrations/widget/")?.strip_suffix("/frame")?;
-        Some((Self::Frame, Some(ObjectId::parse(id).ok()?)))
-    }
-
+impl LanguagesRoute {
     /// The path with `{id}` for the widget, for logs and metrics.
-    #[must_use]
-    pub const fn template(self) -> &'static str {
-        match self {
-            Self::Frame => "/integrations/widget/{id}/frame",
-            Self::Script => "/integrations/widget/v2.js",
-            Self::Languages => "/api/v1/integration/widget/{id}/languages",
-        }
-    }
+    pub const TEMPLATE: &str = "/api/v1/integration/widget/{id}/languages";
 
     /// Its methods, for `Allow` and preflights.
+    pub const ALLOW: &str = "GET, HEAD";
+
+    /// The route of a path.
     #[must_use]
-    pub const fn allow(self) -> &'static str {
-        "GET"
+    pub fn of(path: &str) -> Option<Self> {
+        widget_route(path, "languages").map(|widget| Self { widget })
+    }
+}
+
+/// Where customers' servers open sessions, on the private listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ApiSessionRoute {
+    /// `POST …/bot/{id}/session/create`: a new conversation with a bot.
+    Bot(ObjectId),
+    /// `POST …/conversation/{id}/session/create`: of a conversation that there is.
+    Conversation(ConversationId),
+}
+
+impl ApiSessionRoute {
+    /// The route of a path.
+    #[must_use]
+    pub fn of(path: &str) -> Option<Self> {
+        let (_, rest) = below_prefix(path)?;
+        let (kind, rest) = rest.split_once('/')?;
+        let id = rest.strip_suffix("/session/create")?;
+        match kind {
+            "bot" => ObjectId::parse(id).ok().map(Self::Bot),
+            "conversation" => ConversationId::parse(id).ok().map(Self::Conversation),
+            _ => None,
+        }
+    }
+
+    /// The path with `{id}`, for logs.
+    #[must_use]
+    pub const fn template(&self) -> &'static str {
+        match self {
+            Self::Bot(_) => "/api/v1/bot/{id}/session/create",
+            Self::Conversation(_) => "/api/v1/conversation/{id}/session/create",
+        }
     }
 }
 

@@ -9,10 +9,11 @@ fn the_vendors_routes_are_found_below_both_prefixes() {
         let path = operation.template().replace("{id}", "cv1").replace("{message}", "m1").replace("{channel}", "ch1");
         let found = find(&path).expect("a route");
         assert_eq!(found.0, operation);
-        assert_eq!(found.1.is_some_and(|id| id.as_str() == "cv1"), path.contains("cv1"), "{path}");
+        assert_eq!(found.1.is_some_and(|id| id.as_str() == "cv1"), path.contains("conversation/cv1"), "{path}");
         let short = find(path.trim_start_matches("/api")).map(|(operation, _)| operation);
         assert_eq!(short, Some(operation).filter(|operation| *operation != Operation::Initiate), "{path}");
-        assert_eq!((operation.allow(), operation.answer_use()), ("POST", AnswerUse::Pass));
+        let method = if operation.needs_token() { "POST" } else { "GET" };
+        assert_eq!((operation.allow(), operation.answer_use()), (method, AnswerUse::Pass));
     }
 }
 
@@ -64,8 +65,12 @@ fn a_page_says_what_it_says_and_not_who_answers() {
         assert!(!["text", "entities", "functions"].iter().any(|name| owned.contains(name)));
     }
     for operation in Operation::ALL {
-        let is_upload = *operation == Operation::UploadAttachment;
-        assert_eq!(operation.body_use(), if is_upload { BodyUse::JsonOrForm } else { BodyUse::Json });
+        let expected = match operation {
+            Operation::UploadAttachment => BodyUse::JsonOrForm,
+            Operation::Frame | Operation::Script => BodyUse::None,
+            _ => BodyUse::Json,
+        };
+        assert_eq!(operation.body_use(), expected);
     }
     assert!(!Operation::UpsertContact.owned_fields().contains(&"email"));
 }
@@ -75,13 +80,15 @@ fn a_page_finds_its_widget() {
     for prefix in ["/api/v1", "/v1"] {
         let session = SessionRoute::of(&format!("{prefix}/integration/widget/cw1/session/create")).expect("a route");
         assert_eq!(session.widget.as_str(), "cw1");
-        let languages = PageRoute::of(&format!("{prefix}/integration/widget/cw1/languages")).expect("a route");
-        assert_eq!((languages.0, languages.1.is_some()), (PageRoute::Languages, true));
+        let languages = LanguagesRoute::of(&format!("{prefix}/integration/widget/cw1/languages")).expect("a route");
+        assert_eq!(languages.widget.as_str(), "cw1");
+        let bot = ApiSessionRoute::of(&format!("{prefix}/bot/b1/session/create")).expect("a route");
+        assert_eq!(bot, ApiSessionRoute::Bot("b1".parse().expect("an id")));
+        let conversation = ApiSessionRoute::of(&format!("{prefix}/conversation/cv1/session/create")).expect("a route");
+        assert_eq!(conversation, ApiSessionRoute::Conversation("cv1".parse().expect("an id")));
     }
-    for route in PageRoute::ALL {
-        let (found, widget) = PageRoute::of(&route.template().replace("{id}", "cw1")).expect("a route");
-        assert_eq!((found, widget.is_some(), route.allow()), (route, route != PageRoute::Script, "GET"));
-    }
+    assert_eq!(framed("/integrations/widget/cw1/frame"), Some("cw1".parse().expect("an id")));
+    assert!(LanguagesRoute::of(&LanguagesRoute::TEMPLATE.replace("{id}", "cw1")).is_some());
     assert!(SessionRoute::of(&SessionRoute::TEMPLATE.replace("{id}", "cw1")).is_some());
 }
 
@@ -95,6 +102,10 @@ fn paths_that_look_like_a_widgets_are_none() {
         "/api/v1/integration/widget/cw1/session/create/",
         "/api/v1/integration/widget/cw1/x/session/create",
         "/api/v1/integration/widget/cw1/fetch",
+        "/api/v1/bot//session/create",
+        "/api/v1/bot/b1/session/create/",
+        "/api/v1/conversation/../session/create",
+        "/api/v1/dataset/d1/session/create",
         "/integrations/widget/cw1/session/create",
         "/integrations/widget//frame",
         "/integrations/widget/a/b/frame",
@@ -105,6 +116,7 @@ fn paths_that_look_like_a_widgets_are_none() {
         "/integrations/widget/v2.js/",
         "/api/v1/integrations/widget/cw1/frame",
     ] {
-        assert_eq!((SessionRoute::of(path), PageRoute::of(path)), (None, None), "{path}");
+        assert_eq!((SessionRoute::of(path), LanguagesRoute::of(path), framed(path)), (None, None, None), "{path}");
+        assert_eq!((ApiSessionRoute::of(path), find(path)), (None, None), "{path}");
     }
 }

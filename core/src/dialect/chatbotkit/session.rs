@@ -59,7 +59,7 @@ impl Asked {
 }
 
 /// Who a visitor says to be; nobody has checked it.
-#[derive(Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contact {
     /// The name.
     #[serde(skip_serializing_if = "Option::is_none")]

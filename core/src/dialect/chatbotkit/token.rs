@@ -95,7 +95,7 @@ impl TryFrom<WireClaims<'_>> for Claims {
             id: Some(wire.sub.parse().map_err(invalid)?),
             workflow: None,
             workspaces: Workspaces::default(),
-            details: details(&conversation, wire.options.engine.features.iter().map(|feature| &*feature.name)),
+            details: details(&conversation, &wire.features()),
             issued_at: Timestamp::from_seconds(wire.iat),
             not_before: None,
             expires_at: Timestamp::from_seconds(wire.exp),
@@ -103,8 +103,15 @@ impl TryFrom<WireClaims<'_>> for Claims {
     }
 }
 
-fn details<'a>(conversation: &ConversationId, features: impl Iterator<Item = &'a str>) -> Map<String, Value> {
-    let features: Vec<_> = features.collect();
+impl WireClaims<'_> {
+    fn features(&self) -> Vec<&str> {
+        self.options.engine.features.iter().map(|feature| &*feature.name).collect()
+    }
+}
+
+/// [`Claims::details`] of a session of this conversation, which may do this.
+#[must_use]
+pub fn details(conversation: &ConversationId, features: &[&str]) -> Map<String, Value> {
     Map::from_iter([(CONVERSATION.to_owned(), json!(conversation)), (FEATURES.to_owned(), json!(features))])
 }
 
@@ -120,8 +127,12 @@ pub fn conversation(claims: &Claims) -> Result<ConversationId, Denial> {
 /// Whether a token's conversation may do this.
 #[must_use]
 pub fn has_feature(claims: &Claims, name: &str) -> bool {
-    let features = claims.details.get(FEATURES).and_then(Value::as_array);
-    features.is_some_and(|features| features.iter().any(|feature| feature == name))
+    features(claims).any(|feature| feature == name)
+}
+
+/// What a token's conversation may do.
+pub(super) fn features(claims: &Claims) -> impl Iterator<Item = &str> {
+    claims.details.get(FEATURES).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
 }
 
 /// Signs `claims` for a session of this conversation. The vendor's server keeps a limit for each session, under its id.

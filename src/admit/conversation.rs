@@ -1,0 +1,120 @@
+//! Requests of ChatBotKit's conversations, and of the frames that show them.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use sidegate_core::cors::Cors;
+use sidegate_core::denial::{Code, Denial};
+use sidegate_core::dialect::chatbotkit::{self, Fields, Operation, Serving};
+use sidegate_core::dialect::{self, Call, Dialect};
+use sidegate_core::id::ConversationId;
+use sidegate_core::policy::{self, ConversationCall, Moment, Permit, Provenance};
+
+use super::{Admission, Asked, cors_of, request_origin, unproven};
+use crate::gate::Gate;
+use crate::limits::{Counted, stranger};
+use crate::registry::Registered;
+use crate::sessions::{Conversation, Live};
+use crate::store::Counts;
+use crate::widgets::Served;
+
+/// Whether a session may do what is asked of its conversation, as its widget is now: that one. A session that a
+/// customer's server has opened has none.
+pub(super) async fn check(
+    gate: &Gate,
+    permit: &Permit,
+    session: &Live,
+    (operation, conversation): (Operation, Option<&ConversationId>),
+    from: Provenance<'_>,
+) -> Result<Option<Arc<Served>>, Denial> {
+    let call = ConversationCall { operation, conversation, opened_from: session.opened_from() };
+    let Some(id) = session.widget() else {
+        let serving = Serving::of(&Fields::default())?;
+        policy::check_conversation(permit, &serving, call, from, gate.own_origin())?;
+        return Ok(None);
+    };
+    // With its widget a session is gone.
+    let served = gate.widgets.find(&id).await?.ok_or(Code::InvalidToken)?;
+    let checked = check_served(&served, permit)
+        .and_then(|serving| policy::check_conversation(permit, serving, call, from, gate.own_origin()));
+    if checked.is_err() {
+        gate.widgets.tally.add(&id, Counts { refused: 1, ..Counts::default() });
+    }
+    checked.map(|()| Some(served))
+}
+
+fn check_served<'a>(served: &'a Served, permit: &Permit) -> Result<&'a Serving, Denial> {
+    if served.widget.app != permit.app().id {
+        return Err(Code::InvalidToken.into());
+    }
+    served.widget.enabled()?;
+    served.serving()
+}
+
+/// Admits what the gate says in a session that was just opened: the messages that came with it.
+///
+/// # Errors
+/// As any request of the session.
+pub async fn admit_opened(
+    gate: &Gate,
+    registered: &Arc<Registered>,
+    opened: &Conversation,
+    call: Call,
+    (from, address): (Provenance<'_>, IpAddr),
+) -> Result<Admission, Denial> {
+    let (claims, text) = (Arc::new(opened.claims.clone()), &*opened.issued.token);
+    let permit = {
+        let revoked = gate.revoked.current()?;
+        let moment = Moment { now: gate.now(), revoked: &revoked, own_origin: gate.own_origin() };
+        policy::admit(&registered.app, claims, text, from, moment)?
+    };
+    super::check(gate, permit, Arc::clone(registered), call, (from, address)).await
+}
+
+/// Admits a page that loads a widget's frame, or the script that opens one. It says no origin, so what pages may show the
+/// frame is held by the policy that its answer carries.
+pub async fn admit_frame(gate: &Gate, asked: Asked<'_>, path: &str) -> (Cors, Result<Admission, Denial>) {
+    let registry = gate.registry.load();
+    let origin = request_origin(asked.headers);
+    let found = match chatbotkit::framed(path) {
+        Some(id) => match gate.widgets.find(&id).await {
+            Ok(found) => found.map(|served| (registry.app(served.widget.app.as_str()).cloned(), Some(served))),
+            Err(fault) => return (Cors::Silent, Err(fault.into())),
+        },
+        None => Some((asked.named.or(registry.only_of(Dialect::ChatBotKit)).cloned(), None)),
+    };
+    let of_dialect =
+        |found: &Arc<Registered>| found.app.dialect == Dialect::ChatBotKit && found.is_meant_by(asked.named);
+    let found = found.and_then(|(registered, widget)| Some((registered.filter(of_dialect)?, widget)));
+    let Some((registered, widget)) = found else {
+        let cors = unproven(&registry, asked.named, Some(Dialect::ChatBotKit), origin);
+        return (cors, Err(Code::NotFound.into()));
+    };
+    let cors = cors_of(&registered.app, asked.named.is_some(), origin);
+    (cors, framed(gate, asked, registered, widget).await)
+}
+
+async fn framed(
+    gate: &Gate,
+    asked: Asked<'_>,
+    registered: Arc<Registered>,
+    widget: Option<Arc<Served>>,
+) -> Result<Admission, Denial> {
+    if let Some(served) = &widget {
+        served.widget.enabled()?;
+        served.serving()?.ready()?;
+    }
+    let permit = policy::admit_frame(&registered.app, stranger(asked.client)?, gate.now());
+    let counted = Counted { address: asked.client, end_user: &permit.claims().subject, workflow: None };
+    gate.count(registered.limits.config.as_ref(), counted).await?;
+    Ok(Admission { permit, registered, call: asked.call, context: None, naming: None, session: None, widget })
+}
+
+/// Whether an operation is what a page loads before it has a token.
+#[must_use]
+pub const fn is_frame(operation: dialect::Operation) -> bool {
+    match operation {
+        dialect::Operation::ChatBotKit(operation) => !operation.needs_token(),
+        _ => false,
+    }
+}

@@ -1,0 +1,95 @@
+//! `POST …/bot/{id}/session/create` and `…/conversation/{id}/session/create`, on the private listener: a customer's server
+//! opens a session for a visitor whom it knows (ChatBotKit). It shows a service token.
+
+use bytes::Bytes;
+use http::Method;
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use http_body::Body as _;
+use secrecy::SecretString;
+use sidegate_core::cors::Cors;
+use sidegate_core::denial::{Code, Denial};
+use sidegate_core::dialect::Dialect;
+use sidegate_core::dialect::chatbotkit::{
+    self, ApiSessionRoute, Fields, Serving, bot_answer, conversation_answer, parse_bot_session,
+    parse_conversation_session,
+};
+use sidegate_core::id::EndUserId;
+use sidegate_core::message::Reply;
+use sidegate_core::service_token::Scope;
+
+use super::initial::{Caller, Said};
+use super::service::{Arrival, Common, Outcome};
+use super::{admin, convert};
+use crate::forward::{Refused, read_json};
+use crate::sessions::{Opening, new_conversation};
+use crate::wire::ClientBody;
+
+/// Bytes of a body.
+const MAX_BODY: usize = 128 * 1024;
+
+/// Answers whatever is sent to one of the routes.
+pub(super) async fn answer(
+    common: &Common,
+    arrival: &Arrival,
+    route: ApiSessionRoute,
+    parts: &Parts,
+    body: ClientBody,
+) -> Outcome {
+    let outcome = match opened(common, arrival, &route, parts, body).await {
+        Ok(reply) => Outcome::of(convert::response(reply), Cors::Silent),
+        Err(Refused { denial, failure }) => {
+            Outcome::refused(Some(Dialect::ChatBotKit), &denial, Cors::Silent).after(failure)
+        }
+    };
+    outcome.of_route(route.template())
+}
+
+async fn opened(
+    common: &Common,
+    arrival: &Arrival,
+    route: &ApiSessionRoute,
+    parts: &Parts,
+    body: ClientBody,
+) -> Result<Reply, Refused> {
+    if parts.method != Method::POST {
+        return Err(Denial::method_not_allowed("POST").into());
+    }
+    let gate = &common.gate;
+    let shown = SecretString::from(chatbotkit::bearer(&parts.headers)?);
+    let token = gate.service_tokens.authenticate(&shown)?;
+    let registered = admin::account(&token, gate, Scope::CONVERSATIONS, admin::run_as(&parts.headers))?;
+    let body = if body.is_end_stream() && !parts.headers.contains_key(CONTENT_TYPE) {
+        Bytes::new()
+    } else {
+        read_json(parts, body, MAX_BODY, gate.listen.body_timeout).await?
+    };
+    let (asked, conversation, bot) = match route {
+        ApiSessionRoute::Bot(bot) => {
+            (parse_bot_session(&body)?, new_conversation(gate.now(), &*gate.entropy)?, Some(bot.as_str()))
+        }
+        ApiSessionRoute::Conversation(id) => (parse_conversation_session(&body)?, id.clone(), None),
+    };
+    let serving = Serving::of(&Fields::default())?;
+    let opening = Opening {
+        conversation: conversation.clone(),
+        end_user: EndUserId::anonymous(&*gate.entropy).map_err(|_| Code::Internal)?,
+        contact: None,
+        widget: None,
+        bot,
+        features: &serving.features,
+        meta: asked.meta.as_ref(),
+        origin: None,
+        length: asked.length_of_api(),
+    };
+    let opened = opening.open(gate, &registered.app).await?;
+    let caller = Caller { common, arrival, parts, registered: &registered };
+    let Said { messages, failed } = caller.say(&opened, Vec::new(), asked.messages).await;
+    if failed.is_some() {
+        tracing::warn!(app = registered.app.id.as_str(), "a session was opened, and its messages could not be said");
+    }
+    Ok(match bot {
+        Some(bot) => bot_answer(bot, &conversation, &messages, &opened.issued),
+        None => conversation_answer(&conversation, &opened.issued),
+    })
+}

@@ -1,0 +1,63 @@
+//! How much each widget is used: counted here, and added to what the registry keeps every few seconds.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use sidegate_core::id::ObjectId;
+
+use crate::store::{Counts, Objects, Unavailable, Usage};
+
+/// What was counted since it was last written down.
+#[derive(Debug, Default)]
+pub struct Tally {
+    counted: Mutex<HashMap<ObjectId, Counts>>,
+    /// Held while the registry is asked: what is on its way there is neither missed nor seen twice.
+    asking: tokio::sync::Mutex<()>,
+}
+
+impl Tally {
+    /// Counts for a widget.
+    pub fn add(&self, widget: &ObjectId, counts: Counts) {
+        let mut counted = self.counted();
+        match counted.get_mut(widget) {
+            Some(known) => *known = known.plus(counts),
+            None => drop(counted.insert(widget.clone(), counts)),
+        }
+    }
+
+    /// What the registry keeps of a widget, and what was counted here since.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn of(&self, widget: &ObjectId, registry: &dyn Objects) -> Result<Counts, Unavailable> {
+        let _alone = self.asking.lock().await;
+        let kept = registry.usage(widget.as_str()).await?;
+        Ok(kept.plus(self.counted().get(widget).copied().unwrap_or_default()))
+    }
+
+    /// Adds what was counted to what the registry keeps. What gets no answer waits for the next time; if it was kept
+    /// all the same, it is so counted twice.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn write(&self, registry: &dyn Objects) -> Result<(), Unavailable> {
+        let _alone = self.asking.lock().await;
+        let counted = std::mem::take(&mut *self.counted());
+        if counted.is_empty() {
+            return Ok(());
+        }
+        let usage = |(widget, counts): (&ObjectId, &Counts)| {
+            let widget = widget.as_str().to_owned();
+            Usage { widget, counts: *counts }
+        };
+        let written = registry.add_usage(&counted.iter().map(usage).collect::<Vec<_>>()).await;
+        if written.is_err() {
+            counted.iter().for_each(|(widget, counts)| self.add(widget, *counts));
+        }
+        written
+    }
+
+    fn counted(&self) -> MutexGuard<'_, HashMap<ObjectId, Counts>> {
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

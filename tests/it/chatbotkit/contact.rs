@@ -1,0 +1,69 @@
+//! Who visitors say to be, where a widget asks for it.
+
+use serde_json::{Value, json};
+
+use super::{OPEN, answers, last, open, opened, refused, say, shop, text, with_lines};
+use crate::support::gate::Gate;
+use crate::support::upstream::Upstream;
+
+async fn started() -> (Upstream, Gate) {
+    let upstream = Upstream::start().await;
+    answers(&upstream, "Hello");
+    let lines = format!(
+        "{OPEN}\n[apps.inject.headers]\nX-Contact = \"{{{{user.contact_id?}}}}\"\nX-Email = \"{{{{unverified.email?}}}}\"\n\
+         X-Phone = \"{{{{unverified.phone?}}}}\"\n"
+    );
+    let gate = with_lines(&upstream, &lines).start().await;
+    (upstream, gate)
+}
+
+/// What the upstream is told of the contact of a session: id, address, number.
+async fn told(upstream: &Upstream, gate: &Gate, session: &Value) -> [Option<String>; 3] {
+    say(gate, session, "complete", &json!({ "text": "hi" })).await;
+    let headers = last(upstream).headers;
+    ["x-contact", "x-email", "x-phone"]
+        .map(|name| headers.get(name).map(|value| value.to_str().expect("text").to_owned()))
+}
+
+#[tokio::test]
+async fn a_contact_is_the_same_in_all_its_conversations() {
+    let (upstream, gate) = started().await;
+    let id = shop(&gate, json!({ "contactCollection": true })).await;
+    let asked = |email: &str| json!({ "contact": { "name": "Ada", "email": email, "phone": "(415) 555-2671" } });
+    let first = opened(&gate, &id, &asked("ada@example.com")).await;
+    let second = opened(&gate, &id, &json!({ "contact": { "email": "ADA@example.com" } })).await;
+    let bob = opened(&gate, &id, &asked("bob@example.com")).await;
+    let [contact, email, phone] = told(&upstream, &gate, &first).await;
+    assert_eq!((email.as_deref(), phone.as_deref()), (Some("ada@example.com"), Some("+14155552671")));
+    assert_eq!(told(&upstream, &gate, &second).await[0], contact);
+    assert_ne!(told(&upstream, &gate, &bob).await[0], contact);
+}
+
+#[tokio::test]
+async fn a_widget_that_does_not_ask_learns_nothing() {
+    let (upstream, gate) = started().await;
+    let id = shop(&gate, json!({})).await;
+    let session = opened(&gate, &id, &json!({ "contact": { "email": "ada@example.com" } })).await;
+    assert_eq!(told(&upstream, &gate, &session).await, [const { None }; 3]);
+}
+
+#[tokio::test]
+async fn a_contact_goes_on_with_a_conversation_of_its_own_and_nobody_elses() {
+    let (_upstream, gate) = started().await;
+    let id = shop(&gate, json!({ "contactCollection": true })).await;
+    let contact = |email: &str| json!({ "email": email });
+    let first = opened(&gate, &id, &json!({ "contact": contact("ada@example.com") })).await;
+    let existing = &first["conversationId"];
+    let again = json!({ "contact": contact("ada@example.com"), "conversationId": existing });
+    let second = opened(&gate, &id, &again).await;
+    assert_eq!((&second["conversationId"], second["token"] == first["token"]), (existing, false));
+    for body in [
+        json!({ "contact": contact("bob@example.com"), "conversationId": existing }),
+        json!({ "conversationId": existing }),
+        json!({ "contact": contact("ada@example.com"), "conversationId": "cnone" }),
+    ] {
+        refused(open(&gate, &id, &body).await, 404, "NOT_FOUND", "NOT_FOUND").await;
+    }
+    let text = text(&second["token"]);
+    assert_eq!(text.split('.').count(), 3);
+}
