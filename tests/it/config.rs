@@ -211,13 +211,14 @@ fn every_commented_example_works_when_it_is_uncommented() {
     let run = run.env("REDIS_PASSWORD", "redis-password").env("POSTGRES_PASSWORD", "postgres-password");
     let run = run.env("SIDEGATE_SIGNING_KEY", "signing-key-0123456789abcdef0123456789");
     let run = run.env("ORCHEO_CHATKIT_TOKEN_SIGNING_KEY", "session-key-0123456789abcdef0123456789");
+    let run = run.env("CHATBOTKIT_TOKEN_KEY", "conversation-key-0123456789abcdef0123456789");
     let run = run.env("ORCHEO_SERVICE_TOKEN", "service-token").env("LOGIN_KEY", &made.signing_key.public_key_pem());
     let run = run.env("OPENAI_API_KEY", "sk-0123456789abcdef");
     let run = run.env("CHAT9_SIGNING_SECRET", &"a".repeat(64)).env("CHAT9_FORMER_SECRET", &"b".repeat(64));
     let run = workspace_keys(run).env("TURNSTILE_SECRET", "turnstile-secret");
     let run = run.env("SIDEGATE_BOOTSTRAP_TOKEN", "bootstrap-token-0123456789abcdef0123456789");
     let run = run.env("SEAL", "c2VhbC1rZXktb2YtdGhlLXRlc3RzLTAxMjM0NTY3ODk").run();
-    assert_eq!(run.out, "The configuration is good: 6 apps, 2 upstreams.\n", "{}\n{text}", run.err);
+    assert_eq!(run.out, "The configuration is good: 7 apps, 2 upstreams.\n", "{}\n{text}", run.err);
 }
 
 fn workspace_keys(run: Program) -> Program {
