@@ -69,7 +69,7 @@ if [ "$goal" = test ]; then
     sources=tests/clients
     installed=target/test-clients
 fi
-declare -A registry=([express]=npm [fastapi]=PyPI [openai]=npm [jose]=npm [chatkit]=PyPI)
+declare -A registry=([express]=npm [fastapi]=PyPI [openai]=npm [jose]=npm [chatkit]=PyPI [schemathesis]=PyPI)
 declare -A installer=([npm]=install_npm [PyPI]=install_pip)
 
 # need_npm NAME: what $sources/NAME locks
@@ -122,6 +122,7 @@ case $goal in
         need_npm openai
         need_npm jose
         need_pip chatkit chatkit.server
+        need_pip schemathesis schemathesis
         need_browser
         ;;
     bench)

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use futures_util::future::try_join;
+use futures_util::future::join;
 use quick_cache::sync::Cache;
 use sidegate_core::clock::Clock as _;
 use sidegate_core::entropy::{self, Entropy};
@@ -166,8 +166,8 @@ impl Sidegate {
         let threads: Vec<_> = self.workers.into_iter().map(|worker| worker.thread).collect();
         let finished = tokio::time::timeout(self.drain_timeout, join_all(threads)).await;
         let gate = &self.readiness.gate;
-        let uses = try_join(gate.service_tokens.keep_uses(), gate.widgets.tally.write(gate.widgets.registry()));
-        if !matches!(tokio::time::timeout(LAST_USES, uses).await, Ok(Ok(_))) {
+        let uses = join(gate.service_tokens.keep_uses(), gate.widgets.tally.write(gate.widgets.registry()));
+        if !matches!(tokio::time::timeout(LAST_USES, uses).await, Ok((Ok(()), Ok(())))) {
             tracing::warn!("the last uses of service tokens and widgets could not be counted");
         }
         for task in self.background {

@@ -33,34 +33,33 @@ struct Kept {
 /// [`Code::StoreUnavailable`]; [`Code::ContextNotConfigured`] without a seal key; [`Code::Conflict`] if it is changed
 /// all the time.
 pub async fn upsert(gate: &Gate, app: &AppId, contact: &Contact) -> Result<EndUserId, Denial> {
-    let id = id_of(app, contact).ok_or(Code::InvalidRequest)?;
+    let end_user = id_of(app, contact).ok_or(Code::InvalidRequest)?;
+    let id = end_user.as_str();
     let registry = gate.widgets.registry();
     for _ in 0..TRIES {
-        let kept = registry.object(ObjectKind::Contact, &id).await?;
+        let kept = registry.object(ObjectKind::Contact, id).await?;
         let before = kept.as_ref().and_then(|kept| open(gate, kept));
         let revision = kept.as_ref().map_or(1, |kept| kept.revision);
         let merged = merged(before.as_ref(), contact, gate.now());
         if before.is_some_and(|before| before.contact == merged.contact) {
-            return end_user(&id);
+            return Ok(end_user);
         }
-        let object = sealed(gate, app, &id, revision, &merged)?;
+        let object = sealed(gate, app, id, revision, &merged)?;
         let written = match kept {
             Some(_) => registry.replace(&object).await?,
             None => registry.insert(&object).await?,
         };
         if written {
-            return end_user(&id);
+            return Ok(end_user);
         }
     }
     Err(Code::Conflict.into())
 }
 
-fn end_user(id: &str) -> Result<EndUserId, Denial> {
-    EndUserId::parse(id).map_err(|_| Code::Internal.into())
-}
-
-/// A digest of the app and what the contact is found by: the email address in any case, or else the number.
-fn id_of(app: &AppId, contact: &Contact) -> Option<String> {
+/// The id of a contact: a digest of the app and what the contact is found by, the email address in any case or else the
+/// number; `None` for one that has neither.
+#[must_use]
+pub fn id_of(app: &AppId, contact: &Contact) -> Option<EndUserId> {
     let (kind, found_by) = match (&contact.email, &contact.phone) {
         (Some(email), _) => ("email", email.to_lowercase()),
         (None, Some(phone)) => ("phone", phone.clone()),
@@ -68,7 +67,7 @@ fn id_of(app: &AppId, contact: &Contact) -> Option<String> {
     };
     let text = ["sidegate contact", app.as_str(), kind, &found_by].join("\0");
     let digest = digest::digest(&digest::SHA256, text.as_bytes());
-    Some(format!("ct_{}", hex(digest.as_ref().get(..20)?)))
+    EndUserId::parse(&format!("ct_{}", hex(digest.as_ref().get(..20)?))).ok()
 }
 
 /// What is said now, over what was said before.

@@ -69,6 +69,8 @@ pub async fn session(
     gate.count(registered.limits.exchange.as_ref(), counted).await?;
     match registered.app.authority {
         Authority::Local => Ok(issue(gate, registered, principal, request).await?),
+        // Of another dialect.
+        Authority::Passed => Err(Code::JwtNotConfigured.into()),
         Authority::Upstream(_) => {
             let ExchangeRequest { subject, workflow, details, .. } = request;
             let workflow = registered.app.workflows.asked(workflow.as_ref())?.clone();
@@ -119,7 +121,7 @@ pub async fn token_of_visitor(
             let request = ExchangeRequest { subject, lifetime: None, context, workflow, details: Map::new() };
             Ok(issue(gate, registered, authorized.into(), request).await?)
         }
-        (Authority::Local, Purpose::Realtime) => Err(Code::NotFound.into()),
+        (Authority::Local, Purpose::Realtime) | (Authority::Passed, _) => Err(Code::NotFound.into()),
         (Authority::Upstream(_), purpose) => {
             let order = Order::new(Arc::clone(registered), purpose, subject, known.is_none(), Map::new());
             trade(broker, order.instead_of(current)).await

@@ -40,6 +40,8 @@ impl Follower {
             let asked = Instant::now();
             let read = self.read().await;
             self.service_tokens.heard(asked, read.is_ok());
+            // What is not heard of now is asked for again, from the same place.
+            let _ = self.widgets.follow().await;
         }
     }
 
@@ -51,6 +53,6 @@ impl Follower {
         if self.apps.generation() != Some(generation) {
             self.apps.refresh().await?;
         }
-        self.widgets.follow().await
+        Ok(())
     }
 }

@@ -113,6 +113,7 @@ impl Gate {
         if self.store.sweep(self.now()).await.is_err() {
             tracing::warn!("the store could not be swept");
         }
+        self.widgets.guesses.sweep();
         for registered in self.registry.load().apps() {
             registered.limits.sweep();
         }

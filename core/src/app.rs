@@ -100,8 +100,14 @@ impl App {
     pub const fn trade(&self) -> Option<&orcheo::Trade> {
         match &self.authority {
             Authority::Upstream(trade) => Some(trade),
-            Authority::Local => None,
+            Authority::Local | Authority::Passed => None,
         }
+    }
+
+    /// Whether the upstream keeps its widgets.
+    #[must_use]
+    pub const fn is_passed(&self) -> bool {
+        matches!(self.authority, Authority::Passed)
     }
 
     /// Whether its pages send cookies that mean something to the gate.
@@ -126,6 +132,9 @@ pub enum Authority {
     Local,
     /// The upstream does: the gate fetches them.
     Upstream(orcheo::Trade),
+    /// The upstream does, and keeps the widgets, too: the gate passes its API on (ChatBotKit). Pages get tokens of the
+    /// gate's, behind which it keeps the upstream's.
+    Passed,
 }
 
 /// How an app's tokens are made.

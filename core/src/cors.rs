@@ -16,7 +16,7 @@ use crate::origin::RequestOrigin;
 
 /// Response fields that a page's JavaScript may read, beside the CORS-safelisted ones.
 const EXPOSED: HeaderValue = HeaderValue::from_static(
-    "X-Request-Id, Retry-After, RateLimit, RateLimit-Policy, WWW-Authenticate, Proxy-Status, Content-Disposition, Location, ETag, X-Failure-Code",
+    "X-Request-Id, Retry-After, RateLimit, RateLimit-Policy, WWW-Authenticate, Proxy-Status, Content-Disposition, Location, ETag, X-Failure-Code, Idempotency-Replayed",
 );
 
 const ACCESS_CONTROL_ALLOW_PRIVATE_NETWORK: HeaderName =

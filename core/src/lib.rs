@@ -5,6 +5,7 @@
 //! [`policy::Permit`], or a [`denial::Denial`]. Nothing here opens a socket, reads a clock, draws
 //! a random number or reads a configuration file: time and randomness are arguments.
 
+pub mod address;
 pub mod app;
 pub mod authorize;
 pub mod cache;

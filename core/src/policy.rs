@@ -4,7 +4,7 @@
 mod visit;
 mod widget;
 
-pub use visit::{admit_frame, admit_page, admit_visitor};
+pub use visit::{admit_frame, admit_opened, admit_page, admit_visitor};
 pub use widget::{ConversationCall, check_conversation, check_widget};
 
 use std::sync::Arc;
@@ -48,12 +48,18 @@ pub struct Grant {
 }
 
 /// A token handed out.
-#[derive(Debug)]
 pub struct Issued {
     /// The token's text.
     pub token: String,
     /// When it ends.
     pub expires_at: Timestamp,
+}
+
+/// A token stays out of logs.
+impl std::fmt::Debug for Issued {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Issued").field("expires_at", &self.expires_at).finish_non_exhaustive()
+    }
 }
 
 /// Decides on an exchange. `entropy` gives the token its id, if there is a context to keep or the token

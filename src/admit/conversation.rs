@@ -8,7 +8,7 @@ use sidegate_core::denial::{Code, Denial};
 use sidegate_core::dialect::chatbotkit::{self, Fields, Operation, Serving};
 use sidegate_core::dialect::{self, Call, Dialect};
 use sidegate_core::id::ConversationId;
-use sidegate_core::policy::{self, ConversationCall, Moment, Permit, Provenance};
+use sidegate_core::policy::{self, ConversationCall, Permit, Provenance};
 
 use super::{Admission, Asked, cors_of, request_origin, unproven};
 use crate::gate::Gate;
@@ -29,46 +29,45 @@ pub(super) async fn check(
 ) -> Result<Option<Arc<Served>>, Denial> {
     let call = ConversationCall { operation, conversation, opened_from: session.opened_from() };
     let Some(id) = session.widget() else {
-        let serving = Serving::of(&Fields::default())?;
+        // Where the upstream keeps the widgets, it knows what they have.
+        let passed = permit.app().is_passed();
+        let known = Serving::of(&Fields::default())?;
+        let serving = Serving { contact_collection: true, unfurl: passed, attachments: passed, ..known };
         policy::check_conversation(permit, &serving, call, from, gate.own_origin())?;
         return Ok(None);
     };
     // With its widget a session is gone.
     let served = gate.widgets.find(&id).await?.ok_or(Code::InvalidToken)?;
-    let checked = check_served(&served, permit)
-        .and_then(|serving| policy::check_conversation(permit, serving, call, from, gate.own_origin()));
+    let checked = serving_of(&served, permit)
+        .and_then(|serving| policy::check_conversation(permit, serving, call, from, gate.own_origin()))
+        .and_then(|()| served.widget.enabled());
     if checked.is_err() {
         gate.widgets.tally.add(&id, Counts { refused: 1, ..Counts::default() });
     }
     checked.map(|()| Some(served))
 }
 
-fn check_served<'a>(served: &'a Served, permit: &Permit) -> Result<&'a Serving, Denial> {
-    if served.widget.app != permit.app().id {
-        return Err(Code::InvalidToken.into());
-    }
-    served.widget.enabled()?;
-    served.serving()
+fn serving_of<'a>(served: &'a Served, permit: &Permit) -> Result<&'a Serving, Denial> {
+    if served.widget.app == permit.app().id { served.serving() } else { Err(Code::InvalidToken.into()) }
 }
 
-/// Admits what the gate says in a session that was just opened: the messages that came with it.
+/// Admits what the gate says in a session that was just opened with this widget: the messages that came with it.
 ///
 /// # Errors
-/// As any request of the session.
+/// [`Code::RateLimited`], by the limit of chat requests; [`Code::StoreUnavailable`].
 pub async fn admit_opened(
     gate: &Gate,
     registered: &Arc<Registered>,
     opened: &Conversation,
     call: Call,
-    (from, address): (Provenance<'_>, IpAddr),
+    (widget, address): (Option<&Arc<Served>>, IpAddr),
 ) -> Result<Admission, Denial> {
-    let (claims, text) = (Arc::new(opened.claims.clone()), &*opened.issued.token);
-    let permit = {
-        let revoked = gate.revoked.current()?;
-        let moment = Moment { now: gate.now(), revoked: &revoked, own_origin: gate.own_origin() };
-        policy::admit(&registered.app, claims, text, from, moment)?
-    };
-    super::check(gate, permit, Arc::clone(registered), call, (from, address)).await
+    let permit = policy::admit_opened(&registered.app, opened.claims.clone(), gate.now())?;
+    let counted = Counted { address, end_user: &permit.claims().subject, workflow: None };
+    gate.count(registered.limits.chat.as_ref(), counted).await?;
+    let context = Some(opened.live.context().clone());
+    let (registered, session) = (Arc::clone(registered), Some(Box::new(opened.live.clone())));
+    Ok(Admission { permit, registered, call, context, naming: None, session, widget: widget.cloned() })
 }
 
 /// Admits a page that loads a widget's frame, or the script that opens one. It says no origin, so what pages may show the
@@ -76,12 +75,14 @@ pub async fn admit_opened(
 pub async fn admit_frame(gate: &Gate, asked: Asked<'_>, path: &str) -> (Cors, Result<Admission, Denial>) {
     let registry = gate.registry.load();
     let origin = request_origin(asked.headers);
+    let of_url = || asked.named.or(registry.only_of(Dialect::ChatBotKit)).cloned();
     let found = match chatbotkit::framed(path) {
-        Some(id) => match gate.widgets.find(&id).await {
-            Ok(found) => found.map(|served| (registry.app(served.widget.app.as_str()).cloned(), Some(served))),
-            Err(fault) => return (Cors::Silent, Err(fault.into())),
+        Some(_) if of_url().is_some_and(|registered| registered.app.is_passed()) => Some((of_url(), None)),
+        Some(id) => match gate.widgets.find_for(&id, asked.client).await {
+            Ok(served) => Some((registry.app(served.widget.app.as_str()).cloned(), Some(served))),
+            Err(denial) => return (Cors::Silent, Err(denial)),
         },
-        None => Some((asked.named.or(registry.only_of(Dialect::ChatBotKit)).cloned(), None)),
+        None => Some((of_url(), None)),
     };
     let of_dialect =
         |found: &Arc<Registered>| found.app.dialect == Dialect::ChatBotKit && found.is_meant_by(asked.named);

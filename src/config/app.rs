@@ -20,7 +20,7 @@ use super::mitigate::read_widget;
 use super::orcheo::{self, check_published, read_workflows, read_workspace};
 use super::settings::{KeyUses, Resolve};
 use super::token::{TokenOf, read_token};
-use super::trade::read_authority;
+use super::trade::{is_passed, read_authority};
 use super::upstream::UpstreamSettings;
 
 pub(super) fn read_app(
@@ -44,6 +44,7 @@ pub(super) fn read_app(
     let workspace = read_workspace(&table, dialect);
     let of = TokenOf { dialect, app: id.as_ref(), upstream: upstream.as_deref() };
     let trade = read_authority(&table, of, resolve);
+    let own = if is_passed(&table, dialect) { Authority::Passed } else { Authority::Local };
     let has_tokens = trade.is_none() && dialect.is_none_or(Dialect::has_tokens);
     let token = if has_tokens { read_token(&table, of, resolve, keys) } else { None };
     check_sessions(&table, dialect);
@@ -62,7 +63,7 @@ pub(super) fn read_app(
     let injection = read_injection(&table, id.as_ref(), dialect, known.map(|known| &known.service));
     check_scoping(&table, scoping, &injection);
     table.finish();
-    let authority = trade.map_or(Some(Authority::Local), |trade| trade.map(Authority::Upstream));
+    let authority = trade.map_or(Some(own), |trade| trade.map(Authority::Upstream));
     let app = App {
         id: id?,
         dialect: dialect?,

@@ -110,8 +110,10 @@ fn read_chatbotkit(limits: &Reader<'_>) -> AppLimits {
     refuse(limits, &["history", "escalate"], "chat9");
     refuse(limits, &MITIGATES, "mitigate");
     refuse_workflows(limits, [("exchange", &exchange), ("chat", &chat), ("config", &config)]);
-    if [&exchange, &config].iter().any(|rates| rates.count_by(RateKey::EndUser)) {
-        limits.problem("exchange", "may be per address, network or app: who the visitor is, is not known yet");
+    for (key, rates) in [("exchange", &exchange), ("config", &config)] {
+        if rates.count_by(RateKey::EndUser) {
+            limits.problem(key, "may be per address, network or app: who the visitor is, is not known yet");
+        }
     }
     AppLimits { exchange, chat, config, ..AppLimits::default() }
 }

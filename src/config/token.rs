@@ -59,6 +59,10 @@ pub(super) fn read_token(
     if of.shares_key() && ring.as_ref().is_some_and(|ring| ring.algorithm() != Algorithm::Hs256) {
         token.problem("algorithm", "must be HS256: the upstream verifies with the key that signs");
     }
+    if of.dialect == Some(Dialect::ChatBotKit) && ring.as_ref().is_some_and(|ring| ring.algorithm() != Algorithm::Hs256)
+    {
+        token.problem("algorithm", "must be HS256: the vendor's tokens have no other");
+    }
     for fingerprint in ring.iter().flat_map(KeyRing::fingerprints) {
         if let Err(clash) = keys.claim_signing_key(fingerprint, of) {
             token.problem("key", &clash);

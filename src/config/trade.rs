@@ -24,7 +24,7 @@ const fn variable(vendor: Vendor) -> &'static str {
     }
 }
 
-/// `None` where the gate signs; `Some(None)` with a problem.
+/// `None` where the gate signs, as it does where it passes an API on; `Some(None)` with a problem.
 pub(super) fn read_authority(table: &Reader<'_>, of: TokenOf<'_>, resolve: &Resolve<'_>) -> Option<Option<Trade>> {
     let upstream = table.or("authority", one_of(&[("local", false), ("upstream", true)]), false);
     let vendor = table.optional("vendor", one_of(&Vendor::ALL.map(|vendor| (vendor.name(), vendor))));
@@ -36,8 +36,16 @@ pub(super) fn read_authority(table: &Reader<'_>, of: TokenOf<'_>, resolve: &Reso
         }
         return None;
     }
+    if of.dialect == Some(Dialect::ChatBotKit) {
+        for key in ["vendor", "trade"] {
+            if table.node(key).is_some() {
+                table.problem(key, "is for dialect \"orcheo\"");
+            }
+        }
+        return None;
+    }
     if of.dialect != Some(Dialect::Orcheo) {
-        table.problem("authority", "\"upstream\" is for dialect \"orcheo\"");
+        table.problem("authority", "\"upstream\" is for dialects \"orcheo\" and \"chatbotkit\"");
     }
     if table.node("token").is_some() {
         table.problem("token", "is for authority = \"local\": the upstream makes the tokens");
@@ -56,6 +64,12 @@ pub(super) fn read_authority(table: &Reader<'_>, of: TokenOf<'_>, resolve: &Reso
     }
     trade.finish();
     Some(authorization.map(|authorization| Trade { vendor, authorization, timeout, session, realtime }))
+}
+
+/// Whether an app of ChatBotKit's passes the vendor's API on. What else stands there, [`read_authority`] tells.
+pub(super) fn is_passed(table: &Reader<'_>, dialect: Option<Dialect>) -> bool {
+    let says_so = table.node("authority").and_then(Node::as_text) == Some("upstream");
+    dialect == Some(Dialect::ChatBotKit) && says_so
 }
 
 /// The vendor of an app whose table is not read yet.

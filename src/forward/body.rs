@@ -73,6 +73,10 @@ impl Forward<'_> {
     /// What the dialect itself says in a body: what a conversation may do.
     fn given(&self) -> Option<(&'static str, String)> {
         let Operation::ChatBotKit(operation) = self.admission.call().operation else { return None };
+        // Where the upstream keeps the widgets, its own token says it.
+        if self.admission.permit().app().is_passed() {
+            return None;
+        }
         let serving = self.admission.widget().and_then(|served| served.serving().ok());
         operation.extensions(self.admission.permit().claims(), serving)
     }
@@ -80,8 +84,12 @@ impl Forward<'_> {
     /// A JSON object with the fields that the app injects.
     pub(super) fn injected(&self, sent: &[u8]) -> Result<RequestBody, Refused> {
         let injection = &self.admission.permit().app().injection;
+        let operation = self.admission.call().operation;
+        let surplus = operation.surplus(sent);
+        let owned: Vec<_> =
+            operation.owned_fields().iter().copied().chain(surplus.iter().map(String::as_str)).collect();
         let body = injection
-            .apply_body(self.values(), self.admission.call().operation.owned_fields(), self.given(), sent)?
+            .apply_body(self.values(), &owned, self.given(), sent)?
             .map_err(|fault| Denial::because(Code::InvalidRequest, format!("The body is refused: {fault}")))?;
         Ok(RequestBody::Full(Some(body.into())))
     }

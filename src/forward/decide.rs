@@ -1,12 +1,17 @@
 //! Requests whose body says what is asked for: read, held against what the token or session allows, and
 //! bound to what it names.
 
+use std::time::Duration;
+
 use http::request::Parts;
 use http::{HeaderName, HeaderValue};
 use http_body::Body as _;
 use secrecy::ExposeSecret as _;
-use sidegate_core::denial::Code;
-use sidegate_core::dialect::{AnswerUse, Operation, chat9, mitigate, orcheo};
+use sidegate_core::address::is_public;
+use sidegate_core::denial::{Code, Denial};
+use sidegate_core::dialect::{AnswerUse, Operation, chat9, chatbotkit, mitigate, orcheo};
+use tokio::net::lookup_host;
+use tokio::time::timeout;
 
 use super::read_json;
 use super::request::{Forward, Refused};
@@ -33,9 +38,19 @@ impl Forward<'_> {
             Operation::Chat9(widget) => self.of_session(widget, parts, body).await,
             Operation::Orcheo(_) => self.of_workflow(parts, body).await,
             Operation::Mitigate(_) => self.of_workspace(parts, body).await,
+            Operation::ChatBotKit(_) => self.of_preview(parts, body).await,
             // Its bodies decide nothing.
-            Operation::Sigmic(_) | Operation::ChatBotKit(_) => Err(Code::Internal.into()),
+            Operation::Sigmic(_) => Err(Code::Internal.into()),
         }
+    }
+
+    /// A preview of a page, which must be one that everybody could look at.
+    async fn of_preview(&self, parts: &Parts, body: ClientBody) -> Result<Decided, Refused> {
+        let sent = read_json(parts, body, self.limits.json_body, self.body_timeout).await?;
+        if let chatbotkit::Place::Name(host, port) = chatbotkit::preview_of(&sent)? {
+            check_public(&host, port).await?;
+        }
+        Ok(Decided { body: self.injected(&sent)?, answer_use: AnswerUse::Pass, told: None, begins: false })
     }
 
     async fn of_workflow(&self, parts: &Parts, body: ClientBody) -> Result<Decided, Refused> {
@@ -104,4 +119,16 @@ impl Forward<'_> {
         let begins = says && !session.is_started();
         Ok(Decided { body: self.injected(&body)?, answer_use, told: Some(told), begins })
     }
+}
+
+/// For the addresses of a host.
+const LOOKUP: Duration = Duration::from_secs(3);
+
+/// Refuses a host that has an address which is not public. Whoever connects must look it up again, and check again.
+async fn check_public(host: &str, port: u16) -> Result<(), Denial> {
+    let refused = || Denial::because(Code::InvalidRequest, "url must be the http or https address of a public page");
+    let found = timeout(LOOKUP, lookup_host((host, port))).await;
+    let addresses: Vec<_> = found.map_err(|_| refused())?.map_err(|_| refused())?.collect();
+    let all_public = addresses.iter().all(|address| is_public(address.ip()));
+    if all_public && !addresses.is_empty() { Ok(()) } else { Err(refused()) }
 }

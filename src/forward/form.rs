@@ -4,7 +4,7 @@
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::request::Parts;
 use sidegate_core::denial::{Code, Denial};
-use sidegate_core::dialect::{Operation, chat9, orcheo};
+use sidegate_core::dialect::{Operation, chat9, chatbotkit, orcheo};
 
 use super::MediaType;
 use super::request::Forward;
@@ -47,6 +47,10 @@ impl Forward<'_> {
                 let session = self.admission.session().map(|session| session.id().as_str());
                 let locale = chat9::Query::parse(sent)?;
                 return Ok(Some(chat9::bound_query(&permit.app().id, session, locale.locale().as_deref())));
+            }
+            // A page may hand its session to the frame, which reads it itself.
+            Operation::ChatBotKit(chatbotkit::Operation::Frame) => {
+                return Ok(sent.map(chatbotkit::frame_query));
             }
             Operation::Orcheo(orcheo::Operation::Gateway)
             | Operation::Sigmic(_)

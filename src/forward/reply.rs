@@ -5,7 +5,7 @@ use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CON
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use sidegate_core::denial::Code;
 use sidegate_core::dialect::chatbotkit::frame_ancestors;
-use sidegate_core::dialect::{AnswerUse, chat9, orcheo};
+use sidegate_core::dialect::{AnswerUse, Dialect, chat9, orcheo};
 
 use super::answer::UpstreamBody;
 use super::head::{is_event_stream, is_html, is_stream, prepare_answer, remove_all};
@@ -64,12 +64,17 @@ impl Forward<'_> {
         Ok(Response::from_parts(head, body))
     }
 
-    /// A widget's pages may be shown by those of its list alone; what the upstream says holds beside that.
+    /// A widget's pages may be shown by those of the app's list and its own alone; what the upstream says holds beside that.
     fn hold_frame(&self, headers: &mut HeaderMap) {
-        let Some(Ok(serving)) = self.admission.widget().map(|served| served.serving()) else { return };
-        let policy = frame_ancestors(&serving.origins).and_then(|policy| HeaderValue::try_from(policy).ok());
-        if let Some(policy) = policy.filter(|_| is_html(headers)) {
-            headers.append(CONTENT_SECURITY_POLICY, policy);
+        if self.dialect() != Dialect::ChatBotKit || !is_html(headers) {
+            return;
+        }
+        let of_widget =
+            self.admission.widget().and_then(|served| served.serving().ok()).map(|serving| &serving.origins);
+        // Of several policies a browser heeds each.
+        for list in std::iter::once(&self.admission.permit().app().origins).chain(of_widget) {
+            let policy = frame_ancestors(list).and_then(|policy| HeaderValue::try_from(policy).ok());
+            headers.extend(policy.map(|policy| (CONTENT_SECURITY_POLICY, policy)));
         }
     }
 

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE};
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, Uri};
+use secrecy::ExposeSecret as _;
 use sidegate_core::app::Scoping;
 use sidegate_core::authorize::Authorize;
 use sidegate_core::clock::Timestamp;
@@ -26,6 +27,7 @@ use super::{Failure, Upstream};
 use crate::admit::Admission;
 use crate::config::LimitSettings;
 use crate::metrics::Metrics;
+use crate::sessions::Live;
 use crate::store::{Owner, Store};
 use crate::wire::ClientBody;
 
@@ -235,6 +237,10 @@ impl Forward<'_> {
         prepare_request(&mut parts.headers, self.upstream(), self.forwarded.clone(), self.request_id.clone(), app.pass);
         if let Some((name, end_user)) = self.admission.naming() {
             parts.headers.insert(name, end_user.clone());
+        }
+        if let Some(token) = self.admission.session().and_then(Live::upstream_token) {
+            let bearer = HeaderValue::try_from(format!("Bearer {}", token.expose_secret()));
+            parts.headers.insert(AUTHORIZATION, bearer.map_err(|_| Code::Internal)?);
         }
         app.injection.apply_headers(self.values(), &mut parts.headers)?;
         let mut request = Request::new(body);

@@ -1,6 +1,8 @@
 //! `POST …/bot/{id}/session/create` and `…/conversation/{id}/session/create`, on the private listener: a customer's server
 //! opens a session for a visitor whom it knows (ChatBotKit). It shows a service token.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::Method;
 use http::header::CONTENT_TYPE;
@@ -11,7 +13,7 @@ use sidegate_core::cors::Cors;
 use sidegate_core::denial::{Code, Denial};
 use sidegate_core::dialect::Dialect;
 use sidegate_core::dialect::chatbotkit::{
-    self, ApiSessionRoute, Fields, Serving, bot_answer, conversation_answer, parse_bot_session,
+    self, ApiSessionRoute, Fields, Serving, bot_answer, conversation_answer, failure, parse_bot_session,
     parse_conversation_session,
 };
 use sidegate_core::id::EndUserId;
@@ -19,9 +21,11 @@ use sidegate_core::message::Reply;
 use sidegate_core::service_token::Scope;
 
 use super::initial::{Caller, Said};
+use super::passed::Passing;
 use super::service::{Arrival, Common, Outcome};
 use super::{admin, convert};
 use crate::forward::{Refused, read_json};
+use crate::registry::Registered;
 use crate::sessions::{Opening, new_conversation};
 use crate::wire::ClientBody;
 
@@ -36,7 +40,19 @@ pub(super) async fn answer(
     parts: &Parts,
     body: ClientBody,
 ) -> Outcome {
-    let outcome = match opened(common, arrival, &route, parts, body).await {
+    let outcome = match caller(common, parts) {
+        Ok(registered) if registered.app.is_passed() => {
+            let conversation = match &route {
+                ApiSessionRoute::Conversation(id) => Some(id),
+                ApiSessionRoute::Bot(_) => None,
+            };
+            let passing = Passing { common, registered: &registered, parts };
+            return passing.server_session(body, conversation, route.template()).await;
+        }
+        Ok(registered) => opened(common, arrival, &route, (parts, body), &registered).await,
+        Err(denial) => Err(denial.into()),
+    };
+    let outcome = match outcome {
         Ok(reply) => Outcome::of(convert::response(reply), Cors::Silent),
         Err(Refused { denial, failure }) => {
             Outcome::refused(Some(Dialect::ChatBotKit), &denial, Cors::Silent).after(failure)
@@ -45,20 +61,25 @@ pub(super) async fn answer(
     outcome.of_route(route.template())
 }
 
-async fn opened(
-    common: &Common,
-    arrival: &Arrival,
-    route: &ApiSessionRoute,
-    parts: &Parts,
-    body: ClientBody,
-) -> Result<Reply, Refused> {
+/// The app of whoever calls.
+fn caller(common: &Common, parts: &Parts) -> Result<Arc<Registered>, Denial> {
     if parts.method != Method::POST {
-        return Err(Denial::method_not_allowed("POST").into());
+        return Err(Denial::method_not_allowed("POST"));
     }
     let gate = &common.gate;
     let shown = SecretString::from(chatbotkit::bearer(&parts.headers)?);
     let token = gate.service_tokens.authenticate(&shown)?;
-    let registered = admin::account(&token, gate, Scope::CONVERSATIONS, admin::run_as(&parts.headers))?;
+    admin::account(&token, gate, Scope::CONVERSATIONS, admin::run_as(&parts.headers))
+}
+
+async fn opened(
+    common: &Common,
+    arrival: &Arrival,
+    route: &ApiSessionRoute,
+    (parts, body): (&Parts, ClientBody),
+    registered: &Arc<Registered>,
+) -> Result<Reply, Refused> {
+    let gate = &common.gate;
     let body = if body.is_end_stream() && !parts.headers.contains_key(CONTENT_TYPE) {
         Bytes::new()
     } else {
@@ -81,15 +102,15 @@ async fn opened(
         meta: asked.meta.as_ref(),
         origin: None,
         length: asked.length_of_api(),
+        upstream_token: None,
     };
     let opened = opening.open(gate, &registered.app).await?;
-    let caller = Caller { common, arrival, parts, registered: &registered };
+    let (peer, request_id) = (&arrival.peer, &arrival.request_id);
+    let caller = Caller { common, peer, request_id, parts, registered, widget: None };
     let Said { messages, failed } = caller.say(&opened, Vec::new(), asked.messages).await;
-    if failed.is_some() {
-        tracing::warn!(app = registered.app.id.as_str(), "a session was opened, and its messages could not be said");
-    }
+    let said = (&*messages, failed.as_ref().map(failure));
     Ok(match bot {
-        Some(bot) => bot_answer(bot, &conversation, &messages, &opened.issued),
+        Some(bot) => bot_answer(bot, &conversation, said, &opened.issued),
         None => conversation_answer(&conversation, &opened.issued),
     })
 }

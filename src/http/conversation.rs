@@ -2,9 +2,11 @@
 //! widget (ChatBotKit), which everybody may know. What holds strangers off is the widget's list of origins, and limits.
 
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http_body::Body as _;
@@ -14,23 +16,24 @@ use sidegate_core::dialect::Dialect;
 use sidegate_core::dialect::chatbotkit::{
     Answer, Asked, Author, Message, SessionRoute, failure, parse_session, stored_meta,
 };
-use sidegate_core::id::{ConversationId, EndUserId};
 use sidegate_core::message::Reply;
 use sidegate_core::policy;
 use sidegate_core::session::Mode;
 
+use super::Peer;
+use super::asker::Asker;
 use super::convert;
 use super::initial::{Caller, Said};
+use super::passed::Passing;
 use super::public::Incoming;
-use super::service::{Arrival, Common, Outcome};
-use crate::admit::{check_owner, cors_of, provenance, request_origin};
-use crate::contacts;
+use super::service::{Common, Outcome};
+use crate::admit::{cors_of, provenance, request_origin};
 use crate::forward::{Refused, read_json};
 use crate::limits::{Counted, stranger};
 use crate::metrics::SessionOutcome;
 use crate::registry::Registered;
-use crate::sessions::{First, Opening, REPLAYED, Replay, new_conversation, sent_origin};
-use crate::store::{Counts, Owner};
+use crate::sessions::{First, Opening, REPLAYED, Replay, sent_origin};
+use crate::store::Counts;
 use crate::widgets::Served;
 use crate::wire::ClientBody;
 
@@ -38,12 +41,30 @@ use crate::wire::ClientBody;
 const MAX_BODY: usize = 128 * 1024;
 
 /// Answers whatever is sent to the route; `unproven` is what the page may read until the widget is known.
-pub(super) async fn answer(common: &Common, incoming: Incoming<'_>, route: SessionRoute, unproven: Cors) -> Outcome {
+pub(super) async fn answer(
+    common: &Rc<Common>,
+    incoming: Incoming<'_>,
+    route: SessionRoute,
+    unproven: Cors,
+) -> Outcome {
+    if let Some(registered) = passed(common, &incoming) {
+        let Incoming { arrival, parts, body, .. } = incoming;
+        let (cors, address) = (unproven, arrival.peer.client(&common.gate, &parts.headers));
+        let passing = Passing { common, registered: &registered, parts: &parts };
+        return passing.page_session(body, address, cors, SessionRoute::TEMPLATE).await;
+    }
     let outcome = match found(common, &incoming, &route).await {
         Ok((registered, served)) => of_widget(common, incoming, &registered, &served).await,
         Err(denial) => Outcome::refused(Some(Dialect::ChatBotKit), &denial, unproven),
     };
     outcome.of_route(SessionRoute::TEMPLATE)
+}
+
+/// The app that is meant, if the vendor keeps its widgets: the one that the URL names, or the only one of the dialect.
+fn passed(common: &Common, incoming: &Incoming<'_>) -> Option<Arc<Registered>> {
+    let registry = common.gate.registry.load();
+    let found = incoming.named.as_ref().or_else(|| registry.only_of(Dialect::ChatBotKit));
+    found.filter(|found| found.app.dialect == Dialect::ChatBotKit && found.app.is_passed()).cloned()
 }
 
 /// The widget of a path, and its app.
@@ -55,7 +76,8 @@ async fn found(
     if incoming.parts.method != SessionRoute::ALLOW {
         return Err(Denial::method_not_allowed(SessionRoute::ALLOW));
     }
-    let served = common.gate.widgets.find(&route.widget).await?.ok_or(Code::NotFound)?;
+    let address = incoming.arrival.peer.client(&common.gate, &incoming.parts.headers);
+    let served = common.gate.widgets.find_for(&route.widget, address).await?;
     let registry = common.gate.registry.load();
     let found = registry.app(served.widget.app.as_str()).filter(|found| found.app.dialect == Dialect::ChatBotKit);
     let found = found.filter(|found| found.is_meant_by(incoming.named.as_ref())).ok_or(Code::NotFound)?;
@@ -63,7 +85,7 @@ async fn found(
 }
 
 async fn of_widget(
-    common: &Common,
+    common: &Rc<Common>,
     incoming: Incoming<'_>,
     registered: &Arc<Registered>,
     served: &Arc<Served>,
@@ -71,7 +93,14 @@ async fn of_widget(
     let headers = &incoming.parts.headers;
     let cors = cors_of(&registered.app, incoming.named.is_some(), request_origin(headers));
     let Incoming { arrival, parts, body, .. } = incoming;
-    let page = Page { common, arrival, parts: &parts, registered, served };
+    let page = Rc::new(Page {
+        common: Rc::clone(common),
+        peer: Rc::clone(&arrival.peer),
+        request_id: arrival.request_id.clone(),
+        parts,
+        registered: Arc::clone(registered),
+        served: Arc::clone(served),
+    });
     let (outcome, counts) = match page.opened(body).await {
         Ok(reply) => {
             let new = reply.headers.get(REPLAYED).is_none();
@@ -88,46 +117,50 @@ async fn of_widget(
 }
 
 /// A request of a page to one widget.
-struct Page<'a> {
-    common: &'a Common,
-    arrival: &'a Arrival,
-    parts: &'a Parts,
-    registered: &'a Arc<Registered>,
-    served: &'a Arc<Served>,
+struct Page {
+    common: Rc<Common>,
+    peer: Rc<Peer>,
+    request_id: HeaderValue,
+    parts: Parts,
+    registered: Arc<Registered>,
+    served: Arc<Served>,
 }
 
-impl Page<'_> {
+impl Page {
     /// Opens a session, or gives the answer of before.
-    async fn opened(&self, body: ClientBody) -> Result<Reply, Refused> {
+    async fn opened(self: Rc<Self>, body: ClientBody) -> Result<Reply, Refused> {
         let (gate, app) = (&self.common.gate, &self.registered.app);
         let (from, address) = (provenance(&self.parts.headers), self.address());
-        self.served.widget.enabled()?;
         let serving = self.served.serving()?;
-        serving.ready()?;
         policy::check_widget(app, serving, from, gate.own_origin())?;
+        self.served.widget.enabled()?;
+        serving.ready()?;
         let counted = Counted { address, end_user: &stranger(address)?, workflow: None };
         gate.count(self.registered.limits.exchange.as_ref(), counted).await?;
         let body = self.read(body).await?;
         let mut asked = parse_session(&body)?;
         // Who is not asked for it has nothing to say of itself.
         asked.contact = asked.contact.filter(|contact| serving.contact_collection && contact.is_reachable());
-        let by = (sent_origin(from), address);
-        let replay =
-            Replay::of(&self.parts.headers, (&app.id, &self.served.widget.id), (by.0.as_deref(), address), &body)?;
-        if let Some(replay) = &replay
-            && let First::No(reply) = replay.first(gate).await?
-        {
-            return Ok(reply);
-        }
-        let reply = self.open(asked, by.0).await?;
-        if let Some(replay) = replay {
-            replay.keep(gate, &reply).await;
-        }
-        Ok(reply)
+        let origin = sent_origin(from);
+        let by = (origin.as_deref(), address);
+        let replay = Replay::of(&self.parts.headers, (&app.id, &self.served.widget.id), by, &body)?;
+        let Some(replay) = replay else { return Ok(self.open(asked, origin).await?) };
+        let claim = match replay.first(gate).await? {
+            First::No(reply) => return Ok(reply),
+            First::Yes(claim) => claim,
+        };
+        // It comes to its end even if its page leaves: whoever asks again gets its answer.
+        let this = Rc::clone(&self);
+        let opening = tokio::task::spawn_local(async move {
+            let opened = this.open(asked, origin).await;
+            replay.settle(&this.common.gate, claim, opened.as_ref().ok()).await;
+            opened
+        });
+        Ok(opening.await.map_err(|_| Code::Internal)??)
     }
 
     fn address(&self) -> IpAddr {
-        self.arrival.peer.client(&self.common.gate, &self.parts.headers)
+        self.peer.client(&self.common.gate, &self.parts.headers)
     }
 
     /// A body that is JSON, or none.
@@ -135,12 +168,13 @@ impl Page<'_> {
         if body.is_end_stream() && !self.parts.headers.contains_key(CONTENT_TYPE) {
             return Ok(Bytes::new());
         }
-        read_json(self.parts, body, MAX_BODY, self.common.gate.listen.body_timeout).await
+        read_json(&self.parts, body, MAX_BODY, self.common.gate.listen.body_timeout).await
     }
 
-    async fn open(&self, asked: Asked, origin: Option<String>) -> Result<Reply, Refused> {
+    async fn open(&self, asked: Asked, origin: Option<String>) -> Result<Reply, Denial> {
         let (gate, app, serving) = (&self.common.gate, &self.registered.app, self.served.serving()?);
-        let (end_user, conversation) = self.conversation(&asked).await?;
+        let whose = Asker { gate, app, widget: &self.served.widget.id, origin: origin.as_deref() };
+        let (end_user, conversation) = whose.conversation(&asked, &self.parts.headers).await?;
         let meta = stored_meta(asked.meta.clone(), &self.served.widget.id);
         let opening = Opening {
             conversation: conversation.clone(),
@@ -152,48 +186,23 @@ impl Page<'_> {
             meta: Some(&meta),
             origin,
             length: asked.length(serving.cap),
+            upstream_token: None,
         };
         let opened = opening.open(gate, app).await?;
-        self.common.metrics.session(SessionOutcome::of(if asked.contact.is_some() {
-            Mode::Guest
-        } else {
-            Mode::Anonymous
-        }));
+        let mode = if asked.contact.is_some() { Mode::Guest } else { Mode::Anonymous };
+        self.common.metrics.session(SessionOutcome::of(mode));
         let first = serving.initial.iter().map(|text| Message { author: Author::Bot, text: text.clone() }).collect();
-        let caller =
-            Caller { common: self.common, arrival: self.arrival, parts: self.parts, registered: self.registered };
+        let caller = Caller {
+            common: &self.common,
+            peer: &self.peer,
+            request_id: &self.request_id,
+            parts: &self.parts,
+            registered: &self.registered,
+            widget: Some(&self.served),
+        };
         let Said { messages, failed } = caller.say(&opened, first, asked.messages).await;
         let error = failed.as_ref().map(failure);
         let id = self.served.widget.id.as_str();
         Ok(Answer { id, conversation_id: &conversation, messages: &messages, error }.reply(&opened.issued))
-    }
-
-    /// Whose conversation it is, and which: a new one, or one of the same contact.
-    async fn conversation(&self, asked: &Asked) -> Result<(EndUserId, ConversationId), Denial> {
-        let (gate, app) = (&self.common.gate, &self.registered.app.id);
-        let Some(contact) = &asked.contact else {
-            return match asked.conversation {
-                // Nobody else can say whose it is.
-                Some(_) => Err(Code::NotFound.into()),
-                None => {
-                    let nobody = EndUserId::anonymous(&*gate.entropy).map_err(|_| Code::Internal)?;
-                    Ok((nobody, new_conversation(gate.now(), &*gate.entropy)?))
-                }
-            };
-        };
-        let end_user = contacts::upsert(gate, app, contact).await?;
-        let owner = Owner { app, end_user: &end_user };
-        let conversation = match &asked.conversation {
-            Some(existing) => {
-                check_owner(&*gate.store, owner, existing).await?;
-                existing.clone()
-            }
-            None => {
-                let new = new_conversation(gate.now(), &*gate.entropy)?;
-                gate.store.record(owner, &new).await?;
-                new
-            }
-        };
-        Ok((end_user, conversation))
     }
 }

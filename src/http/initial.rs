@@ -16,12 +16,14 @@ use sidegate_core::dialect::chatbotkit::{Author, Message, Operation};
 use sidegate_core::dialect::{self, Call};
 use tokio::time::{Instant, timeout_at};
 
-use super::service::{Arrival, Common};
-use crate::admit::{admit_opened, provenance};
+use super::Peer;
+use super::service::Common;
+use crate::admit::admit_opened;
 use crate::forward::{AnswerBody, Failure, Forward, Refused, forward};
 use crate::registry::Registered;
 use crate::sessions::Conversation;
 use crate::store::Counts;
+use crate::widgets::Served;
 use crate::wire::ClientBody;
 
 /// For all messages of a session together: who opens it waits for them.
@@ -30,9 +32,11 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Who has sent them.
 pub(super) struct Caller<'a> {
     pub(super) common: &'a Common,
-    pub(super) arrival: &'a Arrival,
+    pub(super) peer: &'a Peer,
+    pub(super) request_id: &'a HeaderValue,
     pub(super) parts: &'a Parts,
     pub(super) registered: &'a Arc<Registered>,
+    pub(super) widget: Option<&'a Arc<Served>>,
 }
 
 /// What was said, and why it ended before its end.
@@ -46,7 +50,7 @@ impl Caller<'_> {
     pub(super) async fn say(&self, opened: &Conversation, first: Vec<Message>, messages: Vec<Message>) -> Said {
         let (mut said, deadline) = (Said { messages: first, failed: None }, Instant::now() + PATIENCE);
         for message in messages {
-            if message.author == Author::Bot || said.failed.is_some() {
+            if message.author == Author::Bot {
                 said.messages.push(message);
                 continue;
             }
@@ -59,6 +63,7 @@ impl Caller<'_> {
                         self.common.metrics.failure(failure);
                     }
                     said.failed = Some(denial);
+                    return said;
                 }
             }
         }
@@ -71,8 +76,7 @@ impl Caller<'_> {
         let path = format!("{}/conversation/{}/complete", prefix(self.parts.uri.path()), conversation.as_str());
         let call =
             Call { operation: dialect::Operation::ChatBotKit(Operation::Complete), conversation: Some(conversation) };
-        let peer = &self.arrival.peer;
-        let by = (provenance(&self.parts.headers), peer.client(gate, &self.parts.headers));
+        let by = (self.widget, self.peer.client(gate, &self.parts.headers));
         let admission = admit_opened(gate, self.registered, opened, call, by).await?;
         let request = Forward {
             client: &self.common.client,
@@ -81,9 +85,9 @@ impl Caller<'_> {
             body_timeout: gate.listen.body_timeout,
             store: &gate.store,
             now: gate.now(),
-            forwarded: peer.forwarded(&self.parts.headers, None),
+            forwarded: self.peer.forwarded(&self.parts.headers, None),
             admission: &admission,
-            request_id: self.arrival.request_id.clone(),
+            request_id: self.request_id.clone(),
             ends_at,
         };
         let (parts, body) = self.complete(&path, text)?;

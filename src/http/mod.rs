@@ -3,6 +3,7 @@
 mod access;
 mod admin;
 mod api_session;
+mod asker;
 mod assets;
 mod body;
 mod connection;
@@ -17,6 +18,7 @@ mod io;
 mod listener;
 mod openai;
 mod ops;
+mod passed;
 mod peer;
 mod private;
 mod public;

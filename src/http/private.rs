@@ -10,6 +10,7 @@ use sidegate_core::denial::Code;
 use sidegate_core::dialect::chatbotkit::ApiSessionRoute;
 use sidegate_core::dialect::{orcheo, sigmic};
 
+use super::passed::Passing;
 use super::service::{Arrival, Common, Outcome, Service};
 use super::{admin, api_session, exchange, guard, openai, session};
 use crate::metrics::Listener;
@@ -51,6 +52,10 @@ impl Service for Private {
                 Box::pin(api_session::answer(&self.common, arrival, route, &parts, body)).await
             }
             path => match admin::Shape::of(path) {
+                Some(shape) if let Some(registered) = admin::passed(shape, &self.common.gate, &parts) => {
+                    let passing = Passing { common: &self.common, registered: &registered, parts: &parts };
+                    Box::pin(passing.api(body, shape.route())).await
+                }
                 Some(shape) => Box::pin(admin::answer(shape, &self.admin, &self.common, parts, body)).await,
                 None if openai::takes(path) => Box::pin(openai::answer(&self.common, arrival, parts, body)).await,
                 None => Outcome::refused(None, &Code::NotFound.into(), Cors::Silent),

@@ -4,8 +4,11 @@
 //! A limit has one rate or several, which count by different keys. A request is counted by all of
 //! them or, if one is full, by none.
 
+mod guesses;
 mod local;
 mod shared;
+
+pub use guesses::Guesses;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;

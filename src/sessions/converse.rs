@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value};
 use sidegate_core::app::App;
 use sidegate_core::clock::Timestamp;
@@ -20,7 +20,6 @@ use super::open::begin_until;
 use crate::gate::Gate;
 
 /// What a session is opened with.
-#[derive(Debug)]
 pub struct Opening<'a> {
     /// Of which conversation.
     pub conversation: ConversationId,
@@ -40,7 +39,12 @@ pub struct Opening<'a> {
     pub origin: Option<String>,
     /// How long it lasts.
     pub length: Duration,
+    /// What the upstream takes for its conversation, where it keeps the widgets.
+    pub upstream_token: Option<SecretString>,
 }
+
+/// Under which name a session's context has the upstream's token.
+const UPSTREAM_TOKEN: &str = "upstream_token";
 
 /// A session that was opened.
 #[derive(Debug)]
@@ -100,6 +104,10 @@ impl Opening<'_> {
         ];
         let known = known.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
         let context = SessionContext::of_user(known);
+        let context = match &self.upstream_token {
+            Some(token) => context.and_secret(UPSTREAM_TOKEN, token.clone()),
+            None => context,
+        };
         let Some(contact) = self.contact else { return Ok(context) };
         let said = [("name", &contact.name), ("email", &contact.email), ("phone", &contact.phone)];
         Ok(said.into_iter().fold(context, |context, (name, value)| match value {
@@ -110,6 +118,12 @@ impl Opening<'_> {
 }
 
 impl Live {
+    /// What the upstream takes for it, where it keeps the widgets.
+    #[must_use]
+    pub fn upstream_token(&self) -> Option<&SecretString> {
+        self.context().secret(UPSTREAM_TOKEN)
+    }
+
     /// The widget that it was opened with, where the dialect has such (ChatBotKit).
     #[must_use]
     pub fn widget(&self) -> Option<ObjectId> {

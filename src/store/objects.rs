@@ -95,7 +95,8 @@ impl ObjectKind {
 pub struct Object {
     /// What it is.
     pub kind: ObjectKind,
-    /// Its id: letters, digits, `-` and `_`. It begins with the time, so the latest comes last.
+    /// Its id: letters, digits, `-` and `_`. That of a widget or a blueprint begins with the time, so the latest
+    /// comes last.
     pub id: String,
     /// Whose it is.
     pub app: AppId,

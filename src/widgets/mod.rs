@@ -11,26 +11,39 @@ pub use kept::Kept;
 pub use served::Served;
 pub use usage::Tally;
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use quick_cache::sync::Cache;
+use sidegate_core::denial::{Code, Denial};
 use sidegate_core::id::ObjectId;
 
 use self::served::Known;
+use crate::limits::Guesses;
 use crate::store::{Entries, Mark, ObjectKind, Unavailable};
 
 /// How many are kept at hand.
 const KEPT: usize = 50_000;
 
+/// How many ids are remembered of which there is no widget.
+const ABSENT: usize = 10_000;
+
+/// Between two tries to read a widget again, while the registry is silent.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// The widgets that were asked for lately.
 pub struct Widgets {
     registry: Arc<dyn Entries>,
     known: Cache<ObjectId, Known>,
-    /// How often blueprints have changed: what was read meanwhile is not kept.
-    blueprints: AtomicU64,
+    absent: Cache<ObjectId, ()>,
+    /// How often something was forgotten: what was read meanwhile is not kept.
+    changes: AtomicU64,
     /// Up to where changes have been heard of.
     mark: Mutex<Mark>,
+    /// Who names widgets that there are not.
+    pub guesses: Guesses,
     /// How much they are used.
     pub tally: Tally,
 }
@@ -42,7 +55,8 @@ impl Widgets {
     /// [`Unavailable`].
     pub async fn open(registry: Arc<dyn Entries>) -> Result<Self, Unavailable> {
         let mark = Mutex::new(registry.last_change().await?);
-        Ok(Self { registry, known: Cache::new(KEPT), blueprints: AtomicU64::new(0), mark, tally: Tally::default() })
+        let (known, absent, changes) = (Cache::new(KEPT), Cache::new(ABSENT), AtomicU64::new(0));
+        Ok(Self { registry, known, absent, changes, mark, guesses: Guesses::default(), tally: Tally::default() })
     }
 
     /// Where they are kept.
@@ -51,54 +65,82 @@ impl Widgets {
         &*self.registry
     }
 
+    /// The widget of an id that a stranger names, at this address.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`]; [`Code::RateLimited`] for a network that has named too many that there are not;
+    /// [`Code::StoreUnavailable`].
+    pub async fn find_for(self: &Arc<Self>, id: &ObjectId, address: IpAddr) -> Result<Arc<Served>, Denial> {
+        self.guesses.may_ask(address)?;
+        let found = self.find(id).await?;
+        if found.is_none() {
+            self.guesses.wrong(address);
+        }
+        found.ok_or_else(|| Code::NotFound.into())
+    }
+
     /// The widget of an id. One that was read a while ago is used, and read again beside that.
     ///
     /// # Errors
     /// [`Unavailable`].
     pub async fn find(self: &Arc<Self>, id: &ObjectId) -> Result<Option<Arc<Served>>, Unavailable> {
         if let Some(known) = self.known.get(id) {
-            if known.is_old() {
-                let (this, id) = (Arc::clone(self), id.clone());
-                // While the registry is silent, what is known goes on.
-                tokio::spawn(async move { this.read_again(&id).await });
+            if known.is_due() {
+                let (this, id, known) = (Arc::clone(self), id.clone(), known.clone());
+                tokio::spawn(async move { this.read_again(&id, &known).await });
             }
-            return Ok(known.served);
+            return Ok(Some(known.served));
         }
-        let blueprints = self.blueprints.load(Ordering::Acquire);
-        let read = async { Served::read(&*self.registry, id).await.map(Known::now) };
-        let known = self.known.get_or_insert_async(id, read).await?;
-        self.forget_if_changed(id, blueprints);
-        Ok(known.served)
+        if self.absent.get(id).is_some() {
+            return Ok(None);
+        }
+        let changes = self.changes.load(Ordering::Acquire);
+        let Some(served) = Served::read(&*self.registry, id).await? else {
+            self.absent.insert(id.clone(), ());
+            self.forget_if_changed(id, changes);
+            return Ok(None);
+        };
+        let known = Known::now(served);
+        self.known.insert(id.clone(), known.clone());
+        self.forget_if_changed(id, changes);
+        Ok(Some(known.served))
     }
 
-    async fn read_again(&self, id: &ObjectId) {
-        let blueprints = self.blueprints.load(Ordering::Acquire);
-        let Ok(served) = Served::read(&*self.registry, id).await else { return };
-        // One that was forgotten meanwhile stays so.
-        if self.known.replace(id.clone(), Known::now(served), false).is_ok() {
-            self.forget_if_changed(id, blueprints);
+    /// While the registry is silent, what is known goes on.
+    async fn read_again(&self, id: &ObjectId, known: &Known) {
+        let changes = self.changes.load(Ordering::Acquire);
+        match Served::read(&*self.registry, id).await {
+            Ok(Some(served)) => {
+                self.known.insert(id.clone(), Known::now(served));
+                self.forget_if_changed(id, changes);
+            }
+            Ok(None) => drop(self.known.remove(id)),
+            Err(Unavailable) => {
+                tokio::time::sleep(PATIENCE).await;
+                known.stays();
+            }
         }
     }
 
-    /// It may have been read with a blueprint of before.
-    fn forget_if_changed(&self, id: &ObjectId, blueprints: u64) {
-        if self.blueprints.load(Ordering::Acquire) != blueprints {
+    /// What was read may be of before a change that was heard of meanwhile.
+    fn forget_if_changed(&self, id: &ObjectId, changes: u64) {
+        if self.changes.load(Ordering::Acquire) != changes {
             self.known.remove(id);
+            self.absent.remove(id);
         }
     }
 
     /// Forgets what has changed: a widget, or all that follow a blueprint.
     pub fn forget(&self, kind: ObjectKind, id: &str) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
         match kind {
             ObjectKind::Widget => {
                 if let Ok(id) = ObjectId::parse(id) {
                     self.known.remove(&id);
+                    self.absent.remove(&id);
                 }
             }
-            ObjectKind::Blueprint => {
-                self.blueprints.fetch_add(1, Ordering::AcqRel);
-                self.known.retain(|_, known| !known.follows(id));
-            }
+            ObjectKind::Blueprint => self.known.retain(|_, known| !known.follows(id)),
             ObjectKind::Contact | ObjectKind::LanguageMap => {}
         }
     }
@@ -115,8 +157,9 @@ impl Widgets {
             *self.mark() = changed.mark;
             // A registry that has lost what it had begins anew.
             if changed.mark < from {
-                self.blueprints.fetch_add(1, Ordering::AcqRel);
+                self.changes.fetch_add(1, Ordering::AcqRel);
                 self.known.clear();
+                self.absent.clear();
             }
             if changed.mark <= from {
                 return Ok(());

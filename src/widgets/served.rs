@@ -1,6 +1,7 @@
 //! A widget as sessions are opened with it, and for how long that may be believed.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sidegate_core::denial::{Code, Denial};
@@ -29,24 +30,32 @@ struct Whole {
     serving: Serving,
 }
 
-/// What is known of an id: a widget, or that there is none.
+/// A widget that is at hand.
 #[derive(Clone, Debug)]
 pub(super) struct Known {
-    pub(super) served: Option<Arc<Served>>,
+    pub(super) served: Arc<Served>,
     read_at: Instant,
+    /// Whether somebody reads it again.
+    reading: Arc<AtomicBool>,
 }
 
 impl Known {
-    pub(super) fn now(served: Option<Served>) -> Self {
-        Self { served: served.map(Into::into), read_at: Instant::now() }
+    pub(super) fn now(served: Served) -> Self {
+        Self { served: served.into(), read_at: Instant::now(), reading: Arc::default() }
     }
 
-    pub(super) fn is_old(&self) -> bool {
-        self.read_at.elapsed() > FRESH
+    /// Whether the caller must read it again: it is old, and nobody else does.
+    pub(super) fn is_due(&self) -> bool {
+        self.read_at.elapsed() > FRESH && !self.reading.swap(true, Ordering::AcqRel)
+    }
+
+    /// It could not be read again: another one may try.
+    pub(super) fn stays(&self) {
+        self.reading.store(false, Ordering::Release);
     }
 
     pub(super) fn follows(&self, blueprint: &str) -> bool {
-        self.served.as_ref().is_some_and(|served| served.widget.fields.blueprint_id.as_deref() == Some(blueprint))
+        self.served.widget.fields.blueprint_id.as_deref() == Some(blueprint)
     }
 }
 

@@ -180,7 +180,7 @@ orgins = ["https://shop.example.com"]
             "FILE1:4: listen.workers: must be an integer from 0 to 1024",
             "FILE1:7: log.level: must be one of \"error\", \"warn\", \"info\", \"debug\", \"trace\"",
             "FILE1:10: apps[0].id: must be 1 to 64 letters, digits, '_' or '-'",
-            "FILE1:11: apps[0].dialect: must be one of \"sigmic\", \"orcheo\", \"chat9\", \"mitigate\"; did you mean \"sigmic\"?",
+            "FILE1:11: apps[0].dialect: must be one of \"sigmic\", \"orcheo\", \"chat9\", \"mitigate\", \"chatbotkit\"; did you mean \"sigmic\"?",
             "FILE1:12: apps[0].upstream: is not the name of one of the [[upstreams]]",
             "FILE1:13: apps[0].orgins: unknown key; did you mean \"origins\"?",
         ],

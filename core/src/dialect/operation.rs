@@ -188,6 +188,15 @@ impl Operation {
         }
     }
 
+    /// Members of this body that no browser may choose, beside those.
+    #[must_use]
+    pub fn surplus(self, body: &[u8]) -> Vec<String> {
+        match self {
+            Self::ChatBotKit(operation) => operation.surplus(body),
+            Self::Sigmic(_) | Self::Orcheo(_) | Self::Chat9(_) | Self::Mitigate(_) => Vec::new(),
+        }
+    }
+
     /// What becomes of the upstream's answer.
     #[must_use]
     pub const fn answer_use(self) -> AnswerUse {

@@ -35,6 +35,19 @@ pub fn admit_frame(app: &Arc<App>, stranger: EndUserId, now: Timestamp) -> Permi
     Permit { app: Arc::clone(app), claims: Arc::new(claims_of_visit(app, stranger, now)) }
 }
 
+/// Decides on what the gate itself says in a session that it has just opened, for whoever asked for the session: where
+/// from was decided then.
+///
+/// # Errors
+/// [`Code::InvalidToken`] for claims of another app, or outside their time.
+pub fn admit_opened(app: &Arc<App>, claims: Claims, now: Timestamp) -> Result<Permit, Denial> {
+    if claims.app != app.id {
+        return Err(Code::InvalidToken.into());
+    }
+    claims.check_times(now)?;
+    Ok(Permit { app: Arc::clone(app), claims: Arc::new(claims) })
+}
+
 /// How long a stream lasts that was asked for without a token.
 const VISIT: Duration = Duration::from_secs(3_600);
 

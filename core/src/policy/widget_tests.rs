@@ -86,6 +86,7 @@ fn permit(features: &[&str]) -> Permit {
 fn a_token_reaches_its_conversation_from_where_it_was_opened_and_what_the_widget_has() {
     let own = "conv_1".parse().expect("an id");
     let other = "conv_2".parse().expect("an id");
+    let channel = "conv_1-f1".parse().expect("an id");
     let (files, none) = (r#"{"attachments":true,"unfurl":true}"#, "{}");
     let complete = (Operation::Complete, Some(&own), Some(SHOP), SHOP, none, &[][..]);
     for ((operation, conversation, opened_from, origin, fields, features), expected) in [
@@ -96,11 +97,24 @@ fn a_token_reaches_its_conversation_from_where_it_was_opened_and_what_the_widget
         ((Operation::UploadAttachment, Some(&own), None, SHOP, files, &["attachments"]), Ok(())),
         ((Operation::UploadAttachment, Some(&own), None, SHOP, files, &["math"]), Err(Code::FeatureDisabled)),
         ((Operation::UploadAttachment, Some(&own), None, SHOP, none, &["attachments"]), Err(Code::FeatureDisabled)),
+        ((Operation::PublishChannel, Some(&channel), None, SHOP, none, &[]), Ok(())),
+        ((Operation::PublishChannel, Some(&own), None, SHOP, none, &[]), Err(Code::NotFound)),
+        ((Operation::PublishChannel, Some(&other), None, SHOP, none, &[]), Err(Code::NotFound)),
+        ((Operation::Complete, Some(&channel), None, SHOP, none, &[]), Err(Code::NotFound)),
         ((Operation::Unfurl, None, None, SHOP, files, &[]), Ok(())),
         ((Operation::Unfurl, None, None, SHOP, none, &[]), Err(Code::FeatureDisabled)),
+        ((Operation::UpsertContact, Some(&own), None, SHOP, r#"{"contactCollection":true}"#, &[]), Ok(())),
+        ((Operation::UpsertContact, Some(&own), None, SHOP, none, &[]), Err(Code::FeatureDisabled)),
     ] {
         let call = ConversationCall { operation, conversation, opened_from };
         let checked = check_conversation(&permit(features), &serving(fields), call, from(origin), None);
         assert_eq!(checked.map_err(|denial| denial.code), expected, "{operation:?} {origin}");
+    }
+    // A page's session goes on in the frame, and not the other way round.
+    let frame: Origin = OWN.parse().expect("an origin");
+    for (opened_from, origin, expected) in [(SHOP, OWN, Ok(())), (OWN, SHOP, Err(Code::OriginNotAllowed))] {
+        let call = ConversationCall { operation: Operation::Send, conversation: None, opened_from: Some(opened_from) };
+        let checked = check_conversation(&permit(&[]), &serving(none), call, from(origin), Some(&frame));
+        assert_eq!(checked.map_err(|denial| denial.code), expected, "{opened_from} {origin}");
     }
 }

@@ -13,7 +13,7 @@ mod revocations;
 mod service_tokens;
 mod shape;
 
-pub(super) use chatbotkit::{account, run_as};
+pub(super) use chatbotkit::{account, passed, run_as};
 pub(super) use shape::Shape;
 
 use std::future::{Ready, ready};
@@ -50,9 +50,6 @@ use crate::forward::{MediaType, read};
 use crate::gate::Gate;
 use crate::wire::ClientBody;
 
-/// Bytes of a request's body.
-const MAX_BODY: usize = 64 * 1024;
-
 /// All routes.
 pub(super) fn router(gate: Arc<Gate>) -> Router {
     let (apps, tokens) = ("/admin/v1/apps", "/admin/v1/service-tokens");
@@ -72,6 +69,7 @@ pub(super) fn router(gate: Arc<Gate>) -> Router {
         .route("/admin/v1/revocations", post(revocations::revoke).fallback(wrong("POST")))
         .route("/v1/apps/{app}/identity-tokens", post(mint::identity_token).fallback(wrong("POST")))
         .route("/v1/apps/{app}/jwe-tokens", post(mint::jwe_token).fallback(wrong("POST")))
+        .route("/admin/v1/openapi/chatbotkit.json", get(chatbotkit::openapi).fallback(wrong("GET")))
         .merge(orcheos())
         .merge(chat9s())
         .merge(chatbotkit::router())
@@ -101,7 +99,7 @@ fn wrong(allow: &'static str) -> impl Fn() -> Ready<Refused> + Clone + Send + Sy
 
 /// Answers a request to one of the APIs.
 pub(super) async fn answer(shape: Shape, router: &Router, common: &Common, parts: Parts, body: ClientBody) -> Outcome {
-    let answered = match read(body, MAX_BODY, common.gate.listen.body_timeout).await {
+    let answered = match read(body, shape.max_body(), common.gate.listen.body_timeout).await {
         Ok(body) => routed(router, Request::from_parts(parts, Body::from(body))).await,
         Err(denial) => Err(denial),
     };

@@ -53,13 +53,21 @@ impl Shape {
     }
 
     /// What stands in the access log: no id of a path.
-    pub(super) const fn route(self) -> &'static str {
+    pub(in crate::http) const fn route(self) -> &'static str {
         match self {
             Self::Own => PREFIX,
             Self::Mint => MINT,
             Self::Orcheo => SERVICE_TOKENS_PATH,
             Self::Chat9 => KYC_PATH,
             Self::ChatBotKit => "/api/v1/integration/widget/",
+        }
+    }
+
+    /// Bytes of a request's body. Widgets have texts and styles of their own.
+    pub(super) const fn max_body(self) -> usize {
+        match self {
+            Self::ChatBotKit => 512 * 1024,
+            Self::Own | Self::Mint | Self::Orcheo | Self::Chat9 => 64 * 1024,
         }
     }
 

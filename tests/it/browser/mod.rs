@@ -2,6 +2,7 @@
 
 pub mod driver;
 mod frames;
+mod widgets;
 
 use reqwest::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ORIGIN};
 use secrecy::ExposeSecret as _;

@@ -1,12 +1,16 @@
 //! A chat that has ended is closed here, too, before anybody is told.
 
+use http::Request;
+use http_body_util::{BodyExt as _, Full};
 use reqwest::Method;
 use serde_json::json;
+use tokio::net::TcpStream;
 
-use super::{anonymous, identified, of, opened, page, refused, say, sent, started, token};
-use crate::support::gate::json_of;
-use crate::support::upstream::{Behaviour, Reply};
-use crate::support::wire::within;
+use super::{UNLIMITED, anonymous, identified, of, opened, page, refused, say, sent, started, token, with_lines};
+use crate::support::gate::{SHOP, json_of};
+use crate::support::redis::{RedisServer, until};
+use crate::support::upstream::{Behaviour, Reply, Upstream};
+use crate::support::wire::{http2, within};
 
 #[tokio::test]
 async fn a_reply_that_ends_the_chat_closes_the_session() {
@@ -88,4 +92,64 @@ async fn a_session_that_the_upstream_has_lost_is_not_resumed() {
     upstream.once("/widget/chat", Behaviour::answer(Reply::json(422, &busy)));
     assert_eq!(say(&gate, &open, "hi").await.status(), 422);
     assert_eq!(say(&gate, &open, "hi").await.status(), 200);
+}
+
+#[tokio::test]
+async fn over_http2_the_last_frame_waits_for_the_session_too() {
+    let upstream = Upstream::start().await;
+    let gate = with_lines(&upstream, UNLIMITED).set("listen.trusted_proxies=[\"127.0.0.1/32\"]").start().await;
+    let session = anonymous(&gate).await;
+    let (behaviour, stream) = Behaviour::sse();
+    upstream.once("/widget/chat", behaviour);
+    let mut page = http2(TcpStream::connect(gate.public).await.expect("connected")).await;
+    let body = Full::from(json!({ "message": "bye" }).to_string()).map_err(|never| match never {}).boxed();
+    let ask = Request::builder()
+        .method(Method::POST)
+        .uri(format!("http://{}{}", gate.public, of("chat", &session)))
+        .header("origin", SHOP)
+        .header("content-type", "application/json");
+    let mut answer = within(page.send_request(ask.body(body).expect("a request"))).await.expect("an answer");
+    let end = "data: {\"type\":\"done\",\"chat_ended\":true}\n\n";
+    stream.chunk(end);
+    let frame = within(answer.body_mut().frame()).await.expect("not the end").expect("whole");
+    assert_eq!(frame.into_data().expect("data"), end);
+    refused(say(&gate, &session, "still there?").await, 409, "session_closed").await;
+    stream.end();
+    assert!(within(answer.body_mut().frame()).await.is_none_or(|frame| frame.expect("whole").is_trailers()));
+}
+
+#[tokio::test]
+async fn an_answer_passes_when_its_session_cannot_be_closed() {
+    let (mut server, upstream) = (RedisServer::start(), Upstream::start().await);
+    let gate = server.share(with_lines(&upstream, UNLIMITED));
+    let gate = gate.set("store.redis.timeout=1s").set("store.redis.connect_timeout=1s").start().await;
+    for ends_in_stream in [true, false] {
+        let session = anonymous(&gate).await;
+        let end = json!({ "type": "done", "text": "bye", "chat_ended": true }).to_string();
+        if ends_in_stream {
+            let (behaviour, stream) = Behaviour::sse();
+            upstream.once("/widget/chat", behaviour);
+            let mut answer = within(say(&gate, &session, "bye")).await;
+            server.kill();
+            let frame = format!("data: {end}\n\n");
+            stream.chunk(frame.clone());
+            assert_eq!(within(answer.chunk()).await.expect("a chunk").expect("not the end"), frame);
+            stream.end();
+            assert_eq!(within(answer.chunk()).await.expect("a clean end"), None);
+        } else {
+            upstream.take();
+            let (behaviour, release) = Behaviour::held(Reply::json(200, &serde_json::from_str(&end).expect("JSON")));
+            upstream.once("/widget/chat", behaviour);
+            let (answer, ()) = tokio::join!(say(&gate, &session, "bye"), async {
+                upstream.wait_for(1).await;
+                server.kill();
+                release.release();
+            });
+            assert_eq!((answer.status().as_u16(), answer.text().await.expect("text")), (200, end));
+        }
+        let told = usize::from(!ends_in_stream) + 1;
+        until("it is told", async || gate.output().matches("its session could not be closed").count() == told).await;
+        server.revive();
+        gate.wait_for_line("the store works again").await;
+    }
 }

@@ -61,6 +61,9 @@ async fn bad_settings_are_refused_by_name_and_change_nothing() {
         assert!(message.contains(named), "{message}");
     }
     assert_eq!(fetched(&gate, &id).await["name"], "Shop");
+    let long = json!({ "theme": "t".repeat(64 * 1024), "plugins": "p".repeat(64 * 1024) });
+    post(&gate, &format!("{id}/update"), long).await;
+    assert_eq!(fetched(&gate, &id).await["theme"].as_str().map(str::len), Some(64 * 1024));
     let twice = gate.private(Method::POST, &format!("{WIDGETS}/create")).bearer_auth(crate::support::admin::BOOTSTRAP);
     let twice = twice.header("content-type", "application/json").body(r#"{"name":"a","name":"b"}"#);
     refused(twice.send().await.expect("an answer"), 400, "BAD_REQUEST", "BAD_REQUEST").await;

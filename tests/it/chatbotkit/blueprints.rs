@@ -30,6 +30,9 @@ async fn a_widget_inherits_what_it_does_not_set_and_a_change_reaches_it_at_once(
     for widget in [&id, &own] {
         refused(open(&gate, widget, &json!({})).await, 403, "NOT_AUTHORIZED", "ORIGIN_NOT_ALLOWED").await;
     }
+    // A form that leaves the list blank lifts nothing.
+    json_of(api(&gate, Method::POST, &format!("{WIDGETS}/{own}/update"), json!({ "origin": "" })).await).await;
+    refused(open(&gate, &own, &json!({})).await, 403, "NOT_AUTHORIZED", "ORIGIN_NOT_ALLOWED").await;
     // One that is detached is on its own.
     json_of(api(&gate, Method::POST, &format!("{WIDGETS}/{copy}/update"), json!({ "blueprintId": null })).await).await;
     refused(open(&gate, &copy, &json!({})).await, 409, "CONFLICT", "WIDGET_NOT_READY").await;

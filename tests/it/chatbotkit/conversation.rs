@@ -19,6 +19,15 @@ async fn a_token_is_for_its_conversation_alone() {
         assert_eq!(say(&gate, &one, leaf, &json!({ "text": "hi" })).await.status(), 200, "{leaf}");
     }
     assert_eq!(upstream.take().len(), 6);
+    let channel = async |session: &Value, name: &str| {
+        let request =
+            page(&gate, Method::POST, &format!("/v1/channel/{name}/publish")).bearer_auth(text(&session["token"]));
+        request.json(&json!({ "message": {} })).send().await.expect("an answer")
+    };
+    let own = format!("{}-f1", text(&one["conversationId"]));
+    assert_eq!(channel(&one, &own).await.status(), 200);
+    assert_eq!(upstream.take().len(), 1);
+    refused(channel(&other, &own).await, 404, "NOT_FOUND", "NOT_FOUND").await;
     let mut crossed = one.clone();
     crossed["conversationId"] = other["conversationId"].clone();
     refused(say(&gate, &crossed, "complete", &json!({ "text": "hi" })).await, 404, "NOT_FOUND", "NOT_FOUND").await;
@@ -88,10 +97,11 @@ async fn files_and_previews_are_for_widgets_that_have_them() {
     upstream.always(Behaviour::answer(Reply::json(200, &json!({ "id": "a1" }))));
     let (plain, rich) =
         (shop(&gate, json!({})).await, shop(&gate, json!({ "attachments": true, "unfurl": true })).await);
-    let unfurl = async |session: &Value| {
+    let preview = async |session: &Value, url: &str| {
         let request = page(&gate, Method::POST, "/v1/url/unfurl").bearer_auth(text(&session["token"]));
-        request.json(&json!({ "url": "https://example.com" })).send().await.expect("an answer")
+        request.json(&json!({ "url": url })).send().await.expect("an answer")
     };
+    let unfurl = async |session: &Value| preview(session, "https://1.1.1.1/page").await;
     let session = opened(&gate, &plain, &json!({})).await;
     let file = json!({ "name": "a.txt" });
     refused(say(&gate, &session, "attachment/upload", &file).await, 403, "NOT_AUTHORIZED", "FEATURE_DISABLED").await;
@@ -99,6 +109,15 @@ async fn files_and_previews_are_for_widgets_that_have_them() {
     assert_eq!(upstream.take().len(), 0);
     let session = opened(&gate, &rich, &json!({})).await;
     assert_eq!(say(&gate, &session, "attachment/upload", &file).await.status(), 200);
+    assert_eq!(unfurl(&session).await.status(), 200);
+    assert_eq!(last(&upstream).json(), json!({ "url": "https://1.1.1.1/page" }));
+    let own = format!("http://{}/", gate.private);
+    for url in
+        [&*own, "http://localhost.localdomain/", "http://169.254.169.254/", "file:///etc/passwd", "http://[::1]/"]
+    {
+        refused(preview(&session, url).await, 400, "BAD_REQUEST", "BAD_REQUEST").await;
+    }
+    assert_eq!(upstream.take().len(), 0);
     json_of(api(&gate, Method::POST, &format!("{WIDGETS}/{rich}/update"), json!({ "attachments": false })).await).await;
     refused(say(&gate, &session, "attachment/upload", &file).await, 403, "NOT_AUTHORIZED", "FEATURE_DISABLED").await;
 }

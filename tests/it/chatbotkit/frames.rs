@@ -3,9 +3,9 @@
 use reqwest::Method;
 use serde_json::json;
 
-use super::{WIDGETS, api, json_of, refused, shop, started, widget};
+use super::{OPEN, WIDGETS, answers, api, json_of, opened, refused, shop, started, text, widget, with_lines};
 use crate::support::gate::SHOP;
-use crate::support::upstream::{Behaviour, Reply};
+use crate::support::upstream::{Behaviour, Reply, Upstream};
 
 const FRAME: &str = "/integrations/widget/";
 
@@ -46,4 +46,41 @@ async fn the_script_passes_without_anything_of_the_browsers() {
     let answer = request.send().await.expect("an answer");
     assert_eq!((answer.status().as_u16(), answer.text().await.expect("text").as_str()), (200, "let a;"));
     assert!(upstream.take().pop().expect("a request").headers.get("cookie").is_none());
+}
+
+#[tokio::test]
+async fn the_list_of_the_app_holds_beside_the_widgets() {
+    let upstream = Upstream::start().await;
+    let html = Reply::new(200, "<!doctype html>").header("content-type", "text/html");
+    upstream.always(Behaviour::answer(html));
+    let lines = format!("{OPEN}\norigins = [\"{SHOP}\", \"https://b.example\"]");
+    let gate = with_lines(&upstream, &lines).start().await;
+    let of_app = "frame-ancestors 'self' https://shop.example.com https://b.example";
+    for (fields, policies) in [
+        (json!({ "botId": "b" }), vec![of_app]),
+        (json!({ "botId": "b", "origin": SHOP }), vec![of_app, "frame-ancestors 'self' https://shop.example.com"]),
+    ] {
+        let id = widget(&gate, fields).await;
+        let answer = gate.public(Method::GET, &format!("{FRAME}{id}/frame")).send().await.expect("an answer");
+        let sent: Vec<_> = answer.headers().get_all("content-security-policy").iter().cloned().collect();
+        assert_eq!(sent, policies);
+    }
+}
+
+#[tokio::test]
+async fn a_page_may_hand_its_session_to_the_frame_which_the_upstream_does_not_see() {
+    let upstream = Upstream::start().await;
+    let gate = with_lines(&upstream, OPEN).set("listen.public_url=https://gate.example.com").start().await;
+    answers(&upstream, "Hello");
+    let id = shop(&gate, json!({})).await;
+    let session = opened(&gate, &id, &json!({})).await;
+    let path = format!("/v1/conversation/{}/complete", text(&session["conversationId"]));
+    let from = async |origin: &str| {
+        let request = gate.public(Method::POST, &path).bearer_auth(text(&session["token"])).header("origin", origin);
+        request.json(&json!({ "text": "hi" })).send().await.expect("an answer").status().as_u16()
+    };
+    assert_eq!((from("https://gate.example.com").await, from("https://evil.example").await), (200, 403));
+    upstream.take();
+    gate.public(Method::GET, &format!("{FRAME}{id}/frame?open=true&session=a.b.c")).send().await.expect("an answer");
+    assert_eq!(upstream.take().pop().expect("a request").uri.query(), Some("open=true"));
 }

@@ -6,6 +6,8 @@ mod contact;
 mod conversation;
 mod frames;
 mod list;
+mod openapi;
+mod passed;
 mod replay;
 mod servers;
 mod session;

@@ -3,9 +3,10 @@
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
-use super::{ACCOUNT, answers, api, json_of, last, refused, say, started};
+use super::{ACCOUNT, OPEN, answers, api, json_of, last, refused, say, started, with_lines};
 use crate::support::admin::{call, service_token};
-use crate::support::gate::Gate;
+use crate::support::gate::{Gate, SHOP};
+use crate::support::upstream::{Behaviour, Upstream};
 
 async fn post(gate: &Gate, path: &str, body: Value) -> Response {
     api(gate, Method::POST, path, body).await
@@ -57,4 +58,19 @@ async fn it_needs_the_scope_and_another_method_is_refused() {
         "METHOD_NOT_ALLOWED",
     )
     .await;
+}
+
+#[tokio::test]
+async fn what_a_server_says_is_said_whatever_pages_may_and_a_failure_is_told() {
+    let upstream = Upstream::start().await;
+    let lines = format!("{OPEN}\norigins = [\"{SHOP}\"]");
+    let gate = with_lines(&upstream, &lines).start().await;
+    answers(&upstream, "Hello");
+    let asked = json!({ "messages": [{ "type": "user", "text": "hi" }] });
+    let session = json_of(post(&gate, "/v1/bot/bot_7/session/create", asked.clone()).await).await;
+    assert_eq!(session["messages"].as_array().map(Vec::len), Some(2), "{session}");
+    assert_eq!(say(&gate, &session, "complete", &json!({ "text": "hi" })).await.status(), 200);
+    upstream.always(Behaviour::reset());
+    let failed = json_of(post(&gate, "/v1/bot/bot_7/session/create", asked).await).await;
+    assert_eq!(failed["error"]["code"], "BAD_GATEWAY", "{failed}");
 }

@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 
 use super::{
     ACCOUNT, KEY, WIDGETS, answers, api, create_path, json_of, last, open, opened, page, refused, shop, started, text,
-    widget,
+    widget, with_lines,
 };
 use crate::support::forge::now;
 use crate::support::gate::SHOP;
-use crate::support::upstream::{Behaviour, Reply};
+use crate::support::upstream::{Behaviour, Reply, Upstream};
 
 /// The header and claims of a token, verified by another library.
 fn claims(token: &str) -> (Value, Value) {
@@ -155,4 +155,56 @@ async fn a_session_stands_when_its_upstream_fails() {
         assert_eq!(json_of(answer).await["text"], "Here I am.");
         assert_eq!(last(&upstream).json()["text"], "again");
     }
+}
+
+#[tokio::test]
+async fn limits_hold_for_sessions_messages_and_guesses() {
+    let upstream = Upstream::start().await;
+    answers(&upstream, "Hello");
+    let lines = "limits = { exchange = \"3/h per address\", chat = \"2/h per end_user\" }";
+    let gate = with_lines(&upstream, lines).start().await;
+    let id = shop(&gate, json!({})).await;
+    let session = opened(&gate, &id, &json!({})).await;
+    for expected in [200, 200, 429] {
+        let answer = super::say(&gate, &session, "complete", &json!({ "text": "hi" })).await;
+        assert_eq!(answer.status(), expected);
+    }
+    for expected in [200, 200, 429] {
+        assert_eq!(open(&gate, &id, &json!({})).await.status(), expected);
+    }
+    let late = open(&gate, &id, &json!({})).await;
+    assert!(late.headers().contains_key("retry-after"));
+    refused(late, 429, "TOO_MANY_REQUESTS", "TOO_MANY_REQUESTS").await;
+    let mut statuses = Vec::new();
+    for number in 0..140 {
+        statuses.push(open(&gate, &format!("cguess{number}"), &json!({})).await.status().as_u16());
+    }
+    assert_eq!((statuses.first(), statuses.last()), (Some(&404), Some(&429)));
+}
+
+#[tokio::test]
+async fn tokens_of_other_dialects_and_algorithms_open_nothing() {
+    let (upstream, gate) = started().await;
+    let id = shop(&gate, json!({})).await;
+    let session = opened(&gate, &id, &json!({})).await;
+    let token = text(&session["token"]);
+    let [header, payload, signature] = token.split('.').collect::<Vec<_>>()[..] else { panic!("three parts") };
+    let encode =
+        |value: Value| base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, value.to_string());
+    let none = encode(json!({ "alg": "none" }));
+    let sigmic = gate.token("ada").mint().await;
+    for forged in [
+        format!("{none}.{payload}."),
+        format!("{none}.{payload}.{signature}"),
+        format!("{}.{payload}.{signature}", encode(json!({ "alg": "HS512" }))),
+        format!("{header}.{payload}"),
+        format!("{header}.{payload}.{signature}A"),
+        sigmic,
+    ] {
+        let mut session = session.clone();
+        session["token"] = json!(forged);
+        let answer = super::say(&gate, &session, "complete", &json!({ "text": "hi" })).await;
+        refused(answer, 401, "NOT_AUTHENTICATED", "NOT_AUTHENTICATED").await;
+    }
+    assert_eq!(upstream.take().len(), 0);
 }

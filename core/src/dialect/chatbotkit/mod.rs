@@ -5,24 +5,28 @@ mod answer;
 mod fields;
 mod list;
 mod meta;
+mod passed;
 mod phone;
 mod route;
 mod rules;
 mod session;
 mod settings;
 mod token;
+mod unfurl;
 mod widget;
 
 pub use answer::{Failure, failure, file_answer, id_answer, refusal};
 pub use fields::{Fields, Patch};
 pub use list::{ListFormat, ListQuery, Order, csv_header, csv_row, json_page, jsonl_item, sse_item};
-pub use route::{ApiSessionRoute, LanguagesRoute, Operation, SessionRoute, framed, route};
+pub use passed::Opened;
+pub use route::{ApiSessionRoute, LanguagesRoute, Operation, SessionRoute, frame_query, framed, route};
 pub use session::{
     Answer, Asked, Author, Contact, Message, bot_answer, conversation_answer, parse_bot_session,
     parse_conversation_session, parse_session, stored_meta,
 };
 pub use settings::{Serving, frame_ancestors};
 pub use token::{AUDIENCE, WireClaims, bearer, conversation, details, has_feature, sign};
+pub use unfurl::{Place, preview_of};
 pub use widget::{Blueprint, FileType, Widget, WidgetId, Wire, effective, parse_attach};
 
 /// What templates may name of a visitor. The gate says what its conversation is; the visitor says the others.

@@ -2,11 +2,15 @@
 //! Paths are compared as sent: an escape, a dot segment, a doubled or a trailing slash makes it another path, which is
 //! not served. The vendor serves the same routes below `/api/v1` and `/v1`.
 
+use std::collections::BTreeMap;
+
 use http::Method;
 use serde_json::json;
+use serde_json::value::RawValue;
 
 use super::settings::Serving;
 use super::token::features;
+use crate::context::inject::parameter_names;
 use crate::dialect::{AnswerUse, BodyUse, Call, Dialect, NoCall};
 use crate::id::{ConversationId, ObjectId};
 use crate::token::Claims;
@@ -104,32 +108,17 @@ impl Operation {
         match self {
             Self::UploadAttachment => BodyUse::JsonOrForm,
             Self::Frame | Self::Script => BodyUse::None,
+            Self::Unfurl => BodyUse::Decide,
             _ => BodyUse::Json,
         }
     }
 
-    /// Members of the body that are the customer's to choose, never a browser's: which bot answers and from what, by
-    /// which rules, and how much of it. `text`, `entities` and `functions` are the page's.
+    /// Members of the body that are never a browser's to choose; [`Self::surplus`] finds the others of a message.
     #[must_use]
     pub const fn owned_fields(self) -> &'static [&'static str] {
         match self {
-            Self::Initiate | Self::Complete | Self::Send | Self::Receive => &[
-                "extensions",
-                "options",
-                "features",
-                "limits",
-                "model",
-                "backstory",
-                "datasetId",
-                "skillsetId",
-                "botId",
-                "contactId",
-                "privacy",
-                "moderation",
-                "messages",
-                "meta",
-                "debug",
-            ],
+            // Whatever else stands there, the gate says itself, or nobody does.
+            Self::Initiate | Self::Complete | Self::Send | Self::Receive => &["extensions"],
             // By these the vendor finds contacts of other conversations.
             Self::UpsertContact => &["id", "contactId", "fingerprint", "verifiedAt", "meta"],
             Self::Unfurl
@@ -141,6 +130,15 @@ impl Operation {
             | Self::Frame
             | Self::Script => &[],
         }
+    }
+
+    /// Members of a conversation's request that no page has any business with: all but the message and what goes with it.
+    #[must_use]
+    pub fn surplus(self, body: &[u8]) -> Vec<String> {
+        let talks = matches!(self, Self::Initiate | Self::Complete | Self::Send | Self::Receive);
+        let members: Option<BTreeMap<String, &RawValue>> = serde_json::from_slice(body).ok().filter(|_| talks);
+        let own = |name: &String| !["text", "entities", "functions", "attachments"].contains(&name.as_str());
+        members.into_iter().flat_map(BTreeMap::into_keys).filter(own).collect()
     }
 
     /// What the gate itself says in the body: the features that the session's token has, and its widget still has.
@@ -171,7 +169,7 @@ pub fn route(method: &Method, path: &str) -> Result<Call, NoCall> {
     Ok(Call { operation: crate::dialect::Operation::ChatBotKit(operation), conversation })
 }
 
-/// The chat route of a path, and the conversation that it names.
+/// The chat route of a path, and the conversation that it names, or the channel.
 fn find(path: &str) -> Option<(Operation, Option<ConversationId>)> {
     if path == SCRIPT {
         return Some((Operation::Script, None));
@@ -184,7 +182,8 @@ fn find(path: &str) -> Option<(Operation, Option<ConversationId>)> {
         return Some((Operation::Unfurl, None));
     }
     if let Some(channel) = rest.strip_prefix("channel/") {
-        return of_one(channel, "publish").map(|()| (Operation::PublishChannel, None));
+        let channel = channel.strip_suffix("/publish")?;
+        return Some((Operation::PublishChannel, Some(ConversationId::parse(channel).ok()?)));
     }
     let (id, leaf) = rest.strip_prefix("conversation/")?.split_once('/')?;
     let operation = match leaf {
@@ -254,6 +253,14 @@ const SCRIPT: &str = "/integrations/widget/v2.js";
 #[must_use]
 pub fn framed(path: &str) -> Option<ObjectId> {
     ObjectId::parse(path.strip_prefix("/integrations/widget/")?.strip_suffix("/frame")?).ok()
+}
+
+/// The query of a frame without the session that a page hands to it.
+#[must_use]
+pub fn frame_query(sent: &str) -> String {
+    let pairs = sent.split('&');
+    let is_session = |pair: &&str| parameter_names(pair).any(|name| name == "session");
+    pairs.filter(|pair| !is_session(pair)).collect::<Vec<_>>().join("&")
 }
 
 /// Where pages find what a widget says in its languages, `GET …/integration/widget/{id}/languages`; the gate's own.

@@ -10,6 +10,8 @@ fn the_vendors_routes_are_found_below_both_prefixes() {
         let found = find(&path).expect("a route");
         assert_eq!(found.0, operation);
         assert_eq!(found.1.is_some_and(|id| id.as_str() == "cv1"), path.contains("conversation/cv1"), "{path}");
+        let channel = find(&path).and_then(|(_, id)| id).filter(|id| id.as_str() == "ch1");
+        assert_eq!(channel.is_some(), operation == Operation::PublishChannel, "{path}");
         let short = find(path.trim_start_matches("/api")).map(|(operation, _)| operation);
         assert_eq!(short, Some(operation).filter(|operation| *operation != Operation::Initiate), "{path}");
         let method = if operation.needs_token() { "POST" } else { "GET" };
@@ -59,15 +61,17 @@ fn nothing_else_is_a_chat_route() {
 
 #[test]
 fn a_page_says_what_it_says_and_not_who_answers() {
+    let sent = br#"{"text":"hi","entities":[],"functions":[],"attachments":[],"extensions":{},"botId":"b","Text":1}"#;
     for operation in [Operation::Initiate, Operation::Complete, Operation::Send, Operation::Receive] {
-        let owned = operation.owned_fields();
-        assert!(["extensions", "limits", "backstory", "botId", "debug"].iter().all(|name| owned.contains(name)));
-        assert!(!["text", "entities", "functions"].iter().any(|name| owned.contains(name)));
+        assert_eq!(operation.owned_fields(), ["extensions"]);
+        assert_eq!(operation.surplus(sent), ["Text", "botId", "extensions"]);
     }
+    assert!(Operation::Upvote.surplus(sent).is_empty() && Operation::Send.surplus(b"[]").is_empty());
     for operation in Operation::ALL {
         let expected = match operation {
             Operation::UploadAttachment => BodyUse::JsonOrForm,
             Operation::Frame | Operation::Script => BodyUse::None,
+            Operation::Unfurl => BodyUse::Decide,
             _ => BodyUse::Json,
         };
         assert_eq!(operation.body_use(), expected);
@@ -119,4 +123,10 @@ fn paths_that_look_like_a_widgets_are_none() {
         assert_eq!((SessionRoute::of(path), LanguagesRoute::of(path), framed(path)), (None, None, None), "{path}");
         assert_eq!((ApiSessionRoute::of(path), find(path)), (None, None), "{path}");
     }
+}
+
+#[test]
+fn a_frames_query_goes_on_without_the_session() {
+    assert_eq!(frame_query("open=true&session=a.b.c&Session=x&layout=y&%73ession=1"), "open=true&layout=y");
+    assert_eq!((frame_query(""), frame_query("session=a")), (String::new(), String::new()));
 }

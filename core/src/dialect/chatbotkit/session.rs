@@ -21,8 +21,8 @@ use crate::policy::Issued;
 /// How long a session may be asked to last, in seconds (seeds/001, "Duration Management").
 const DURATIONS: std::ops::RangeInclusive<u64> = 1_800..=86_400;
 
-/// Messages that may be sent along, and their bytes, one by one and together.
-const MOST_MESSAGES: usize = 50;
+/// Messages that may be sent along, each of which the bot answers, and their bytes, one by one and together.
+const MOST_MESSAGES: usize = 5;
 const MAX_TEXT: usize = 16 * 1024;
 const MAX_TEXTS: usize = 64 * 1024;
 
@@ -30,7 +30,7 @@ const MAX_TEXTS: usize = 64 * 1024;
 const MAX_NAME: usize = 256;
 
 /// What is asked for.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct Asked {
     /// How long it shall last.
     pub duration: Option<Duration>,
@@ -44,11 +44,20 @@ pub struct Asked {
     pub conversation: Option<ConversationId>,
 }
 
+/// What pages note stays out of logs.
+impl fmt::Debug for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Asked").field("duration", &self.duration).finish_non_exhaustive()
+    }
+}
+
 impl Asked {
-    /// How long the session lasts: as asked, but no longer than `cap`, which may be shorter than what can be asked for.
+    /// How long the session lasts: as asked, but no longer than `cap`, which may be shorter than what can be asked for. In
+    /// whole seconds, as its token says it.
     #[must_use]
     pub fn length(&self, cap: Duration) -> Duration {
-        self.duration.unwrap_or(cap).min(cap)
+        let length = self.duration.unwrap_or(cap).min(cap);
+        Duration::from_secs(length.as_secs() + u64::from(length.subsec_nanos() > 0))
     }
 
     /// How long a session of a bot or a conversation lasts: an hour unless it is asked for more or less.
@@ -210,7 +219,9 @@ fn message(item: &RawValue, authors: &[Author]) -> Result<Message, Cow<'static, 
     let read = serde_json::from_str(item.get()).ok().filter(|_| item.get().starts_with('{'));
     let message: Message = read.ok_or("must be an object with type and text")?;
     if !authors.contains(&message.author) {
-        return Err("must be of type \"user\"".into());
+        return Err(
+            if authors.len() > 1 { "must be of type \"user\" or \"bot\"" } else { "must be of type \"user\"" }.into()
+        );
     }
     if !(1..=MAX_TEXT).contains(&message.text.len()) {
         return Err(format!("must have a text of 1 to {MAX_TEXT} bytes").into());
@@ -267,12 +278,21 @@ fn with_token(answer: impl Serialize, issued: &Issued) -> Reply {
     Reply::json(StatusCode::OK, serde_json::to_vec(&whole).unwrap_or_default())
 }
 
-/// What a customer's server is answered that has opened a session with a bot; without `messages` if there are none.
+/// What a customer's server is answered that has opened a session with a bot; without `messages` if there are none, and
+/// with why they were not answered.
 #[must_use]
-pub fn bot_answer(bot: &str, conversation: &ConversationId, messages: &[Message], issued: &Issued) -> Reply {
+pub fn bot_answer(
+    bot: &str,
+    conversation: &ConversationId,
+    (messages, error): (&[Message], Option<Failure<'_>>),
+    issued: &Issued,
+) -> Reply {
     let mut answer = json!({ "id": bot, "conversationId": conversation });
     if !messages.is_empty() {
         answer["messages"] = json!(messages);
+    }
+    if let Some(error) = error {
+        answer["error"] = json!(error);
     }
     with_token(answer, issued)
 }

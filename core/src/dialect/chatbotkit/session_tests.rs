@@ -128,9 +128,9 @@ fn a_server_is_answered_as_documented() {
     let conversation: ConversationId = "cv1".parse().expect("an id");
     let message = [Message { author: Author::Bot, text: "Hi".to_owned() }];
     let mut told = json!({ "id": "b1", "conversationId": "cv1", "token": "eyJ", "expiresAt": 1_769_860_800_000_u64 });
-    assert_eq!(body(&bot_answer("b1", &conversation, &[], &issued())), told);
+    assert_eq!(body(&bot_answer("b1", &conversation, (&[], None), &issued())), told);
     told["messages"] = json!([{ "type": "bot", "text": "Hi" }]);
-    assert_eq!(body(&bot_answer("b1", &conversation, &message, &issued())), told);
+    assert_eq!(body(&bot_answer("b1", &conversation, (&message, None), &issued())), told);
     let told = json!({ "id": "cv1", "token": "eyJ", "expiresAt": 1_769_860_800_000_u64 });
     assert_eq!(body(&conversation_answer(&conversation, &issued())), told);
 }

@@ -134,10 +134,13 @@ impl Blueprint {
     }
 }
 
-/// What holds for a widget: its own settings, and its blueprint's where it has none. A text that is empty is set.
+/// What holds for a widget: its own settings, and its blueprint's where it has none. A text that is empty is set, but for
+/// the list of origins: a form that leaves it blank lifts nothing.
 #[must_use]
 pub fn effective(widget: &Widget, blueprint: Option<&Blueprint>) -> Fields {
-    blueprint.map_or_else(|| widget.fields.clone(), |blueprint| widget.fields.or(&blueprint.fields))
+    let Some(Blueprint { fields: shared, .. }) = blueprint else { return widget.fields.clone() };
+    let origin = widget.fields.origin.clone().filter(|list| !list.trim().is_empty()).or_else(|| shared.origin.clone());
+    Fields { origin, ..widget.fields.or(shared) }
 }
 
 /// What a file is to be shown as: `{"type"}`.

@@ -8,18 +8,22 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Path};
+use axum::response::IntoResponse;
 use axum::routing::{get, post};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, HeaderName, Method, StatusCode};
+use secrecy::SecretString;
 use serde_json::json;
 use sidegate_core::denial::{Code, Denial};
 use sidegate_core::dialect::Dialect;
 use sidegate_core::dialect::chatbotkit::{Blueprint, Widget, file_answer, id_answer, parse_attach};
+use sidegate_core::dialect::orcheo::bearer;
 use sidegate_core::id::{FileId, ObjectId};
 use sidegate_core::message::Reply;
 use sidegate_core::service_token::{Scope, ServiceToken};
 
-use super::{Answered, Caller, JsonBody, Refused, answered, wrong};
+use super::{Answered, Caller, JsonBody, Refused, Shape, answered, wrong};
 use crate::gate::Gate;
 use crate::http::convert;
 use crate::registry::Registered;
@@ -63,6 +67,14 @@ fn blueprints(base: &str) -> Router<Arc<Gate>> {
         .route(&format!("{base}/{{id}}/delete"), post(delete_blueprint).fallback(wrong("POST")))
 }
 
+/// These routes in OpenAPI 3.1, for whoever wants to call them.
+const OPENAPI: &str = include_str!("openapi.json");
+
+/// `GET /admin/v1/openapi/chatbotkit.json`. It says what anybody may know, so anybody who reaches this listener may.
+pub(super) async fn openapi() -> impl IntoResponse {
+    ([(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-cache")], OPENAPI)
+}
+
 /// The account whose widgets a caller may see, or change if `WRITES`.
 pub(super) struct Of<const WRITES: bool>(Account);
 
@@ -95,9 +107,15 @@ pub(in crate::http) fn account(
 ) -> Result<Arc<Registered>, Denial> {
     let (registry, now) = (gate.registry.load(), gate.now());
     let may = |found: &&Arc<Registered>| token.allows(scope, Some(&found.app.id), now).is_ok();
-    let of_dialect = registry.apps().filter(|found| found.app.dialect == Dialect::ChatBotKit);
-    let mut found = of_dialect.filter(|found| named.is_none_or(|id| found.app.id.as_str() == id)).filter(may);
-    match (found.next(), found.next()) {
+    let is_of_dialect = |found: &&Arc<Registered>| found.app.dialect == Dialect::ChatBotKit;
+    let found = match named {
+        Some(id) => (registry.app(id).filter(is_of_dialect).filter(may), None),
+        None => {
+            let mut all = registry.apps().filter(is_of_dialect).filter(may);
+            (all.next(), all.next())
+        }
+    };
+    match found {
         (Some(one), None) => Ok(Arc::clone(one)),
         (Some(_), Some(_)) => {
             Err(Denial::because(Code::InvalidRequest, "Several apps are meant: name one in X-RunAs-User-Id"))
@@ -107,6 +125,17 @@ pub(in crate::http) fn account(
             Err(Denial::because(Code::NotFound, "There is no such app"))
         }
     }
+}
+
+/// The app whose widgets are meant, if the vendor keeps them and the caller may do this.
+pub(in crate::http) fn passed(shape: Shape, gate: &Gate, parts: &Parts) -> Option<Arc<Registered>> {
+    if shape != Shape::ChatBotKit || !gate.registry.load().apps().any(|registered| registered.app.is_passed()) {
+        return None;
+    }
+    let shown = bearer(&parts.headers).ok()??;
+    let token = gate.service_tokens.authenticate(&SecretString::from(shown)).ok()?;
+    let scope = if parts.method == Method::GET { Scope::WIDGETS_READ } else { Scope::WIDGETS_WRITE };
+    account(&token, gate, scope, run_as(&parts.headers)).ok().filter(|registered| registered.app.is_passed())
 }
 
 /// The ids in a path. What can be none names nothing.
