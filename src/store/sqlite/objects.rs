@@ -160,3 +160,31 @@ fn counts_of(row: &SqliteRow) -> Option<Counts> {
     let number = |column| row.try_get::<i64, _>(column).ok().and_then(|count| u64::try_from(count).ok());
     Some(Counts::from_numbers([number("sessions")?, number("messages")?, number("refused")?, number("bytes")?]))
 }
+
+#[cfg(test)]
+mod tests {
+    use sqlx::sqlite::SqliteConnection;
+    use sqlx::{AssertSqlSafe, Connection as _, raw_sql};
+
+    use super::*;
+
+    /// Whatever is asked is found by a key: no table is read as a whole, and nothing is sorted.
+    #[tokio::test]
+    async fn every_question_is_answered_from_an_index() {
+        let mut connection = SqliteConnection::connect(":memory:").await.expect("a connection");
+        raw_sql(include_str!("migrations/4_objects.sql")).execute(&mut connection).await.expect("tables");
+        for statement in [OBJECT, OF_IDS, IDS, IDS_NEWEST_FIRST, CHANGED, USAGE, ALL] {
+            let plan = query(AssertSqlSafe(format!("explain query plan {statement}")));
+            let rows = plan.fetch_all(&mut connection).await.expect("a plan");
+            let steps: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
+            let slow = |step: &&String| step.contains("TEMP B-TREE") || (step.contains("SCAN") && !may_be_read(step));
+            assert_eq!(steps.iter().find(slow), None, "{statement}: {steps:?}");
+            assert!(steps.iter().any(|step| step.contains("SEARCH")), "{statement}: {steps:?}");
+        }
+    }
+
+    /// What is in the question itself, and the one row of the generation.
+    fn may_be_read(step: &str) -> bool {
+        step.contains("json_each") || step.contains("object_generation")
+    }
+}

@@ -8,8 +8,8 @@ use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use sidegate::store::backup::{ImportError, Imported, export, import};
 use sidegate::store::{
-    Entries as _, Entry, EntryKind, Mark, Memory, Owner, Owners as _, Record, Replay as _, Revocations as _, Session,
-    Sessions as _, Store, Vault as _,
+    Counts, Entries as _, Entry, EntryKind, Mark, Memory, Object, ObjectKind, ObjectQuery, Objects, Owner, Owners as _,
+    Record, Replay as _, Revocations as _, Session, Sessions as _, Store, Usage, Vault as _,
 };
 use sidegate_core::clock::Timestamp;
 use sidegate_core::context::ContextKey;
@@ -18,6 +18,7 @@ use sidegate_core::revocation::Revocation;
 use sidegate_core::session::{ResumeKey, SessionKey};
 
 use super::conformance::{Ids, task};
+use super::objects::widget;
 use super::paging::on_all_pages;
 
 const NOW: Timestamp = Timestamp::from_millis(1_769_857_200_000);
@@ -371,6 +372,49 @@ async fn apps_of_the_registry_are_carried_as_they_are() {
     }
     let unknown = format!("{HEADER}\n{{\"kind_of_later\":{{}}}}\n{{\"end\":{{\"entries\":1}}}}\n");
     assert_refused(unknown.as_bytes(), 2, "not an entry of a backup").await;
+}
+
+#[tokio::test]
+async fn objects_are_carried_with_their_labels_and_usage() {
+    let labels = vec![("tier".to_owned(), "gold".to_owned())];
+    let first = Object { labels: labels.clone(), parent: Some("p".to_owned()), ..widget("w1") };
+    let counts = Counts { sessions: 1, messages: 2, refused: 3, bytes: 4 };
+    let backup = Memory::new(1 << 20);
+    for object in [&first, &widget("w2"), &widget("w3"), &Object { kind: ObjectKind::LanguageMap, ..widget("w1") }] {
+        assert_eq!(backup.insert(object).await, Ok(true));
+    }
+    assert_eq!(Objects::replace(&backup, &widget("w2")).await, Ok(true));
+    assert_eq!(backup.add_usage(&[Usage { widget: "w1".to_owned(), counts }]).await, Ok(()));
+    let text = exported(&backup).await;
+    let line = r#"{"object":{"kind":"widget","id":"w1","app":"a","parent":"p","labels":[["tier","gold"]],"document":"{\"id\":\"w1\"}","usage":{"sessions":1,"messages":2,"refused":3,"bytes":4}}}
+{"object":{"kind":"widget","id":"w2","app":"a","document":"{\"id\":\"w2\"}"}}"#;
+    assert!(String::from_utf8_lossy(&text).contains(line), "{}", String::from_utf8_lossy(&text));
+    let store = Memory::new(1 << 20);
+    let other = Object { document: "other".to_owned(), ..widget("w3") };
+    for object in [&widget("w2"), &other] {
+        assert_eq!(store.insert(object).await, Ok(true));
+    }
+    let done = put_back(&store, &text).await.expect("imported");
+    assert_eq!(done, Imported { entries: 4, imported: 2, present: 1, expired: 0, conflicts: 1 });
+    assert_eq!(store.object(ObjectKind::Widget, "w1").await, Ok(Some(first.clone())));
+    assert_eq!(store.object(ObjectKind::Widget, "w3").await, Ok(Some(other)));
+    put_back(&store, &text).await.expect("imported once more");
+    assert_eq!(store.usage("w1").await, Ok(counts), "it is not counted twice");
+    let query = ObjectQuery {
+        kind: ObjectKind::Widget,
+        app: &first.app,
+        after: None,
+        newest_first: true,
+        parent: Some("p"),
+        labels: &labels,
+        take: 10,
+    };
+    assert_eq!(store.objects(&query).await, Ok(vec![first.clone()]));
+    for bad in [line.replace("widget", "gadget"), line.replace("\"a\"", "\"!\""), line.replace("tier\",", "")] {
+        let bad = bad.lines().next().expect("a line");
+        let text = format!("{HEADER}\n{bad}\n{{\"end\":{{\"entries\":1}}}}\n");
+        assert_refused(text.as_bytes(), 2, "not an entry of a backup").await;
+    }
 }
 
 #[tokio::test]

@@ -6,6 +6,8 @@ mod crash;
 mod full;
 mod memory;
 mod model;
+mod objects;
+mod objects_many;
 mod paging;
 mod postgres;
 mod postgres_open;

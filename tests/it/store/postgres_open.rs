@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use sidegate::config::PostgresSettings;
-use sidegate::store::{Entries as _, Entry, EntryKind, Postgres, UseCounts as _};
+use sidegate::store::{Counts, Entries as _, Entry, EntryKind, Objects as _, Postgres, Usage, UseCounts as _};
 use sqlx::Row as _;
 
+use super::objects::widget;
 use super::postgres::fresh;
 use super::registry;
 use super::use_counts::used;
@@ -32,8 +33,9 @@ async fn replicas_that_start_at_once_make_the_tables_once() {
     let settings = server.settings();
     let opened = join_all((0..8).map(|_| Postgres::open(&settings))).await;
     let stores: Vec<_> = opened.into_iter().map(|opened| opened.expect("a registry")).collect();
-    let ours = ["_sqlx_migrations", "entries", "generation", "use_counts"].map(|name| format!("sidegate.{name}"));
-    assert_eq!(tables(&server).await, ours);
+    let objects = ["object_changes", "object_generation", "object_lists", "object_usage", "objects"];
+    let ours = [&["_sqlx_migrations", "entries", "generation"], &objects[..], &["use_counts"]].concat();
+    assert_eq!(tables(&server).await, ours.into_iter().map(|name| format!("sidegate.{name}")).collect::<Vec<_>>());
     let entry = Entry { kind: EntryKind::App, id: "a".to_owned(), revision: 1, document: "{}".to_owned() };
     assert_eq!(stores[0].add(&entry).await, Ok(true));
     for store in &stores {
@@ -74,6 +76,13 @@ async fn the_documented_rights_are_enough() {
         assert_eq!(store.add_uses(&[used("a", 1, 1)]).await, Ok(()));
     }
     assert_eq!(store.use_counts().await, Ok(vec![used("a", 2, 1)]));
+    let widget = widget("w1");
+    assert_eq!((store.insert(&widget).await, store.replace(&widget).await), (Ok(true), Ok(true)));
+    let usage = Usage { widget: widget.id.clone(), counts: Counts { sessions: 1, ..Counts::default() } };
+    for _ in 0..2 {
+        assert_eq!(store.add_usage(std::slice::from_ref(&usage)).await, Ok(()));
+    }
+    assert_eq!(store.remove(widget.kind, &widget.id).await, Ok(true));
 }
 
 /// With the right to make a schema in the database, the gate does the rest.
@@ -106,8 +115,24 @@ async fn a_missing_right_is_told_at_the_start() {
     let refused = refusal(&gate).await;
     assert_eq!(refused, "store.postgres.username: permission denied for table _sqlx_migrations (42501)");
     server.sql("grant select on all tables in schema sidegate to gate").await;
-    let rights = [("INSERT", "entries"), ("UPDATE", "entries"), ("UPDATE", "generation")];
-    for (right, table) in rights.into_iter().chain([("INSERT", "use_counts"), ("UPDATE", "use_counts")]) {
+    for (right, table) in [
+        ("INSERT", "entries"),
+        ("UPDATE", "entries"),
+        ("UPDATE", "generation"),
+        ("INSERT", "use_counts"),
+        ("UPDATE", "use_counts"),
+        ("INSERT", "objects"),
+        ("UPDATE", "objects"),
+        ("DELETE", "objects"),
+        ("INSERT", "object_lists"),
+        ("DELETE", "object_lists"),
+        ("INSERT", "object_changes"),
+        ("UPDATE", "object_changes"),
+        ("DELETE", "object_changes"),
+        ("UPDATE", "object_generation"),
+        ("INSERT", "object_usage"),
+        ("UPDATE", "object_usage"),
+    ] {
         let expected = format!("store.postgres.username: this user may not {right} in sidegate.{table}");
         assert_eq!(refusal(&gate).await, expected);
         server.sql(&format!("grant {right} on sidegate.{table} to gate")).await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use sidegate::store::{Entries, Entry, EntryKind, Memory};
 
-use super::use_counts;
+use super::{objects, use_counts};
 
 const KIND: EntryKind = EntryKind::ServiceToken;
 
@@ -21,6 +21,7 @@ pub async fn all(open: impl AsyncFn() -> Arc<dyn Entries>) {
     of_many_changes_one_wins(&*open().await).await;
     kinds_have_ids_of_their_own(&*open().await).await;
     use_counts::all(&open).await;
+    objects::all(&open).await;
 }
 
 async fn an_id_is_taken_once(store: &dyn Entries) {
@@ -77,5 +78,5 @@ async fn kinds_have_ids_of_their_own(store: &dyn Entries) {
 
 #[tokio::test]
 async fn the_store_in_memory_keeps_them() {
-    all(async || Arc::new(Memory::new(1 << 20)) as _).await;
+    all(async || Arc::new(Memory::new(64 << 20)) as _).await;
 }
