@@ -1,16 +1,15 @@
 //! Lists of objects: for each filter that a query may have, the ids of those that pass it, in order. What
-//! passes several filters stands in several lists, which are read side by side.
+//! passes several filters stands in several lists: the shortest is read, and what it has looked for in the others.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
-use std::ops::Bound;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use sidegate_core::id::AppId;
 
 use super::{Answer, Object, ObjectKind, ObjectQuery, Unavailable};
 
-/// Ids of each list that are compared in one step, where there are several lists.
+/// Ids that are looked at in one step, where there are several lists.
 const STEP: usize = 256;
 
 /// The name of a list: the same size whatever it is about, so that every index takes it. Should two lists
@@ -65,8 +64,11 @@ pub(super) fn moves(old: &Object, new: &Object) -> (Vec<List>, Vec<List>) {
 
 /// What an engine does for lists.
 pub(super) trait Lists: Sync {
-    /// The next ids of a list, at most so many.
+    /// The next ids of a list, at most so many, in order.
     fn ids<'a>(&'a self, list: List, place: &'a Place, take: usize) -> Answer<'a, Vec<String>>;
+
+    /// Which of some ids stand in a list, in any order.
+    fn among(&self, list: List, ids: Vec<String>) -> Answer<'_, Vec<String>>;
 
     /// The objects of some ids, in any order; without those that are gone.
     fn of_ids(&self, kind: ObjectKind, ids: Vec<String>) -> Answer<'_, Vec<Object>>;
@@ -75,7 +77,7 @@ pub(super) trait Lists: Sync {
 /// Where to go on in lists, and which way.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
-    pub(super) from: Bound<String>,
+    pub(super) after: Option<String>,
     pub(super) newest_first: bool,
 }
 
@@ -84,14 +86,13 @@ impl Place {
         if self.newest_first { other.cmp(one) } else { one.cmp(other) }
     }
 
-    /// For a comparison in SQL that an index answers: the first id that may come, and one that must not.
-    pub(super) fn limits(&self) -> (String, String) {
-        match &self.from {
-            Bound::Included(id) => (id.clone(), String::new()),
-            Bound::Excluded(id) => (id.clone(), id.clone()),
+    /// A text behind which all that come have their ids, for a comparison that an index answers.
+    pub(super) fn bound(&self) -> String {
+        match &self.after {
+            Some(after) => after.clone(),
             // No id is greater than the last character, or empty.
-            Bound::Unbounded if self.newest_first => (char::MAX.to_string(), String::new()),
-            Bound::Unbounded => Default::default(),
+            None if self.newest_first => char::MAX.to_string(),
+            None => String::new(),
         }
     }
 }
@@ -99,11 +100,10 @@ impl Place {
 /// The page that a query asks for.
 pub(super) async fn page(store: &impl Lists, query: &ObjectQuery<'_>) -> Result<Vec<Object>, Unavailable> {
     let lists = List::asked_for(query);
-    let from = query.after.map_or(Bound::Unbounded, |after| Bound::Excluded(after.to_owned()));
-    let mut place = Place { from, newest_first: query.newest_first };
+    let mut place = Place { after: query.after.map(str::to_owned), newest_first: query.newest_first };
     let mut found = Vec::new();
     while found.len() < query.take {
-        let (ids, next) = step(store, &lists, &place, query.take - found.len()).await?;
+        let Step { ids, next } = step(store, &lists, &place, query.take - found.len()).await?;
         if !ids.is_empty() {
             let mut objects = store.of_ids(query.kind, ids).await?;
             // They are as they are now, which their lists may not be.
@@ -111,50 +111,51 @@ pub(super) async fn page(store: &impl Lists, query: &ObjectQuery<'_>) -> Result<
             objects.sort_by(|one, other| place.compare(&one.id, &other.id));
             found.append(&mut objects);
         }
-        match next {
-            Some(next) => place.from = next,
-            None => break,
+        if next.is_none() {
+            break;
         }
+        place.after = next;
     }
     Ok(found)
 }
 
-/// The next ids that stand in all lists, at most so many, and where to go on; it may be none that are found.
-async fn step(
-    store: &impl Lists,
-    lists: &BTreeSet<List>,
-    place: &Place,
-    most: usize,
-) -> Result<(Vec<String>, Option<Bound<String>>), Unavailable> {
+/// Some ids that stand in all lists, which may be none, and behind which id to go on, if there may be more.
+struct Step {
+    ids: Vec<String>,
+    next: Option<String>,
+}
+
+/// At most so many of them.
+async fn step(store: &impl Lists, lists: &BTreeSet<List>, place: &Place, most: usize) -> Result<Step, Unavailable> {
     let take = if lists.len() == 1 { most } else { STEP };
     let mut columns = Vec::with_capacity(lists.len());
     for list in lists {
-        columns.push(store.ids(*list, place, take).await?);
+        columns.push((*list, store.ids(*list, place, take).await?));
     }
-    let next = next(&columns, place, take);
-    let Some((first, others)) = columns.split_first_mut() else { return Ok((Vec::new(), None)) };
-    first.retain(|id| others.iter().all(|ids| ids.binary_search_by(|known| place.compare(known, id)).is_ok()));
-    let mut ids = std::mem::take(first);
-    if ids.len() <= most {
-        return Ok((ids, next));
+    // What stands in all lists stands in the one that has come furthest: there is the least to look at.
+    let Some((furthest, mut ids)) = columns.into_iter().min_by(|(_, one), (_, other)| reach(place, take, one, other))
+    else {
+        return Ok(Step { ids: Vec::new(), next: None });
+    };
+    let mut next = ids.last().filter(|_| ids.len() == take).cloned();
+    for list in lists.iter().filter(|list| **list != furthest) {
+        if !ids.is_empty() {
+            ids = store.among(*list, ids).await?;
+        }
     }
-    ids.truncate(most);
-    let last = ids.last().cloned().map(Bound::Excluded);
-    Ok((ids, last))
+    if ids.len() > most {
+        ids.sort_by(|one, other| place.compare(one, other));
+        ids.truncate(most);
+        next = ids.last().cloned();
+    }
+    Ok(Step { ids, next })
 }
 
-/// Where to go on behind these ids; nowhere if a list has come to its end.
-fn next(columns: &[Vec<String>], place: &Place, take: usize) -> Option<Bound<String>> {
-    let order = |one: &&String, other: &&String| place.compare(one, other);
-    let begins: Vec<_> = columns.iter().map(|ids| ids.first()).collect::<Option<_>>()?;
-    // The list that has come least far: the others may have more up to there, but it has not.
-    let shortest = columns.iter().min_by(|one, other| match (one.last(), other.last()) {
-        (Some(one), Some(other)) => place.compare(one, other),
-        (one, other) => one.is_some().cmp(&other.is_some()),
-    })?;
-    let last = shortest.last().filter(|_| shortest.len() == take)?;
-    // Where one begins later, nothing before that stands in all.
-    let begin = begins.into_iter().max_by(order)?;
-    let passed = place.compare(begin, last) == Ordering::Greater;
-    Some(if passed { Bound::Included(begin.clone()) } else { Bound::Excluded(last.clone()) })
+/// Of the next ids of two lists, those come first that reach further: to the end, or as far as they go.
+fn reach(place: &Place, take: usize, one: &[String], other: &[String]) -> Ordering {
+    let ends = |ids: &[String]| ids.len() < take;
+    match (ends(one), ends(other), one.last(), other.last()) {
+        (false, false, Some(one), Some(other)) => place.compare(other, one),
+        _ => ends(other).cmp(&ends(one)).then(one.len().cmp(&other.len())),
+    }
 }

@@ -229,12 +229,21 @@ impl Lists for Memory {
         Box::pin(async move {
             let state = self.state();
             let Some(ids) = state.objects.lists.get(&list) else { return Ok(Vec::new()) };
-            let from = place.from.clone();
+            let behind = Bound::Excluded(place.bound());
             Ok(if place.newest_first {
-                ids.range((Bound::Unbounded, from)).rev().take(take).cloned().collect()
+                ids.range((Bound::Unbounded, behind)).rev().take(take).cloned().collect()
             } else {
-                ids.range((from, Bound::Unbounded)).take(take).cloned().collect()
+                ids.range((behind, Bound::Unbounded)).take(take).cloned().collect()
             })
+        })
+    }
+
+    fn among(&self, list: List, mut ids: Vec<String>) -> Answer<'_, Vec<String>> {
+        Box::pin(async move {
+            let state = self.state();
+            let known = state.objects.lists.get(&list);
+            ids.retain(|id| known.is_some_and(|known| known.contains(id)));
+            Ok(ids)
         })
     }
 

@@ -12,6 +12,7 @@ pub(super) struct ObjectStatements {
     pub(super) of_ids: Arc<str>,
     pub(super) ids: Arc<str>,
     pub(super) ids_newest_first: Arc<str>,
+    pub(super) among: Arc<str>,
     pub(super) changed: Arc<str>,
     pub(super) last_change: Arc<str>,
     pub(super) add_usage: Arc<str>,
@@ -23,12 +24,6 @@ impl ObjectStatements {
     /// `schema` is a plain identifier, as the settings have it.
     pub(super) fn new(schema: &str) -> Self {
         let text = |statement: &str| -> Arc<str> { statement.replace("{schema}", &format!("\"{schema}\"")).into() };
-        let ids = |order: &str, from: &str| {
-            text(&format!(
-                "select id from {{schema}}.object_lists where list = $1 and id {from} $2 and id <> $3 \
-                 order by id {order} limit $4"
-            ))
-        };
         Self {
             insert: text(&noted(INSERT, JOIN, "null")),
             replace: text(&noted(REPLACE, MOVE, "null")),
@@ -36,8 +31,11 @@ impl ObjectStatements {
             forget_removals: text(FORGET_REMOVALS),
             object: text("select * from {schema}.objects where kind = $1 and id = $2"),
             of_ids: text("select * from {schema}.objects where kind = $1 and id = any($2)"),
-            ids: ids("asc", ">="),
-            ids_newest_first: ids("desc", "<="),
+            ids: text("select id from {schema}.object_lists where list = $1 and id > $2 order by id limit $3"),
+            ids_newest_first: text(
+                "select id from {schema}.object_lists where list = $1 and id < $2 order by id desc limit $3",
+            ),
+            among: text("select id from {schema}.object_lists where list = $1 and id = any($2)"),
             changed: text(CHANGED),
             last_change: text("select changes from {schema}.object_generation"),
             add_usage: text(ADD_USAGE),

@@ -122,11 +122,16 @@ impl Objects for Postgres {
 impl Lists for Postgres {
     fn ids<'a>(&'a self, list: List, place: &'a Place, take: usize) -> Answer<'a, Vec<String>> {
         Box::pin(async move {
-            let (from, without) = place.limits();
             let ids = if place.newest_first { &self.objects.ids_newest_first } else { &self.objects.ids };
-            let ids = ask(ids).bind(list.0.to_vec()).bind(from).bind(without).bind(number(take));
-            let rows = self.calls.read(ids).await?;
-            rows.iter().map(|row| row.try_get("id").map_err(|_| Unavailable)).collect()
+            let ids = ask(ids).bind(list.0.to_vec()).bind(place.bound()).bind(number(take));
+            self.calls.read(ids).await?.iter().map(id_of).collect()
+        })
+    }
+
+    fn among(&self, list: List, ids: Vec<String>) -> Answer<'_, Vec<String>> {
+        Box::pin(async move {
+            let some = ask(&self.objects.among).bind(list.0.to_vec()).bind(ids);
+            self.calls.read(some).await?.iter().map(id_of).collect()
         })
     }
 
@@ -165,6 +170,10 @@ fn object_of(row: &PgRow) -> Option<Object> {
         labels: serde_json::from_str(text("labels")?).ok()?,
         document: text("document")?.to_owned(),
     })
+}
+
+fn id_of(row: &PgRow) -> Result<String, Unavailable> {
+    row.try_get("id").map_err(|_| Unavailable)
 }
 
 fn change_of(row: &PgRow) -> Option<((ObjectKind, String), Mark)> {

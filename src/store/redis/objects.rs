@@ -1,8 +1,6 @@
 //! Objects of the API: a text for each, its revision before it; a sorted set for each list, all of whose scores
 //! are the same, so that the server keeps its ids in order; another set with what has changed, by number.
 
-use std::ops::Bound;
-
 use redis::{ScriptInvocation, cmd};
 use serde::{Deserialize, Serialize};
 use sidegate_core::id::AppId;
@@ -177,11 +175,7 @@ impl Lists for Redis {
     fn ids<'a>(&'a self, list: List, place: &'a Place, take: usize) -> Answer<'a, Vec<String>> {
         Box::pin(async move {
             let (begin, end) = if place.newest_first { ("+", "-") } else { ("-", "+") };
-            let from = match &place.from {
-                Bound::Included(id) => format!("[{id}"),
-                Bound::Excluded(id) => format!("({id}"),
-                Bound::Unbounded => begin.to_owned(),
-            };
+            let from = place.after.as_ref().map_or_else(|| begin.to_owned(), |after| format!("({after}"));
             let mut command = cmd("ZRANGE");
             command.arg(self.keys.object_list(list)).arg(from).arg(end).arg("BYLEX");
             if place.newest_first {
@@ -189,6 +183,17 @@ impl Lists for Redis {
             }
             command.arg("LIMIT").arg(0).arg(take);
             self.link.call(&command).await.map_err(|_| Unavailable)
+        })
+    }
+
+    fn among(&self, list: List, mut ids: Vec<String>) -> Answer<'_, Vec<String>> {
+        Box::pin(async move {
+            let mut command = cmd("ZMSCORE");
+            command.arg(self.keys.object_list(list)).arg(&ids);
+            let scores: Vec<Option<f64>> = self.link.call(&command).await.map_err(|_| Unavailable)?;
+            let mut scores = scores.into_iter();
+            ids.retain(|_| scores.next().flatten().is_some());
+            Ok(ids)
         })
     }
 

@@ -111,6 +111,7 @@ const PERMISSIONS: &[(&str, &[&str])] = &[
     ("SMEMBERS", &[]),
     ("SADD", &[""]),
     ("ZADD", &["0", ""]),
+    ("ZMSCORE", &[""]),
     ("ZRANGE", &["0", "0"]),
     ("ZRANGEBYSCORE", &["0", "0"]),
     ("ZREM", &[""]),

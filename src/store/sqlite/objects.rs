@@ -14,9 +14,9 @@ use crate::store::{
 
 pub(super) const OBJECT: &str = "select * from objects where kind = ?1 and id = ?2";
 const OF_IDS: &str = "select * from objects where kind = ?1 and id in (select value from json_each(?2))";
-const IDS: &str = "select id from object_lists where list = ?1 and id >= ?2 and id <> ?3 order by id limit ?4";
-const IDS_NEWEST_FIRST: &str =
-    "select id from object_lists where list = ?1 and id <= ?2 and id <> ?3 order by id desc limit ?4";
+const IDS: &str = "select id from object_lists where list = ?1 and id > ?2 order by id limit ?3";
+const IDS_NEWEST_FIRST: &str = "select id from object_lists where list = ?1 and id < ?2 order by id desc limit ?3";
+const AMONG: &str = "select id from object_lists where list = ?1 and id in (select value from json_each(?2))";
 /// After a mark that was never given all are told.
 const CHANGED: &str = "select kind, id, changed from object_changes where changed > \
      (select case when ?1 > changes then 0 else ?1 end from object_generation) order by changed limit ?2";
@@ -112,11 +112,19 @@ impl Objects for Sqlite {
 impl Lists for Sqlite {
     fn ids<'a>(&'a self, list: List, place: &'a Place, take: usize) -> Answer<'a, Vec<String>> {
         Box::pin(async move {
-            let (from, without) = place.limits();
             let ids = query_scalar::<_, String>(if place.newest_first { IDS_NEWEST_FIRST } else { IDS });
-            let ids = ids.bind(list.0.to_vec()).bind(from).bind(without).bind(number(take));
+            let ids = ids.bind(list.0.to_vec()).bind(place.bound()).bind(number(take));
             let pool = self.reads.pool();
             self.reads.ask(async move { ids.fetch_all(&pool).await }).await
+        })
+    }
+
+    fn among(&self, list: List, ids: Vec<String>) -> Answer<'_, Vec<String>> {
+        Box::pin(async move {
+            let ids = serde_json::to_string(&ids).map_err(|_| Unavailable)?;
+            let some = query_scalar::<_, String>(AMONG).bind(list.0.to_vec()).bind(ids);
+            let pool = self.reads.pool();
+            self.reads.ask(async move { some.fetch_all(&pool).await }).await
         })
     }
 
@@ -173,7 +181,7 @@ mod tests {
     async fn every_question_is_answered_from_an_index() {
         let mut connection = SqliteConnection::connect(":memory:").await.expect("a connection");
         raw_sql(include_str!("migrations/4_objects.sql")).execute(&mut connection).await.expect("tables");
-        for statement in [OBJECT, OF_IDS, IDS, IDS_NEWEST_FIRST, CHANGED, USAGE, ALL] {
+        for statement in [OBJECT, OF_IDS, IDS, IDS_NEWEST_FIRST, AMONG, CHANGED, USAGE, ALL] {
             let plan = query(AssertSqlSafe(format!("explain query plan {statement}")));
             let rows = plan.fetch_all(&mut connection).await.expect("a plan");
             let steps: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();

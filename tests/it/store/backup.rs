@@ -410,7 +410,7 @@ async fn objects_are_carried_with_their_labels_and_usage() {
         take: 10,
     };
     assert_eq!(store.objects(&query).await, Ok(vec![first.clone()]));
-    for bad in [line.replace("widget", "gadget"), line.replace("\"a\"", "\"!\""), line.replace("tier\",", "")] {
+    for bad in [line.replace("widget", "gadget"), line.replace("\"a\"", "\"!\""), line.replace("\"tier\",", "")] {
         let bad = bad.lines().next().expect("a line");
         let text = format!("{HEADER}\n{bad}\n{{\"end\":{{\"entries\":1}}}}\n");
         assert_refused(text.as_bytes(), 2, "not an entry of a backup").await;

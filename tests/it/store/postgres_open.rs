@@ -167,16 +167,20 @@ async fn what_is_not_ours_is_left_as_it_is() {
     );
 }
 
-/// What the version before use counts has made.
+/// What the version before use counts and objects has made.
 #[tokio::test]
 async fn an_older_schema_is_brought_up_to_date() {
     let server = PostgresServer::start();
     let entry = Entry { kind: EntryKind::App, id: "a".to_owned(), revision: 1, document: "{}".to_owned() };
     assert_eq!(Postgres::open(&server.settings()).await.expect("a registry").add(&entry).await, Ok(true));
-    server.sql("drop table sidegate.use_counts; delete from sidegate._sqlx_migrations where version > 1").await;
+    let older = "drop table sidegate.use_counts, sidegate.object_usage, sidegate.objects, sidegate.object_lists, \
+                 sidegate.object_changes, sidegate.object_generation; \
+                 delete from sidegate._sqlx_migrations where version > 1";
+    server.sql(older).await;
     let store = Postgres::open(&server.settings()).await.expect("a registry");
     assert_eq!(store.entry(EntryKind::App, "a").await, Ok(Some(entry)));
     assert_eq!(store.add_uses(&[used("a", 1, 1)]).await, Ok(()));
+    assert_eq!(store.insert(&widget("w1")).await, Ok(true));
 }
 
 #[tokio::test]

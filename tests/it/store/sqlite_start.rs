@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use sidegate::store::{Replay as _, Sessions as _, Sqlite, UseCounts as _};
+use sidegate::store::{Objects as _, Replay as _, Sessions as _, Sqlite, UseCounts as _};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _, raw_sql};
 
 use super::conformance::{Ids, after};
+use super::objects::widget;
 use super::use_counts::used;
 use crate::support::gate::Gate;
 use crate::support::program::program;
@@ -83,15 +84,18 @@ async fn files_of_other_programs() {
     }
 }
 
-/// The one before use counts and sessions.
+/// The one before use counts, sessions and objects.
 #[tokio::test]
 async fn a_file_of_an_older_version_is_brought_up_to_date() {
     let directory = tempfile::tempdir().expect("a directory");
-    let older = "drop table use_counts; drop table sessions; drop table session_days; delete from _sqlx_migrations where version > 1";
+    let older = "drop table use_counts; drop table sessions; drop table session_days; drop table objects; \
+                 drop table object_lists; drop table object_changes; drop table object_generation; \
+                 drop table object_usage; delete from _sqlx_migrations where version > 1";
     let store = Sqlite::open(&store_file(directory.path(), older).await, 0).await.expect("a store");
     assert_eq!(store.add_uses(&[used("a", 1, 1)]).await, Ok(()));
     assert_eq!(store.use_counts().await, Ok(vec![used("a", 1, 1)]));
     assert_eq!(store.sessions_page(None).await.expect("a page").records, []);
+    assert_eq!(store.insert(&widget("w1")).await, Ok(true));
     let ids = Ids::new();
     assert_eq!(store.first_use(ids.key("0000"), after(10)).await, Ok(false), "what was kept is there");
 }
