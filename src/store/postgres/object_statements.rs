@@ -31,10 +31,8 @@ impl ObjectStatements {
             forget_removals: text(FORGET_REMOVALS),
             object: text("select * from {schema}.objects where kind = $1 and id = $2"),
             of_ids: text("select * from {schema}.objects where kind = $1 and id = any($2)"),
-            ids: text("select id from {schema}.object_lists where list = $1 and id > $2 order by id limit $3"),
-            ids_newest_first: text(
-                "select id from {schema}.object_lists where list = $1 and id < $2 order by id desc limit $3",
-            ),
+            ids: text(&walk(">", "asc")),
+            ids_newest_first: text(&walk("<", "desc")),
             among: text("select id from {schema}.object_lists where list = $1 and id = any($2)"),
             changed: text(CHANGED),
             last_change: text("select changes from {schema}.object_generation"),
@@ -76,6 +74,23 @@ fn noted(change: &str, lists: &str, removed_at: &str) -> String {
          select kind, id, changes, {removed_at}::timestamptz from done, number \
          on conflict (kind, id) do update set changed = excluded.changed, removed_at = excluded.removed_at \
          returning changed"
+    )
+}
+
+/// The next ids of a list, one by one. In one piece the planner may think the list so short that it would read
+/// and sort the whole of it: it knows nothing yet of one that has grown lately.
+fn walk(behind: &str, order: &str) -> String {
+    let next = |place: &str| {
+        format!(
+            "select id from {{schema}}.object_lists where list = $1 and id {behind} {place} order by id {order} limit 1"
+        )
+    };
+    format!(
+        "with recursive walk (id, steps) as (select ({}), 1::bigint union all \
+         select ({}), steps + 1 from walk where walk.id is not null and steps < $3) \
+         select id from walk where id is not null",
+        next("$2"),
+        next("walk.id")
     )
 }
 
