@@ -6,6 +6,7 @@ mod crash;
 mod full;
 mod memory;
 mod model;
+mod object_lists;
 mod objects;
 mod objects_many;
 mod paging;
