@@ -22,8 +22,8 @@ const CHANGED: &str = "select kind, id, changed from object_changes where change
      (select case when ?1 > changes then 0 else ?1 end from object_generation) order by changed limit ?2";
 const LAST_CHANGE: &str = "select changes from object_generation";
 const USAGE: &str = "select sessions, messages, refused, bytes from object_usage where widget = ?1";
-const ALL: &str = "select objects.*, sessions, messages, refused, bytes from objects left join object_usage on widget = id and kind = 'widget' \
-     where (kind, id) > (?1, ?2) order by kind, id limit ?3";
+const ALL: &str = "select objects.*, sessions, messages, refused, bytes from objects \
+     left join object_usage on widget = id and kind = 'widget' where (kind, id) > (?1, ?2) order by kind, id limit ?3";
 
 impl Objects for Sqlite {
     fn insert<'a>(&'a self, object: &'a Object) -> Answer<'a, bool> {

@@ -386,8 +386,12 @@ async fn objects_are_carried_with_their_labels_and_usage() {
     assert_eq!(Objects::replace(&backup, &widget("w2")).await, Ok(true));
     assert_eq!(backup.add_usage(&[Usage { widget: "w1".to_owned(), counts }]).await, Ok(()));
     let text = exported(&backup).await;
-    let line = r#"{"object":{"kind":"widget","id":"w1","app":"a","parent":"p","labels":[["tier","gold"]],"document":"{\"id\":\"w1\"}","usage":{"sessions":1,"messages":2,"refused":3,"bytes":4}}}
-{"object":{"kind":"widget","id":"w2","app":"a","document":"{\"id\":\"w2\"}"}}"#;
+    let line = concat!(
+        r#"{"object":{"kind":"widget","id":"w1","app":"a","parent":"p","#,
+        r#""labels":[["tier","gold"]],"document":"{\"id\":\"w1\"}","#,
+        r#""usage":{"sessions":1,"messages":2,"refused":3,"bytes":4}}}
+{"object":{"kind":"widget","id":"w2","app":"a","document":"{\"id\":\"w2\"}"}}"#
+    );
     assert!(String::from_utf8_lossy(&text).contains(line), "{}", String::from_utf8_lossy(&text));
     let store = Memory::new(1 << 20);
     let other = Object { document: "other".to_owned(), ..widget("w3") };
