@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http::HeaderName;
 use sidegate_core::app::App;
 use sidegate_core::authorize::Authorize;
+use sidegate_core::dialect::chatbotkit::Translator;
 use sidegate_core::dialect::orcheo::WorkflowId;
 use sidegate_core::dialect::{Dialect, UnverifiedTarget};
 use sidegate_core::id::AppId;
@@ -26,6 +27,8 @@ pub struct Registered {
     pub authorizer: Option<Arc<Upstream>>,
     /// Who says whether a visitor is a program, if it wants to know.
     pub challenger: Option<Arc<Upstream>>,
+    /// Who translates what its widgets say, if a server does.
+    pub translator: Option<Arc<Upstream>>,
     /// Its counters.
     pub limits: Limits,
 }
@@ -73,7 +76,11 @@ impl Registered {
             _ => None,
         };
         let challenger = app.widget.challenge.as_ref().and_then(|challenge| named(upstreams, &challenge.upstream));
-        Arc::new(Self { app, upstream, authorizer, challenger, limits })
+        let translator = match &app.translator {
+            Some(Translator::Service(service)) => named(upstreams, &service.upstream),
+            _ => None,
+        };
+        Arc::new(Self { app, upstream, authorizer, challenger, translator, limits })
     }
 }
 

@@ -15,6 +15,7 @@ use tokio::task::LocalSet;
 use crate::gate::Gate;
 use crate::http::{Accepted, Common, ConnectionLimits, Inbox, Peer, Place, Private, Public, Service, serve};
 use crate::metrics::{Listener, Metrics};
+use crate::widgets::Translations;
 
 /// How often a worker sets the date of its answers and forgets what is over.
 const TICK: Duration = Duration::from_secs(1);
@@ -74,6 +75,7 @@ struct Local {
 async fn run(parts: Parts, metrics: Arc<Metrics>, mut inbox: mpsc::UnboundedReceiver<Accepted>) {
     let local = Rc::new(Local::new(parts, metrics));
     let ticker = tokio::task::spawn_local(tick(Rc::clone(&local)));
+    let translations = tokio::task::spawn_local(local.translations().run());
     let connections = Rc::new(());
     while let Some(accepted) = inbox.recv().await {
         tokio::task::spawn_local(connection(Rc::clone(&local), accepted, Rc::clone(&connections)));
@@ -82,6 +84,7 @@ async fn run(parts: Parts, metrics: Arc<Metrics>, mut inbox: mpsc::UnboundedRece
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     ticker.abort();
+    translations.abort();
 }
 
 impl Local {
@@ -101,6 +104,11 @@ impl Local {
             metrics,
             parts,
         }
+    }
+
+    fn translations(&self) -> Translations {
+        let (gate, metrics) = (Arc::clone(&self.parts.gate), Arc::clone(&self.metrics));
+        Translations { gate, client: Rc::clone(&self.common.client), metrics }
     }
 }
 

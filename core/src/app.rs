@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::authorize::Authorize;
 use crate::context::inject::Injection;
-use crate::dialect::{Dialect, chat9, mitigate, orcheo};
+use crate::dialect::{Dialect, chat9, chatbotkit, mitigate, orcheo};
 use crate::id::{AppId, WorkspaceId};
 use crate::origin::{Origin, OriginSet};
 use crate::rate::Rates;
@@ -41,6 +41,8 @@ pub struct App {
     pub bot: chat9::Bot,
     /// Which visitors it takes, and how its widget looks (Mitigate).
     pub widget: mitigate::Workspace,
+    /// Who translates what its widgets say (ChatBotKit); `None`: nobody.
+    pub translator: Option<chatbotkit::Translator>,
     /// How long its sessions last, for dialects with such.
     pub sessions: SessionPolicy,
     /// How its tokens are made; `None` if signing is not configured.
@@ -73,6 +75,7 @@ impl App {
             workspace: None,
             bot: chat9::Bot::default(),
             widget: mitigate::Workspace::default(),
+            translator: None,
             sessions: SessionPolicy::of(dialect),
             token: None,
             injection: Injection::default(),

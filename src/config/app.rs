@@ -13,6 +13,7 @@ use sidegate_core::secret::{SecretDigest, SecretDigests};
 
 use super::authorize::{check_authorize, read_authorize, read_hosts};
 use super::chat9::{check_sessions, read_bot, read_frame_origins, read_sessions};
+use super::chatbotkit::read_translator;
 use super::layered::parsers::{boolean, list, non_empty, one_of, parsed, string, string_list};
 use super::layered::{Faults, Node, Reader, to_json};
 use super::limits::read_limits;
@@ -50,6 +51,7 @@ pub(super) fn read_app(
     check_sessions(&table, dialect);
     let bot = read_bot(&table, dialect, name, resolve, keys);
     let widget = read_widget(&table, dialect, name, upstreams, resolve, keys);
+    let translator = read_translator(&table, dialect, upstreams, resolve);
     let sessions = read_sessions(&table, dialect);
     check_published(&table, &workflows, pass, token.as_ref());
     let hosts = read_hosts(&table, name, keys);
@@ -78,6 +80,7 @@ pub(super) fn read_app(
         workspace,
         bot,
         widget,
+        translator,
         sessions,
         token,
         injection,

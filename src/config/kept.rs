@@ -120,7 +120,7 @@ impl Written {
 }
 
 /// Members that hold no secret, or of which [`SHOWN`] says what may be shown.
-const PLAIN: [&str; 21] = [
+const PLAIN: [&str; 22] = [
     "id",
     "dialect",
     "authority",
@@ -135,6 +135,7 @@ const PLAIN: [&str; 21] = [
     "identity",
     "widget",
     "challenge",
+    "translator",
     "allow_missing_origin",
     "scoping",
     "pass",

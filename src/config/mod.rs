@@ -6,6 +6,7 @@ mod app;
 mod assets;
 mod authorize;
 mod chat9;
+mod chatbotkit;
 mod kept;
 pub mod layered;
 mod limits;

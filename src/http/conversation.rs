@@ -16,6 +16,7 @@ use sidegate_core::dialect::Dialect;
 use sidegate_core::dialect::chatbotkit::{
     Answer, Asked, Author, Message, SessionRoute, failure, parse_session, stored_meta,
 };
+use sidegate_core::id::ObjectId;
 use sidegate_core::message::Reply;
 use sidegate_core::policy;
 use sidegate_core::session::Mode;
@@ -53,7 +54,7 @@ pub(super) async fn answer(
         let passing = Passing { common, registered: &registered, parts: &parts };
         return passing.page_session(body, address, cors, SessionRoute::TEMPLATE).await;
     }
-    let outcome = match found(common, &incoming, &route).await {
+    let outcome = match found(common, &incoming, &route.widget, SessionRoute::ALLOW).await {
         Ok((registered, served)) => of_widget(common, incoming, &registered, &served).await,
         Err(denial) => Outcome::refused(Some(Dialect::ChatBotKit), &denial, unproven),
     };
@@ -67,17 +68,18 @@ fn passed(common: &Common, incoming: &Incoming<'_>) -> Option<Arc<Registered>> {
     found.filter(|found| found.app.dialect == Dialect::ChatBotKit && found.app.is_passed()).cloned()
 }
 
-/// The widget of a path, and its app.
-async fn found(
+/// The widget of a path whose methods are these, and its app.
+pub(super) async fn found(
     common: &Common,
     incoming: &Incoming<'_>,
-    route: &SessionRoute,
+    widget: &ObjectId,
+    allow: &'static str,
 ) -> Result<(Arc<Registered>, Arc<Served>), Denial> {
-    if incoming.parts.method != SessionRoute::ALLOW {
-        return Err(Denial::method_not_allowed(SessionRoute::ALLOW));
+    if !allow.split(", ").any(|method| incoming.parts.method == method) {
+        return Err(Denial::method_not_allowed(allow));
     }
     let address = incoming.arrival.peer.client(&common.gate, &incoming.parts.headers);
-    let served = common.gate.widgets.find_for(&route.widget, address).await?;
+    let served = common.gate.widgets.find_for(widget, address).await?;
     let registry = common.gate.registry.load();
     let found = registry.app(served.widget.app.as_str()).filter(|found| found.app.dialect == Dialect::ChatBotKit);
     let found = found.filter(|found| found.is_meant_by(incoming.named.as_ref())).ok_or(Code::NotFound)?;

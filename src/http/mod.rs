@@ -15,6 +15,7 @@ mod head;
 mod http1;
 mod initial;
 mod io;
+mod languages;
 mod listener;
 mod openai;
 mod ops;

@@ -11,14 +11,14 @@ use http::{HeaderMap, HeaderValue, Request};
 use sidegate_core::clock::Timestamp;
 use sidegate_core::cors::{self, Cors};
 use sidegate_core::denial::{Code, Denial};
-use sidegate_core::dialect::chatbotkit::SessionRoute;
+use sidegate_core::dialect::chatbotkit::{LanguagesRoute, SessionRoute};
 use sidegate_core::dialect::{self, Call, Dialect, NoCall, Operation, chat9, mitigate, orcheo, sigmic};
 use sidegate_core::origin::RequestOrigin;
 use tokio::time::Instant;
 
 use super::access::Facts;
 use super::service::{Arrival, Common, Outcome, Service};
-use super::{assets, conversation, convert, exchange, guard, head, target, token, widget, workspace};
+use super::{assets, conversation, convert, exchange, guard, head, languages, target, token, widget, workspace};
 use crate::admit::{Admission, Asked, admit, admit_frame, admit_widget, is_frame, request_origin, unproven, widget_of};
 use crate::forward::{Forward, Refused, forward, read_json};
 use crate::metrics::Listener;
@@ -119,6 +119,10 @@ impl Public {
             let cors = self.unproven(&incoming.parts, incoming.named.as_ref(), Some(Dialect::ChatBotKit));
             return conversation::answer(&self.common, incoming, route, cors).await;
         }
+        if let Some(route) = LanguagesRoute::of(path) {
+            let cors = self.unproven(&incoming.parts, incoming.named.as_ref(), Some(Dialect::ChatBotKit));
+            return languages::answer(&self.common, incoming, route, cors).await;
+        }
         let route = orcheo::TokenRoute::of(path);
         let assets = assets::of(&self.common.gate, path);
         let dialect = (route.is_some() || assets.is_some()).then_some(Dialect::Orcheo);
@@ -137,6 +141,7 @@ impl Public {
             Some(_) => Some((Dialect::Orcheo, "POST")),
             None if path == chat9::INIT_PATH => Some((Dialect::Chat9, "POST")),
             None if SessionRoute::of(path).is_some() => Some((Dialect::ChatBotKit, SessionRoute::ALLOW)),
+            None if LanguagesRoute::of(path).is_some() => Some((Dialect::ChatBotKit, LanguagesRoute::ALLOW)),
             None => match mitigate::WorkspaceRoute::of(path) {
                 Some((route, _)) => Some((Dialect::Mitigate, route.allow())),
                 None => assets::of(&self.common.gate, path).map(|_| (Dialect::Orcheo, orcheo::ASSET_METHODS)),

@@ -4,15 +4,13 @@ use std::sync::Arc;
 
 use sidegate_core::clock::Timestamp;
 use sidegate_core::denial::{Code, Denial};
-use sidegate_core::dialect::chatbotkit::{Blueprint, FileType, ListQuery, Order, Patch, Widget};
+use sidegate_core::dialect::chatbotkit::{Blueprint, FileType, LanguageMap, ListQuery, Order, Patch, Widget};
 use sidegate_core::entropy::Entropy;
 use sidegate_core::id::{AppId, FileId, ObjectId};
 
-use super::{Kept, Widgets};
+use super::languages::{object, read};
+use super::{Kept, TRIES, Widgets};
 use crate::store::{Counts, Object, ObjectKind, ObjectQuery};
-
-/// How often a change is tried anew that another one has overtaken.
-const TRIES: usize = 8;
 
 /// Widgets and blueprints as their app sees and changes them.
 #[derive(Clone)]
@@ -130,6 +128,34 @@ impl Account {
     /// As [`Self::update`].
     pub async fn switch(&self, id: &ObjectId, disabled: bool) -> Result<(), Denial> {
         self.change(id, |widget: Widget| Ok(Widget { disabled, ..widget })).await
+    }
+
+    /// Asks for what a widget says to be translated anew. What there is serves until that is done.
+    ///
+    /// # Errors
+    /// As [`Self::update`]; [`Code::Overloaded`] if too many setups wait.
+    pub async fn set_up(&self, id: &ObjectId) -> Result<(), Denial> {
+        self.object::<Widget>(id).await?;
+        self.mark_stale(id).await?;
+        self.widgets.setups.add(id)
+    }
+
+    /// Notes in what is kept that a setup was asked for: so replicas know whose is the later one.
+    async fn mark_stale(&self, id: &ObjectId) -> Result<(), Denial> {
+        let registry = self.widgets.registry();
+        for _ in 0..TRIES {
+            let kept = registry.object(ObjectKind::LanguageMap, id.as_str()).await?;
+            let revision = kept.as_ref().map_or(1, |kept| kept.revision);
+            let map = kept.as_ref().map_or_else(LanguageMap::default, read).to_be_made();
+            let marked = object(id, &self.app, revision, &map)?;
+            let written =
+                if kept.is_some() { registry.replace(&marked).await? } else { registry.insert(&marked).await? };
+            if written {
+                self.widgets.forget(ObjectKind::LanguageMap, id.as_str());
+                return Ok(());
+            }
+        }
+        Err(Code::Conflict.into())
     }
 
     /// Notes that a widget shows a file, as what.

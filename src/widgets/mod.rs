@@ -1,14 +1,20 @@
 //! Widgets at run time (ChatBotKit): read from the registry when they are first asked for, kept at hand, and forgotten
-//! when they or their blueprints have changed, whoever changed them; and what an app's API does with them.
+//! when they or their blueprints have changed, whoever changed them; what an app's API does with them; and their setup,
+//! which translates what they say.
 
 mod change;
 mod kept;
+mod languages;
 mod served;
+mod setups;
+mod translate;
 mod usage;
 
 pub use change::Account;
 pub use kept::Kept;
 pub use served::Served;
+pub use setups::Setups;
+pub use translate::Translations;
 pub use usage::Tally;
 
 use std::net::IpAddr;
@@ -20,6 +26,7 @@ use quick_cache::sync::Cache;
 use sidegate_core::denial::{Code, Denial};
 use sidegate_core::id::ObjectId;
 
+use self::languages::Answers;
 use self::served::Known;
 use crate::limits::Guesses;
 use crate::store::{Entries, Mark, ObjectKind, Unavailable};
@@ -32,6 +39,8 @@ const ABSENT: usize = 10_000;
 
 /// Between two tries to read a widget again, while the registry is silent.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How often a change is tried anew that another one has overtaken.
+const TRIES: usize = 8;
 
 /// The widgets that were asked for lately.
 pub struct Widgets {
@@ -44,8 +53,12 @@ pub struct Widgets {
     mark: Mutex<Mark>,
     /// Who names widgets that there are not.
     pub guesses: Guesses,
+    /// What they say in their languages.
+    answers: Answers,
     /// How much they are used.
     pub tally: Tally,
+    /// Setups that wait or run.
+    pub setups: Arc<Setups>,
 }
 
 impl Widgets {
@@ -55,8 +68,17 @@ impl Widgets {
     /// [`Unavailable`].
     pub async fn open(registry: Arc<dyn Entries>) -> Result<Self, Unavailable> {
         let mark = Mutex::new(registry.last_change().await?);
-        let (known, absent, changes) = (Cache::new(KEPT), Cache::new(ABSENT), AtomicU64::new(0));
-        Ok(Self { registry, known, absent, changes, mark, guesses: Guesses::default(), tally: Tally::default() })
+        Ok(Self {
+            registry,
+            known: Cache::new(KEPT),
+            absent: Cache::new(ABSENT),
+            changes: AtomicU64::new(0),
+            mark,
+            guesses: Guesses::default(),
+            answers: Answers::default(),
+            tally: Tally::default(),
+            setups: Arc::default(),
+        })
     }
 
     /// Where they are kept.
@@ -130,18 +152,18 @@ impl Widgets {
         }
     }
 
-    /// Forgets what has changed: a widget, or all that follow a blueprint.
+    /// Forgets what has changed: a widget or what it says in its languages, or all that follow a blueprint.
     pub fn forget(&self, kind: ObjectKind, id: &str) {
         self.changes.fetch_add(1, Ordering::AcqRel);
         match kind {
-            ObjectKind::Widget => {
+            ObjectKind::Widget | ObjectKind::LanguageMap => {
                 if let Ok(id) = ObjectId::parse(id) {
                     self.known.remove(&id);
                     self.absent.remove(&id);
                 }
             }
             ObjectKind::Blueprint => self.known.retain(|_, known| !known.follows(id)),
-            ObjectKind::Contact | ObjectKind::LanguageMap => {}
+            ObjectKind::Contact => {}
         }
     }
 

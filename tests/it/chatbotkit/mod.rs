@@ -5,6 +5,7 @@ mod blueprints;
 mod contact;
 mod conversation;
 mod frames;
+mod languages;
 mod list;
 mod openapi;
 mod passed;

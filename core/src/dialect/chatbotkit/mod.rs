@@ -3,6 +3,7 @@
 
 mod answer;
 mod fields;
+mod languages;
 mod list;
 mod meta;
 mod passed;
@@ -12,11 +13,13 @@ mod rules;
 mod session;
 mod settings;
 mod token;
+mod translate;
 mod unfurl;
 mod widget;
 
 pub use answer::{Failure, failure, file_answer, id_answer, refusal};
 pub use fields::{Fields, Patch};
+pub use languages::{LanguageMap, LanguagesAnswer, Texts, default_texts, languages, languages_answer};
 pub use list::{ListFormat, ListQuery, Order, csv_header, csv_row, json_page, jsonl_item, sse_item};
 pub use passed::Opened;
 pub use route::{ApiSessionRoute, LanguagesRoute, Operation, SessionRoute, frame_query, framed, route};
@@ -26,6 +29,7 @@ pub use session::{
 };
 pub use settings::{Serving, frame_ancestors};
 pub use token::{AUDIENCE, WireClaims, bearer, conversation, details, has_feature, sign};
+pub use translate::{TranslationList, TranslationService, Translator};
 pub use unfurl::{Place, preview_of};
 pub use widget::{Blueprint, FileType, Widget, WidgetId, Wire, effective, parse_attach};
 

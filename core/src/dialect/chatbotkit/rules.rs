@@ -96,7 +96,7 @@ pub(super) fn unknown<'a>(mut names: impl Iterator<Item = &'a str>, known: impl 
 
 /// Whether a text has the shape of a language tag (RFC 5646 section 2.1): a language of letters, then parts of letters
 /// and digits.
-fn is_tag(text: &str) -> bool {
+pub(super) fn is_tag(text: &str) -> bool {
     let mut parts = text.split('-');
     let language = parts.next().unwrap_or_default();
     let is_part = |part: &str| (1..=8).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_alphanumeric());

@@ -51,6 +51,7 @@ fn widgets(base: &str) -> Router<Arc<Gate>> {
         .route(&format!("{base}/{{id}}/update"), post(update::<Widget>).fallback(post_only()))
         .route(&format!("{base}/{{id}}/delete"), post(delete_widget).fallback(post_only()))
         .route(&format!("{base}/{{id}}/clone"), post(clone).fallback(post_only()))
+        .route(&format!("{base}/{{id}}/setup"), post(set_up).fallback(post_only()))
         .route(&format!("{base}/{{id}}/disable"), post(disable).fallback(post_only()))
         .route(&format!("{base}/{{id}}/enable"), post(enable).fallback(post_only()))
         .route(&format!("{base}/{{id}}/usage"), get(usage).fallback(wrong("GET")))
@@ -183,6 +184,12 @@ async fn delete_blueprint(Of(account): Writes, Path(path): Path<String>, _: Json
 
 async fn clone(Of(account): Writes, Path(path): Path<String>, _: JsonBody) -> Answered {
     reply(id_answer(&account.clone_widget(&id(&path)?).await?))
+}
+
+async fn set_up(Of(account): Writes, Path(path): Path<String>, _: JsonBody) -> Answered {
+    let id = id(&path)?;
+    account.set_up(&id).await?;
+    reply(id_answer(&id))
 }
 
 async fn disable(Of(account): Writes, Path(path): Path<String>, _: JsonBody) -> Answered {
