@@ -402,10 +402,10 @@ fn a_translator_is_an_upstream_or_a_file() {
 async fn an_app_of_the_registry_has_an_upstream_for_it_and_no_file() {
     let (upstream, gate) = translated().await;
     let settings = |translator: Value| {
-        json!({ "settings": {
+        json!({
             "id": "acc_2", "dialect": "chatbotkit", "upstream": "chat", "translator": translator,
             "limits": { "config": [] },
-        } })
+        })
     };
     let create = |translator| api(&gate, Method::POST, "/admin/v1/apps", settings(translator));
     let refused = create(json!({ "file": "/etc/passwd" })).await;
