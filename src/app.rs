@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 use crate::apps::{Apps, Configured};
 use crate::assets::Assets;
 use crate::config::{ListenSettings, Settings};
+use crate::contacts::Contacts;
 use crate::follow;
 use crate::gate::Gate;
 use crate::http::{Acceptor, Readiness, ops_router, serve_ops, server_config};
@@ -245,6 +246,7 @@ async fn build_gate(settings: Settings, stores: Stores, revoked: Arc<Revoked>) -
         registry,
         apps: Arc::new(apps.map_err(unavailable)?),
         widgets: Arc::new(widgets),
+        contacts: Contacts::default(),
         vault: Arc::clone(&stores.state) as _,
         store: stores.state,
         revoked,

@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 use crate::apps::Apps;
 use crate::assets::Assets;
 use crate::config::{LimitSettings, LimitsOnError, ListenSettings};
+use crate::contacts::Contacts;
 use crate::limits::{Counted, Limit};
 use crate::registry::Registry;
 use crate::revocations::Revoked;
@@ -40,6 +41,8 @@ pub struct Gate {
     pub apps: Arc<Apps>,
     /// Widgets, by which pages open sessions (ChatBotKit).
     pub widgets: Arc<Widgets>,
+    /// Who their visitors say to be.
+    pub contacts: Contacts,
     /// Who may call the gate's own API.
     pub service_tokens: Arc<ServiceTokens>,
     /// Whether the registry is kept elsewhere than the state.

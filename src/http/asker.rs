@@ -10,7 +10,6 @@ use sidegate_core::dialect::chatbotkit::{self, Asked, Contact};
 use sidegate_core::id::{ConversationId, EndUserId, ObjectId};
 
 use crate::admit::check_owner;
-use crate::contacts;
 use crate::gate::Gate;
 use crate::sessions::new_conversation;
 use crate::store::Owner;
@@ -44,7 +43,7 @@ impl Asker<'_> {
             }
             (Some(contact), None) => {
                 let conversation = new_conversation(gate.now(), &*gate.entropy)?;
-                let end_user = contacts::upsert(gate, &self.app.id, contact).await?;
+                let end_user = gate.contacts.upsert(gate, &self.app.id, contact).await?;
                 let owner = self.owner(&end_user)?;
                 gate.store.record(Owner { app: &self.app.id, end_user: &owner }, &conversation).await?;
                 Ok((end_user, conversation))
@@ -53,7 +52,7 @@ impl Asker<'_> {
             (Some(contact), Some(existing)) => {
                 self.prove(existing, headers)?;
                 self.check_owner(contact, existing).await?;
-                Ok((contacts::upsert(gate, &self.app.id, contact).await?, existing.clone()))
+                Ok((gate.contacts.upsert(gate, &self.app.id, contact).await?, existing.clone()))
             }
             (None, Some(_)) => Err(Code::NotFound.into()),
         }
@@ -67,7 +66,7 @@ impl Asker<'_> {
     }
 
     async fn check_owner(&self, contact: &Contact, existing: &ConversationId) -> Result<(), Denial> {
-        let end_user = self.owner(&contacts::id_of(&self.app.id, contact).ok_or(Code::NotFound)?)?;
+        let end_user = self.owner(&self.gate.contacts.id_of(self.gate, &self.app.id, contact).await?)?;
         check_owner(&*self.gate.store, Owner { app: &self.app.id, end_user: &end_user }, existing).await
     }
 

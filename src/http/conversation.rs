@@ -147,18 +147,23 @@ impl Page {
         let by = (origin.as_deref(), address);
         let replay = Replay::of(&self.parts.headers, (&app.id, &self.served.widget.id), by, &body)?;
         let Some(replay) = replay else { return Ok(self.open(asked, origin).await?) };
-        let claim = match replay.first(gate).await? {
-            First::No(reply) => return Ok(reply),
-            First::Yes(claim) => claim,
-        };
         // It comes to its end even if its page leaves: whoever asks again gets its answer.
         let this = Rc::clone(&self);
-        let opening = tokio::task::spawn_local(async move {
-            let opened = this.open(asked, origin).await;
-            replay.settle(&this.common.gate, claim, opened.as_ref().ok()).await;
-            opened
-        });
+        let opening = tokio::task::spawn_local(async move { this.open_once(replay, asked, origin).await });
         Ok(opening.await.map_err(|_| Code::Internal)??)
+    }
+
+    /// Opens a session, if nobody has with this key.
+    async fn open_once(&self, replay: Replay, asked: Asked, origin: Option<String>) -> Result<Reply, Denial> {
+        let gate = &self.common.gate;
+        match replay.first(gate).await? {
+            First::No(reply) => Ok(reply),
+            First::Yes(claim) => {
+                let opened = self.open(asked, origin).await;
+                replay.settle(gate, claim, opened.as_ref().ok()).await;
+                opened
+            }
+        }
     }
 
     fn address(&self) -> IpAddr {

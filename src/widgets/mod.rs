@@ -27,12 +27,13 @@ use sidegate_core::denial::{Code, Denial};
 use sidegate_core::id::ObjectId;
 
 use self::languages::Answers;
-use self::served::Known;
+use self::served::{Known, Weigh};
 use crate::limits::Guesses;
 use crate::store::{Entries, Mark, ObjectKind, Unavailable};
 
-/// How many are kept at hand.
+/// About how many are kept at hand, and bytes of them.
 const KEPT: usize = 50_000;
+const KEPT_BYTES: u64 = 128 * 1024 * 1024;
 
 /// How many ids are remembered of which there is no widget.
 const ABSENT: usize = 10_000;
@@ -45,7 +46,7 @@ const TRIES: usize = 8;
 /// The widgets that were asked for lately.
 pub struct Widgets {
     registry: Arc<dyn Entries>,
-    known: Cache<ObjectId, Known>,
+    known: Cache<ObjectId, Known, Weigh>,
     absent: Cache<ObjectId, ()>,
     /// How often something was forgotten: what was read meanwhile is not kept.
     changes: AtomicU64,
@@ -70,7 +71,7 @@ impl Widgets {
         let mark = Mutex::new(registry.last_change().await?);
         Ok(Self {
             registry,
-            known: Cache::new(KEPT),
+            known: Cache::with_weighter(KEPT, KEPT_BYTES, Weigh),
             absent: Cache::new(ABSENT),
             changes: AtomicU64::new(0),
             mark,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use quick_cache::Weighter;
 use sidegate_core::denial::{Code, Denial};
 use sidegate_core::dialect::chatbotkit::{Fields, Serving, Widget, effective};
 use sidegate_core::id::ObjectId;
@@ -22,6 +23,8 @@ pub struct Served {
     pub widget: Widget,
     /// What holds for it; `None` if its blueprint is gone, which may have said more about who may use it.
     whole: Option<Whole>,
+    /// About how many bytes that is.
+    weight: u64,
 }
 
 #[derive(Debug)]
@@ -59,6 +62,16 @@ impl Known {
     }
 }
 
+/// The cache has a bound in bytes.
+#[derive(Clone)]
+pub(super) struct Weigh;
+
+impl Weighter<ObjectId, Known> for Weigh {
+    fn weight(&self, _: &ObjectId, known: &Known) -> u64 {
+        known.served.weight
+    }
+}
+
 impl Served {
     /// Reads a widget, and its blueprint if it has one.
     pub(super) async fn read(registry: &dyn Objects, id: &ObjectId) -> Result<Option<Self>, Unavailable> {
@@ -76,7 +89,9 @@ impl Served {
         };
         let whole = |fields: Fields| Serving::of(&fields).map(|serving| Whole { fields, serving });
         let whole = fields.map(whole).transpose().map_err(|_| Unavailable)?;
-        Ok(Some(Self { widget, whole }))
+        // It is there as it is kept, and as it holds.
+        let weight = 512 + 2 * kept.document.len() as u64;
+        Ok(Some(Self { widget, whole, weight }))
     }
 
     /// What serving its sessions needs.

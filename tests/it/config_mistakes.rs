@@ -101,7 +101,7 @@ fn mistakes_about_who_makes_tokens_and_who_gets_one() {
             "FILE1:34: apps[2].origins: must be listed one by one, without wildcards and null, where cookies decide who a visitor is",
             "FILE1:36: apps[2].authorize.keys: entry 2: must be at least 32 bytes long (RFC 7518 section 3.2); `sidegate keys generate` makes one",
             "FILE1:36: apps[2].authorize.keys: the same key also serves upstream chat; give each its own",
-            "FILE1:42: apps[3].authority: \"upstream\" is for dialect \"orcheo\"",
+            "FILE1:42: apps[3].authority: \"upstream\" is for dialects \"orcheo\" and \"chatbotkit\"",
             "FILE1:43: apps[3].trade.credential: is required",
             "FILE1:44: apps[3].authorize: is for dialect \"orcheo\"",
             "FILE1:46: apps[4].authorize: must say who a visitor is: a workflow has require_login",

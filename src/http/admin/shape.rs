@@ -16,7 +16,7 @@ const PREFIX: &str = "/admin/v1/";
 const MINT: &str = "/v1/apps/";
 
 /// What follows `/v1` or `/api/v1` in the paths of ChatBotKit's API.
-const CHATBOTKITS: [&str; 2] = ["/integration/widget/", "/blueprint/"];
+const CHATBOTKITS: [&str; 4] = ["/integration/widget/", "/blueprint/", "/bot/", "/conversation/"];
 
 /// Whose API a call is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

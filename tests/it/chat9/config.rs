@@ -38,7 +38,7 @@ fn each_mistake_is_told() {
         ("dialect = \"chat9\"\nscoping = \"gate\"", "this one has sessions"),
         ("dialect = \"chat9\"\nlimits.publish = \"1/s\"", "is for dialect \"orcheo\""),
         ("dialect = \"chat9\"\nlimits.chat = \"1/s per workflow\"", "`per workflow` is for dialect \"orcheo\""),
-        ("dialect = \"chat9\"\nauthority = \"upstream\"", "\"upstream\" is for dialect \"orcheo\""),
+        ("dialect = \"chat9\"\nauthority = \"upstream\"", "\"upstream\" is for dialects \"orcheo\" and \"chatbotkit\""),
         ("dialect = \"chat9\"\ninject.headers.X = \"{{user.phone}}\"", "of visitors are known user_id, email, name"),
         ("dialect = \"sigmic\"\ninject.headers.X = \"{{user.email}}\"", "which this dialect does not have"),
         ("dialect = \"sigmic\"\nlimits.escalate = \"1/s\"", "is for dialect \"chat9\""),

@@ -12,7 +12,7 @@ use crate::support::upstream::{Behaviour, Reply, Upstream};
 async fn a_token_is_for_its_conversation_alone() {
     let (upstream, gate) = started().await;
     answers(&upstream, "Hello");
-    let id = shop(&gate, json!({})).await;
+    let id = shop(&gate, json!({ "contactCollection": true })).await;
     let (one, other) = (opened(&gate, &id, &json!({})).await, opened(&gate, &id, &json!({})).await);
     assert_ne!(one["conversationId"], other["conversationId"]);
     for leaf in ["complete", "send", "receive", "initiate", "contact/upsert", "message/m1/upvote"] {
@@ -106,6 +106,8 @@ async fn files_and_previews_are_for_widgets_that_have_them() {
     let file = json!({ "name": "a.txt" });
     refused(say(&gate, &session, "attachment/upload", &file).await, 403, "NOT_AUTHORIZED", "FEATURE_DISABLED").await;
     refused(unfurl(&session).await, 403, "NOT_AUTHORIZED", "FEATURE_DISABLED").await;
+    let contact = say(&gate, &session, "contact/upsert", &json!({ "email": "ada@example.com" })).await;
+    refused(contact, 403, "NOT_AUTHORIZED", "FEATURE_DISABLED").await;
     assert_eq!(upstream.take().len(), 0);
     let session = opened(&gate, &rich, &json!({})).await;
     assert_eq!(say(&gate, &session, "attachment/upload", &file).await.status(), 200);

@@ -59,8 +59,16 @@ pub(super) fn flag(raw: &RawValue) -> Result<bool, Broken> {
 }
 
 pub(super) fn session_duration(raw: &RawValue) -> Result<u64, Broken> {
-    let duration = serde_json::from_str(raw.get()).ok().filter(|millis| *millis <= MAX_SESSION);
+    let duration = integer(raw).filter(|millis| *millis <= MAX_SESSION);
     duration.ok_or_else(|| format!("must be an integer from 0 to {MAX_SESSION}").into())
+}
+
+/// A number that is an integer, however it is written: to JSON, 5.0 is 5.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within its bounds it is exact")]
+pub(super) fn integer(raw: &RawValue) -> Option<u64> {
+    let number: serde_json::Number = serde_json::from_str(raw.get()).ok()?;
+    let exact = |float: &f64| float.fract() == 0.0 && (0.0..9e15).contains(float);
+    number.as_u64().or_else(|| number.as_f64().filter(exact).map(|float| float as u64))
 }
 
 /// The items of a list as customers write it: between commas, semicolons and space.

@@ -173,7 +173,7 @@ fn sift<T>(
 }
 
 fn duration(raw: &RawValue) -> Result<Duration, Cow<'static, str>> {
-    let seconds = serde_json::from_str(raw.get()).ok().filter(|seconds| DURATIONS.contains(seconds));
+    let seconds = rules::integer(raw).filter(|seconds| DURATIONS.contains(seconds));
     seconds.map(Duration::from_secs).ok_or_else(|| "must be an integer from 1800 to 86400".into())
 }
 
