@@ -42,8 +42,8 @@ fn each_mistake_is_told() {
         ("dialect = \"chat9\"\ninject.headers.X = \"{{user.phone}}\"", "of visitors are known user_id, email, name"),
         ("dialect = \"sigmic\"\ninject.headers.X = \"{{user.email}}\"", "which this dialect does not have"),
         ("dialect = \"sigmic\"\nlimits.escalate = \"1/s\"", "is for dialect \"chat9\""),
-        ("dialect = \"sigmic\"\nsessions.idle = \"5m\"", "is for dialects \"chat9\" and \"mitigate\""),
-        (&format!("dialect = \"sigmic\"\n{SECRET}"), "is for dialects \"chat9\" and \"mitigate\""),
+        ("dialect = \"sigmic\"\nsessions.idle = \"5m\"", "is for dialects \"chat9\", \"mitigate\" and \"chatbotkit\""),
+        (&format!("dialect = \"sigmic\"\n{SECRET}"), "is for dialects \"chat9\", \"mitigate\" and \"chatbotkit\""),
         (
             &format!(
                 "dialect = \"chat9\"\n{SECRET}\nidentity.previous_secret = {{ value = \"an-identity-secret-0123456789abcdef\" }}"
