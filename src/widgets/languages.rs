@@ -1,7 +1,7 @@
 //! What widgets say in their languages, as pages get it: made when it is first asked for, and kept at hand while neither
 //! the widget, its blueprint nor its translations change.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
@@ -20,11 +20,18 @@ const TYPICAL: usize = 8 * 1024;
 /// The answers that were asked for lately.
 pub(super) struct Answers(Cache<ObjectId, Ready, Cost>);
 
-/// An answer, and the widget as it was when that was made: whatever changes, the widget is read anew.
+/// An answer, and the widget as it was when that was made: whatever changes, the widget is read anew. It is not held by
+/// this, but no other one takes its place in memory.
 #[derive(Clone)]
 struct Ready {
-    of: Arc<Served>,
+    of: Weak<Served>,
     answer: Arc<LanguagesAnswer>,
+}
+
+impl Ready {
+    fn is_of(&self, served: &Arc<Served>) -> bool {
+        std::ptr::eq(self.of.as_ptr(), Arc::as_ptr(served))
+    }
 }
 
 #[derive(Clone)]
@@ -49,12 +56,12 @@ impl Widgets {
     /// As [`Served::fields`]; [`Code::StoreUnavailable`](sidegate_core::denial::Code::StoreUnavailable).
     pub async fn languages(&self, served: &Arc<Served>) -> Result<Arc<LanguagesAnswer>, Denial> {
         let id = &served.widget.id;
-        if let Some(ready) = self.answers.0.get(id).filter(|ready| Arc::ptr_eq(&ready.of, served)) {
+        if let Some(ready) = self.answers.0.get(id).filter(|ready| ready.is_of(served)) {
             return Ok(ready.answer);
         }
         let kept = self.registry.object(ObjectKind::LanguageMap, id.as_str()).await?;
         let answer = Arc::new(languages_answer(served.fields()?, kept.as_ref().map(read).as_ref())?);
-        self.answers.0.insert(id.clone(), Ready { of: Arc::clone(served), answer: Arc::clone(&answer) });
+        self.answers.0.insert(id.clone(), Ready { of: Arc::downgrade(served), answer: Arc::clone(&answer) });
         Ok(answer)
     }
 }
