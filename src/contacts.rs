@@ -137,7 +137,7 @@ fn found_by(contact: &Contact) -> Option<String> {
 /// What is said now, over what was said before.
 fn merged(before: Option<&Kept>, said: &Contact, now: Timestamp) -> Kept {
     let (created_at, before) = before.map_or((now, None), |before| (before.created_at, Some(&before.contact)));
-    let or = |said: &Option<String>, of: fn(&Contact) -> &Option<String>| said.clone().or(of(before?).clone());
+    let or = |said: &Option<String>, of: fn(&Contact) -> &Option<String>| said.clone().or_else(|| of(before?).clone());
     let contact = Contact {
         name: or(&said.name, |contact| &contact.name),
         email: or(&said.email, |contact| &contact.email),

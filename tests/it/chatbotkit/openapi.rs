@@ -18,7 +18,13 @@ fn schemathesis(args: &[&str]) -> Output {
     let program = format!("{root}/target/test-clients/schemathesis/bin/schemathesis");
     let folder = tempfile::tempdir().expect("a folder");
     let mut command = Command::new(&program);
-    command.current_dir(folder.path()).arg("run").args(args).args(["--no-color", "--seed", "1", "--request-timeout", "10"]);
+    command.current_dir(folder.path()).arg("run").args(args).args([
+        "--no-color",
+        "--seed",
+        "1",
+        "--request-timeout",
+        "10",
+    ]);
     command.args(["--phases", "coverage,fuzzing", "--max-examples", "30"]);
     command.output().unwrap_or_else(|fault| panic!("{program}: {fault}; run scripts/setup.sh test"))
 }
