@@ -7,6 +7,10 @@ use sidegate_core::id::ObjectId;
 
 use crate::store::{Counts, Objects, Unavailable, Usage};
 
+/// Widgets that are written down at once: whoever else writes need not wait long, and a registry that takes its time for
+/// very many has not failed.
+const AT_ONCE: usize = 500;
+
 /// What was counted since it was last written down.
 #[derive(Debug, Default)]
 pub struct Tally {
@@ -42,19 +46,19 @@ impl Tally {
     /// [`Unavailable`].
     pub async fn write(&self, registry: &dyn Objects) -> Result<(), Unavailable> {
         let _alone = self.asking.lock().await;
-        let counted = std::mem::take(&mut *self.counted());
-        if counted.is_empty() {
-            return Ok(());
-        }
-        let usage = |(widget, counts): (&ObjectId, &Counts)| {
+        let counted: Vec<_> = std::mem::take(&mut *self.counted()).into_iter().collect();
+        let usage = |(widget, counts): &(ObjectId, Counts)| {
             let widget = widget.as_str().to_owned();
             Usage { widget, counts: *counts }
         };
-        let written = registry.add_usage(&counted.iter().map(usage).collect::<Vec<_>>()).await;
-        if written.is_err() {
-            counted.iter().for_each(|(widget, counts)| self.add(widget, *counts));
+        for (nth, some) in counted.chunks(AT_ONCE).enumerate() {
+            let written = registry.add_usage(&some.iter().map(usage).collect::<Vec<_>>()).await;
+            if written.is_err() {
+                counted.iter().skip(nth * AT_ONCE).for_each(|(widget, counts)| self.add(widget, *counts));
+                return written;
+            }
         }
-        written
+        Ok(())
     }
 
     fn counted(&self) -> MutexGuard<'_, HashMap<ObjectId, Counts>> {

@@ -1,12 +1,13 @@
 //! How objects of the API are written, within the writer's transaction.
 
+use serde_json::{Value, json};
 use sqlx::query;
 use sqlx::sqlite::SqliteConnection;
 
 use super::objects::{OBJECT, number, object_of};
 use crate::store::lists::{List, moves};
 use crate::store::use_counts::MOST;
-use crate::store::{Object, ObjectKind, Usage};
+use crate::store::{Counts, Object, ObjectKind, Usage};
 
 /// What can be asked of the writer.
 pub(super) enum ObjectChange {
@@ -113,16 +114,19 @@ async fn note(connection: &mut SqliteConnection, kind: ObjectKind, id: &str, now
     note.execute(connection).await.map(drop)
 }
 
+/// All in one statement: each is a way to SQLite's thread and back, on which everybody who writes would wait.
 async fn add_usage(connection: &mut SqliteConnection, usage: &[Usage]) -> Result<()> {
     let statement = "insert into object_usage (widget, sessions, messages, refused, bytes) \
-                     select id, ?2, ?3, ?4, ?5 from objects where kind = 'widget' and id = ?1 \
-                     on conflict do update set sessions = min(sessions + excluded.sessions, ?6), \
-                     messages = min(messages + excluded.messages, ?6), \
-                     refused = min(refused + excluded.refused, ?6), bytes = min(bytes + excluded.bytes, ?6)";
-    for (widget, counts) in Usage::by_widget(usage) {
-        let add =
-            counts.numbers().into_iter().fold(query(statement).bind(widget), |add, count| add.bind(number(count)));
-        add.bind(number(MOST)).execute(&mut *connection).await?;
-    }
-    Ok(())
+                     select objects.id, added.value ->> 1, added.value ->> 2, added.value ->> 3, added.value ->> 4 \
+                     from json_each(?1) as added cross join objects \
+                     on objects.kind = 'widget' and objects.id = added.value ->> 0 where true \
+                     on conflict do update set sessions = min(sessions + excluded.sessions, ?2), \
+                     messages = min(messages + excluded.messages, ?2), \
+                     refused = min(refused + excluded.refused, ?2), bytes = min(bytes + excluded.bytes, ?2)";
+    let row = |(widget, counts): (&str, Counts)| {
+        let [sessions, messages, refused, bytes] = counts.numbers();
+        json!([widget, sessions, messages, refused, bytes])
+    };
+    let added: Value = Usage::by_widget(usage).into_iter().map(row).collect();
+    query(statement).bind(added.to_string()).bind(number(MOST)).execute(connection).await.map(drop)
 }

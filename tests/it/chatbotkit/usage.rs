@@ -2,8 +2,11 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use sidegate::store::{Counts, Memory, Object, ObjectKind, Objects as _};
+use sidegate::widgets::Tally;
+use sidegate_core::id::ObjectId;
 
-use super::{WIDGETS, answers, api, create_path, json_of, opened, say, shop, started, text};
+use super::{ACCOUNT, WIDGETS, answers, api, create_path, json_of, opened, say, shop, started, text};
 use crate::support::gate::Gate;
 use crate::support::redis::until;
 
@@ -33,4 +36,30 @@ async fn sessions_messages_refusals_and_bytes_are_counted_and_a_clone_begins_ane
     })
     .await;
     assert_eq!(usage(&gate, &copy).await, nothing(&copy));
+}
+
+#[tokio::test]
+async fn usage_of_more_widgets_than_are_written_at_once_is_kept() {
+    let store = Memory::new(1 << 24);
+    let ids: Vec<ObjectId> = (0..1_234).map(|number| format!("w{number}").parse().expect("an id")).collect();
+    for id in &ids {
+        let widget = Object {
+            kind: ObjectKind::Widget,
+            id: id.as_str().to_owned(),
+            app: ACCOUNT.parse().expect("an id"),
+            revision: 1,
+            parent: None,
+            labels: Vec::new(),
+            document: "{}".to_owned(),
+        };
+        assert_eq!(store.insert(&widget).await, Ok(true));
+    }
+    let (tally, once) = (Tally::default(), Counts { sessions: 1, ..Counts::default() });
+    for _ in 0..2 {
+        ids.iter().for_each(|id| tally.add(id, once));
+        assert_eq!(tally.write(&store).await, Ok(()));
+    }
+    for id in &ids {
+        assert_eq!(store.usage(id.as_str()).await, Ok(once.plus(once)));
+    }
 }
