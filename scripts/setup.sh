@@ -131,6 +131,7 @@ case $goal in
         need haproxy haproxy
         need wrk wrk
         need redis-server redis-server
+        need_postgres
         need_npm express
         need_pip fastapi uvloop
         ;;

@@ -15,6 +15,7 @@ mod load_many;
 mod load_open;
 mod machine;
 mod plot;
+mod postgres;
 mod probe;
 mod process;
 mod programs;

@@ -4,6 +4,7 @@ use crate::Result;
 use crate::flags::Flags;
 use crate::sections::Section;
 use std::env;
+use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -13,6 +14,9 @@ const ALWAYS: [(&str, &str); 5] =
 
 /// A server program lives here on Debian, where a user's `PATH` may not look.
 const SYSTEM: [&str; 2] = ["/usr/sbin", "/usr/local/sbin"];
+
+/// Debian keeps PostgreSQL's programs here, a folder for each version.
+const POSTGRES: &str = "/usr/lib/postgresql";
 
 /// Fails with every missing program at once.
 pub(crate) fn require(sections: &[&Section], flags: &Flags) -> Result<()> {
@@ -39,8 +43,16 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)
         .chain(SYSTEM.map(PathBuf::from))
+        .chain(newest_postgres())
         .map(|folder| folder.join(program))
         .find(|path| path.is_file())
+}
+
+/// The programs of the newest version that is installed.
+fn newest_postgres() -> Option<PathBuf> {
+    let versions = fs::read_dir(POSTGRES).into_iter().flatten().flatten();
+    let numbers = versions.filter_map(|version| version.file_name().to_str()?.parse::<u32>().ok());
+    Some(PathBuf::from(POSTGRES).join(numbers.max()?.to_string()).join("bin"))
 }
 
 /// First line of what the program says about its version; empty if it says nothing.

@@ -11,6 +11,7 @@ mod inject;
 mod logged;
 mod streams;
 mod vault;
+mod widgets;
 mod workers;
 
 use crate::Result;
@@ -19,7 +20,7 @@ use crate::lab::Lab;
 use crate::targets::Target;
 use serde_json::{Map, Value};
 
-const ALL: [&Section; 12] = [
+const ALL: [&Section; 13] = [
     &forward::SECTION,
     &logged::SECTION,
     &inject::SECTION,
@@ -32,6 +33,7 @@ const ALL: [&Section; 12] = [
     &durable::SECTION,
     &vault::SECTION,
     &identity::SECTION,
+    &widgets::SECTION,
 ];
 
 /// One question that the bench answers, with its own table.
