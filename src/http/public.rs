@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderValue, Request};
 use sidegate_core::clock::Timestamp;
 use sidegate_core::cors::{self, Cors};
 use sidegate_core::denial::{Code, Denial};
-use sidegate_core::dialect::chatbotkit::{LanguagesRoute, SessionRoute};
+use sidegate_core::dialect::chatbotkit::{self, LanguagesRoute, SessionRoute};
 use sidegate_core::dialect::{self, Call, Dialect, NoCall, Operation, chat9, mitigate, orcheo, sigmic};
 use sidegate_core::origin::RequestOrigin;
 use tokio::time::Instant;
@@ -131,7 +131,7 @@ impl Public {
             (Some(route), _) => token::answer(&self.common, incoming, route, cors).await,
             (None, Some(assets)) => assets::answer(&self.common, assets, &incoming.parts, cors).await,
             (None, None) if self.takes_exchange(&incoming.parts) => self.exchange(incoming).await,
-            (None, None) => Outcome::refused(None, &Code::NotFound.into(), cors),
+            (None, None) => Outcome::refused(shape_of(path), &Code::NotFound.into(), cors),
         }
     }
 
@@ -289,6 +289,11 @@ impl Public {
         }
         exchange::answer(&self.common, arrival, &parts, body).await
     }
+}
+
+/// In whose words a path is refused that is none.
+fn shape_of(path: &str) -> Option<Dialect> {
+    chatbotkit::is_api(path).then_some(Dialect::ChatBotKit)
 }
 
 /// Whether a request comes without any token where some may.

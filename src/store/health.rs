@@ -1,6 +1,6 @@
 //! Whether something works, as last seen; each change is logged once.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// One thing that may fail.
 #[derive(Debug)]
@@ -10,11 +10,13 @@ pub(super) struct Health {
     /// What becomes of it: "read" or "written".
     what: &'static str,
     failing: AtomicBool,
+    /// How often it has worked again.
+    recoveries: AtomicU64,
 }
 
 impl Health {
     pub(super) const fn new(of: &'static str, what: &'static str) -> Self {
-        Self { of, what, failing: AtomicBool::new(false) }
+        Self { of, what, failing: AtomicBool::new(false), recoveries: AtomicU64::new(0) }
     }
 
     pub(super) fn is_failing(&self) -> bool {
@@ -27,8 +29,21 @@ impl Health {
         }
     }
 
+    /// How often it has worked again, for whoever begins to ask.
+    pub(super) fn recoveries(&self) -> u64 {
+        self.recoveries.load(Ordering::Relaxed)
+    }
+
+    /// A call failed that began when it had worked again so often: if it has since, that says nothing new.
+    pub(super) fn failed_since(&self, recoveries: u64, fault: &dyn std::fmt::Display) {
+        if self.recoveries() == recoveries {
+            self.failed(fault);
+        }
+    }
+
     pub(super) fn worked(&self) {
         if self.is_failing() && self.failing.swap(false, Ordering::Relaxed) {
+            self.recoveries.fetch_add(1, Ordering::Relaxed);
             tracing::info!("the {} can be {} again", self.of, self.what);
         }
     }

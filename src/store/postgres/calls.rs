@@ -58,6 +58,7 @@ impl Calls {
     }
 
     async fn call(&self, asked: Asked, health: &Health) -> Result<Vec<PgRow>, Unavailable> {
+        let recoveries = health.recoveries();
         let answer = self.runtime.spawn(rows(self.pool.clone(), asked, self.patience));
         // The only other fault is a runtime that ends, and with it the program.
         match answer.await.map_err(|_| Unavailable)? {
@@ -66,7 +67,7 @@ impl Calls {
                 Ok(rows)
             }
             Err(reason) => {
-                health.failed(&reason);
+                health.failed_since(recoveries, &reason);
                 Err(Unavailable)
             }
         }

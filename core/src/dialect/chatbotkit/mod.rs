@@ -22,7 +22,7 @@ pub use fields::{Fields, Patch};
 pub use languages::{LanguageMap, LanguagesAnswer, Texts, default_texts, languages, languages_answer};
 pub use list::{ListFormat, ListQuery, Order, csv_header, csv_row, json_page, jsonl_item, sse_item};
 pub use passed::Opened;
-pub use route::{ApiSessionRoute, LanguagesRoute, Operation, SessionRoute, frame_query, framed, route};
+pub use route::{ApiSessionRoute, LanguagesRoute, Operation, SessionRoute, frame_query, framed, is_api, route};
 pub use session::{
     Answer, Asked, Author, Contact, Message, bot_answer, conversation_answer, parse_bot_session,
     parse_conversation_session, parse_session, stored_meta,

@@ -215,6 +215,13 @@ fn of_one(rest: &str, leaf: &str) -> Option<()> {
     (found == leaf && ConversationId::parse(id).is_ok()).then_some(())
 }
 
+/// Whether a path lies among those of widgets and conversations, whether or not there is such a route.
+#[must_use]
+pub fn is_api(path: &str) -> bool {
+    let areas = ["integration/widget/", "conversation/"];
+    below_prefix(path).is_some_and(|(_, rest)| areas.iter().any(|area| rest.starts_with(area)))
+}
+
 fn below_prefix(path: &str) -> Option<(&'static str, &str)> {
     ["/api/v1/", "/v1/"].into_iter().find_map(|prefix| path.strip_prefix(prefix).map(|rest| (prefix, rest)))
 }
