@@ -1,6 +1,6 @@
 //! Apps of the registry: read and served beside those of the configuration, and changed.
 //!
-//! An app is one sealed entry ([`document`]). What was read last is kept as [`known`]; whatever has
+//! An app is one sealed entry (`document`). What was read last is kept as `known`; whatever has
 //! changed since is read anew, and the apps that can be served are put into the [`Registry`]. Requests
 //! see no difference between an app of the registry and one of the configuration.
 

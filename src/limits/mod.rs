@@ -117,7 +117,7 @@ impl Limit {
     /// Counts a request: by `counters` if there are any, else in this process, without waiting.
     ///
     /// # Errors
-    /// [`Code::RateLimited`](sidegate_core::denial::Code::RateLimited), with whose share is used up and
+    /// [`Code::RateLimited`], with whose share is used up and
     /// the time until the next one; the request is counted nowhere then. If `counters` do not answer,
     /// what `on_error` says.
     pub async fn check(
@@ -183,7 +183,7 @@ impl Counting {
 /// Whoever comes from an address and is not known otherwise, as one to be counted.
 ///
 /// # Errors
-/// [`Code::Internal`](sidegate_core::denial::Code::Internal), which no address causes.
+/// [`Code::Internal`], which no address causes.
 pub fn stranger(address: IpAddr) -> Result<EndUserId, Denial> {
     let network = network(address);
     format!("sidegate-stranger@{network}").parse().map_err(|_| Code::Internal.into())
@@ -198,7 +198,7 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// The network of 24 bits around an IPv4 address; an IPv6 one is [`network`]'s.
+/// The network of 24 bits around an IPv4 address; an IPv6 one is that of its 64 bits.
 pub fn neighbourhood(address: IpAddr) -> IpAddr {
     match network(address) {
         IpAddr::V4(address) => Ipv4Addr::from_bits(address.to_bits() & !0xff).into(),

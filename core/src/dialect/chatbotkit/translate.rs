@@ -35,7 +35,7 @@ pub enum Translator {
 /// A server that translates.
 #[derive(Clone, Debug)]
 pub struct TranslationService {
-    /// The name of the server's [[upstreams]].
+    /// The name of the server among the `[[upstreams]]`.
     pub upstream: String,
     /// The path below its base.
     pub path: String,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// Whom to ask.
 #[derive(Clone, Debug)]
 pub struct Challenge {
-    /// The name of the server's [[upstreams]].
+    /// The name of the server among the `[[upstreams]]`.
     pub upstream: String,
     /// The path below its base.
     pub path: String,
