@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use futures_util::future::join;
 use quick_cache::sync::Cache;
 use sidegate_core::clock::Clock as _;
+use sidegate_core::dialect::Dialect;
 use sidegate_core::entropy::{self, Entropy};
 use sidegate_core::service_token::ServiceToken;
 use tokio::net::TcpListener;
@@ -40,6 +41,9 @@ const SWEEP: Duration = Duration::from_secs(5);
 
 /// How often the uses of service tokens are written down: what a crash forgets at most.
 const KEEP_USES: Duration = Duration::from_secs(3);
+
+/// How long after the store did not answer it is asked again for what was left undone.
+const RETRY: Duration = Duration::from_secs(5);
 
 /// How many used identity tokens are remembered here, so that who shows one again costs next to nothing.
 const SPENT: usize = 10_000;
@@ -134,6 +138,7 @@ impl Sidegate {
             tokio::spawn(revocations.run(|| System.now())),
             tokio::spawn(registry.run()),
             tokio::spawn(keep_uses(Arc::clone(&gate))),
+            tokio::spawn(resume_setups(Arc::clone(&gate))),
             tokio::spawn(sweep(gate)),
         ];
         let drain_timeout = listen.drain_timeout;
@@ -272,6 +277,16 @@ async fn sweep(gate: Arc<Gate>) {
     loop {
         tokio::time::sleep(SWEEP).await;
         gate.sweep().await;
+    }
+}
+
+/// Takes up what a gate of before was asked for and did not come to the end of.
+async fn resume_setups(gate: Arc<Gate>) {
+    let registry = gate.registry.load_full();
+    for registered in registry.apps().filter(|registered| registered.app.dialect == Dialect::ChatBotKit) {
+        while gate.widgets.resume_setups(&registered.app.id).await.is_err() {
+            tokio::time::sleep(RETRY).await;
+        }
     }
 }
 

@@ -110,6 +110,23 @@ pub async fn read_json(parts: &Parts, body: ClientBody, limit: usize, timeout: D
     read(body, limit, timeout).await
 }
 
+/// Reads a body that may be left out; then it is empty.
+///
+/// # Errors
+/// As [`read_json`].
+pub async fn read_json_or_none(
+    parts: &Parts,
+    body: ClientBody,
+    limit: usize,
+    timeout: Duration,
+) -> Result<Bytes, Denial> {
+    // Some clients name a type for what they do not send.
+    if body.is_end_stream() {
+        return Ok(Bytes::new());
+    }
+    read_json(parts, body, limit, timeout).await
+}
+
 /// What a body is, by its one `Content-Type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MediaType {

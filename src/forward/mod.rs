@@ -23,7 +23,7 @@ mod upstream;
 mod watch;
 mod websocket;
 
-pub use body::{MediaType, announced_length, read, read_json};
+pub use body::{MediaType, announced_length, read, read_json, read_json_or_none};
 pub use call::{Call, picked};
 pub use client::Client;
 pub use connect::TlsConfigs;

@@ -3,11 +3,8 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::Method;
-use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use http_body::Body as _;
 use secrecy::SecretString;
 use sidegate_core::cors::Cors;
 use sidegate_core::denial::{Code, Denial};
@@ -24,7 +21,7 @@ use super::initial::{Caller, Said};
 use super::passed::Passing;
 use super::service::{Arrival, Common, Outcome};
 use super::{admin, convert};
-use crate::forward::{Refused, read_json};
+use crate::forward::{Refused, read_json_or_none};
 use crate::registry::Registered;
 use crate::sessions::{Opening, new_conversation};
 use crate::wire::ClientBody;
@@ -80,11 +77,7 @@ async fn opened(
     registered: &Arc<Registered>,
 ) -> Result<Reply, Refused> {
     let gate = &common.gate;
-    let body = if body.is_end_stream() && !parts.headers.contains_key(CONTENT_TYPE) {
-        Bytes::new()
-    } else {
-        read_json(parts, body, MAX_BODY, gate.listen.body_timeout).await?
-    };
+    let body = read_json_or_none(parts, body, MAX_BODY, gate.listen.body_timeout).await?;
     let (asked, conversation, bot) = match route {
         ApiSessionRoute::Bot(bot) => {
             (parse_bot_session(&body)?, new_conversation(gate.now(), &*gate.entropy)?, Some(bot.as_str()))

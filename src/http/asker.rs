@@ -11,7 +11,7 @@ use sidegate_core::id::{ConversationId, EndUserId, ObjectId};
 
 use crate::admit::check_owner;
 use crate::gate::Gate;
-use crate::sessions::new_conversation;
+use crate::sessions::{digested, new_conversation};
 use crate::store::Owner;
 
 /// For how long after its beginning a session proves that its conversation is its holder's.
@@ -60,9 +60,9 @@ impl Asker<'_> {
 
     /// Conversations are kept apart by contact, widget and origin.
     fn owner(&self, end_user: &EndUserId) -> Result<EndUserId, Denial> {
-        let text = format!("{} {} {}", end_user.as_str(), self.widget.as_str(), self.origin.unwrap_or("-"));
-        let short: String = text.chars().take(256).collect();
-        EndUserId::parse(&short).map_err(|_| Code::Internal.into())
+        // An origin has no bound that an id could hold.
+        let place = digested(&[self.widget.as_str().as_bytes(), self.origin.unwrap_or("-").as_bytes()]);
+        EndUserId::parse(&format!("{} {place}", end_user.as_str())).map_err(|_| Code::Internal.into())
     }
 
     async fn check_owner(&self, contact: &Contact, existing: &ConversationId) -> Result<(), Denial> {

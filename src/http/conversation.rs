@@ -5,11 +5,8 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::HeaderValue;
-use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use http_body::Body as _;
 use sidegate_core::cors::Cors;
 use sidegate_core::denial::{Code, Denial};
 use sidegate_core::dialect::Dialect;
@@ -29,7 +26,7 @@ use super::passed::Passing;
 use super::public::Incoming;
 use super::service::{Common, Outcome};
 use crate::admit::{cors_of, provenance, request_origin};
-use crate::forward::{Refused, read_json};
+use crate::forward::{Refused, read_json_or_none};
 use crate::limits::{Counted, stranger};
 use crate::metrics::SessionOutcome;
 use crate::registry::Registered;
@@ -139,7 +136,7 @@ impl Page {
         serving.ready()?;
         let counted = Counted { address, end_user: &stranger(address)?, workflow: None };
         gate.count(self.registered.limits.exchange.as_ref(), counted).await?;
-        let body = self.read(body).await?;
+        let body = read_json_or_none(&self.parts, body, MAX_BODY, gate.listen.body_timeout).await?;
         let mut asked = parse_session(&body)?;
         // Who is not asked for it has nothing to say of itself.
         asked.contact = asked.contact.filter(|contact| serving.contact_collection && contact.is_reachable());
@@ -168,14 +165,6 @@ impl Page {
 
     fn address(&self) -> IpAddr {
         self.peer.client(&self.common.gate, &self.parts.headers)
-    }
-
-    /// A body that is JSON, or none.
-    async fn read(&self, body: ClientBody) -> Result<Bytes, Denial> {
-        if body.is_end_stream() && !self.parts.headers.contains_key(CONTENT_TYPE) {
-            return Ok(Bytes::new());
-        }
-        read_json(&self.parts, body, MAX_BODY, self.common.gate.listen.body_timeout).await
     }
 
     async fn open(&self, asked: Asked, origin: Option<String>) -> Result<Reply, Denial> {

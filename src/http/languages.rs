@@ -53,12 +53,12 @@ async fn allowed(
     served: &Arc<Served>,
 ) -> Result<Arc<LanguagesAnswer>, Denial> {
     let (gate, from) = (&common.gate, provenance(&incoming.parts.headers));
-    served.widget.enabled()?;
     let serving = served.serving()?;
     // A frame of the gate's own origin sends none, and what a widget says is no secret.
     if !matches!(from.origin, RequestOrigin::Absent) {
         policy::check_widget(&registered.app, serving, from, gate.own_origin())?;
     }
+    served.widget.enabled()?;
     let address = incoming.arrival.peer.client(gate, &incoming.parts.headers);
     let counted = Counted { address, end_user: &stranger(address)?, workflow: None };
     gate.count(registered.limits.config.as_ref(), counted).await?;

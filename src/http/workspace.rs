@@ -4,9 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use http_body::Body as _;
 use sidegate_core::cors::Cors;
 use sidegate_core::denial::{Code, Denial};
 use sidegate_core::dialect::Dialect;
@@ -18,7 +16,7 @@ use super::convert;
 use super::public::Incoming;
 use super::service::{Common, Outcome};
 use crate::admit::provenance;
-use crate::forward::{Refused, read_json};
+use crate::forward::{Refused, read_json_or_none};
 use crate::registry::Registered;
 use crate::sessions::{Door, refreshed};
 use crate::wire::ClientBody;
@@ -70,8 +68,5 @@ async fn checked(common: &Common, incoming: Incoming<'_>, route: WorkspaceRoute)
 /// A body that is JSON, or none. A page elsewhere is refused before it is read.
 async fn read(common: &Common, registered: &Arc<Registered>, parts: &Parts, body: ClientBody) -> Result<Bytes, Denial> {
     policy::check_origin(&registered.app, provenance(&parts.headers), common.gate.own_origin())?;
-    if body.is_end_stream() && !parts.headers.contains_key(CONTENT_TYPE) {
-        return Ok(Bytes::new());
-    }
-    read_json(parts, body, MAX_BODY, common.gate.listen.body_timeout).await
+    read_json_or_none(parts, body, MAX_BODY, common.gate.listen.body_timeout).await
 }

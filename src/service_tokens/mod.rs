@@ -144,22 +144,32 @@ impl ServiceTokens {
     /// [`Code::InvalidServiceToken`]; [`Code::StoreUnavailable`] if a shared registry has been silent for
     /// too long. The token of the configuration is revoked nowhere else, so it is good all the same.
     pub fn authenticate(&self, shown: &SecretString) -> Result<Arc<ServiceToken>, Denial> {
+        let (token, now) = (self.recognise(shown)?, self.now());
+        if !self.is_bootstrap(&token) && token.check_end(now).is_ok() {
+            self.tally.count(&token.id, now);
+        }
+        Ok(token)
+    }
+
+    fn is_bootstrap(&self, token: &Arc<ServiceToken>) -> bool {
+        self.bootstrap.as_ref().is_some_and(|own| Arc::ptr_eq(own, token))
+    }
+
+    /// The token that somebody shows, without counting it as used.
+    ///
+    /// # Errors
+    /// As [`Self::authenticate`].
+    pub fn recognise(&self, shown: &SecretString) -> Result<Arc<ServiceToken>, Denial> {
         if shown.expose_secret().len() > MAX_SECRET {
             return Err(Code::InvalidServiceToken.into());
         }
         let digest = SecretDigest::of(shown);
         let token = self.known.load().by_digest.get(&digest).cloned();
         let token = token.filter(|token| token.digests(self.now()).any(|good| *good == digest));
-        let is_bootstrap = |token: &Arc<_>| self.bootstrap.as_ref().is_some_and(|own| Arc::ptr_eq(own, token));
-        let is_bootstrap = token.as_ref().is_some_and(is_bootstrap);
-        if self.are_stale() && !is_bootstrap {
+        if self.are_stale() && !token.as_ref().is_some_and(|token| self.is_bootstrap(token)) {
             return Err(Code::StoreUnavailable.into());
         }
-        let (token, now) = (token.ok_or(Code::InvalidServiceToken)?, self.now());
-        if !is_bootstrap && token.check_end(now).is_ok() {
-            self.tally.count(&token.id, now);
-        }
-        Ok(token)
+        token.ok_or_else(|| Code::InvalidServiceToken.into())
     }
 
     /// The time, as these tokens see it.

@@ -11,7 +11,7 @@ mod vouched;
 pub use converse::{Conversation, Opening, new_conversation};
 pub use enter::Door;
 pub use open::{Opened, open, sent_origin};
-pub use replay::{Claim, First, REPLAYED, Replay};
+pub use replay::{Claim, First, REPLAYED, Replay, digested};
 pub use token::{of_claims, refreshed};
 
 use std::pin::Pin;

@@ -183,8 +183,8 @@ fn replayed(status: u16, body: String) -> Result<Reply, Denial> {
     Ok(reply)
 }
 
-/// A digest of parts that no other parts have.
-fn digested(parts: &[&[u8]]) -> String {
+/// A digest of parts that no other parts have: SHA-256, in 64 hexadecimal digits.
+pub fn digested(parts: &[&[u8]]) -> String {
     let mut context = digest::Context::new(&digest::SHA256);
     for part in parts {
         context.update(&(part.len() as u64).to_be_bytes());

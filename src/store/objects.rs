@@ -164,6 +164,21 @@ pub struct Changed {
     pub mark: Mark,
 }
 
+impl Changed {
+    /// What a page of changes after `mark` says, each with its place; `None` if one cannot be read.
+    pub(super) fn read(
+        mut changes: impl Iterator<Item = Option<((ObjectKind, String), Mark)>>,
+        mark: Mark,
+    ) -> Option<Self> {
+        changes.try_fold(Self { ids: Vec::new(), mark }, |mut changed, change| {
+            let (id, at) = change?;
+            changed.ids.push(id);
+            changed.mark = at;
+            Some(changed)
+        })
+    }
+}
+
 /// Usage of a widget.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Usage {

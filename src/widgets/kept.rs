@@ -1,14 +1,16 @@
 //! Widgets and blueprints as objects of the registry.
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use sidegate_core::clock::Timestamp;
 use sidegate_core::denial::Denial;
-use sidegate_core::dialect::chatbotkit::{Blueprint, Fields, Patch, Widget, Wire};
+use sidegate_core::dialect::chatbotkit::{Blueprint, Fields, Patch, Widget, Wire, from_document, to_document};
 use sidegate_core::id::{AppId, ObjectId};
 
 use crate::store::{Object, ObjectKind, Unavailable};
 
 /// What is kept as a document of its own.
-pub trait Kept: Sized + Send {
+pub trait Kept: Serialize + DeserializeOwned + Send {
     /// Which kind of object.
     const KIND: ObjectKind;
 
@@ -20,15 +22,6 @@ pub trait Kept: Sized + Send {
     /// # Errors
     /// As [`Patch::parse`].
     fn parse(body: &[u8]) -> Result<Patch, Denial>;
-
-    /// From its document; `None` if it is none.
-    fn from_document(document: &str) -> Option<Self>;
-
-    /// Its document.
-    ///
-    /// # Errors
-    /// As [`Widget::to_document`].
-    fn document(&self) -> Result<String, Denial>;
 
     /// Its id, and whose it is.
     fn key(&self) -> (&ObjectId, &AppId);
@@ -50,7 +43,7 @@ pub trait Kept: Sized + Send {
     /// As the registry keeps it.
     ///
     /// # Errors
-    /// As [`Self::document`].
+    /// As [`to_document`].
     fn object(&self, revision: u64) -> Result<Object, Denial> {
         let (id, app) = self.key();
         let fields = self.fields();
@@ -61,7 +54,7 @@ pub trait Kept: Sized + Send {
             revision,
             parent: fields.blueprint_id.clone().filter(|id| !id.is_empty()),
             labels: fields.labels(),
-            document: self.document()?,
+            document: to_document(self)?,
         })
     }
 
@@ -70,7 +63,7 @@ pub trait Kept: Sized + Send {
     /// # Errors
     /// [`Unavailable`] if it cannot be read.
     fn read(kept: &Object) -> Result<Self, Unavailable> {
-        Self::from_document(&kept.document).ok_or_else(|| {
+        from_document(&kept.document).ok_or_else(|| {
             tracing::error!(kind = kept.kind.name(), id = kept.id, "an object of the registry cannot be read");
             Unavailable
         })
@@ -86,14 +79,6 @@ impl Kept for Widget {
 
     fn parse(body: &[u8]) -> Result<Patch, Denial> {
         Patch::parse(body)
-    }
-
-    fn from_document(document: &str) -> Option<Self> {
-        Self::from_document(document)
-    }
-
-    fn document(&self) -> Result<String, Denial> {
-        self.to_document()
     }
 
     fn key(&self) -> (&ObjectId, &AppId) {
@@ -126,14 +111,6 @@ impl Kept for Blueprint {
 
     fn parse(body: &[u8]) -> Result<Patch, Denial> {
         Patch::parse_blueprint(body)
-    }
-
-    fn from_document(document: &str) -> Option<Self> {
-        Self::from_document(document)
-    }
-
-    fn document(&self) -> Result<String, Denial> {
-        self.to_document()
     }
 
     fn key(&self) -> (&ObjectId, &AppId) {

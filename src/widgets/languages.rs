@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use sidegate_core::denial::Denial;
-use sidegate_core::dialect::chatbotkit::{LanguageMap, LanguagesAnswer, languages_answer};
+use sidegate_core::dialect::chatbotkit::{LanguageMap, LanguagesAnswer, from_document, languages_answer, to_document};
 use sidegate_core::id::{AppId, ObjectId};
 
 use super::{Served, Widgets};
@@ -68,16 +68,21 @@ impl Widgets {
 
 /// A map from what the registry keeps. One that cannot be read is as one without translations: a setup makes it anew.
 pub(super) fn read(kept: &Object) -> LanguageMap {
-    LanguageMap::from_document(&kept.document).unwrap_or_else(|| {
+    from_document(&kept.document).unwrap_or_else(|| {
         tracing::error!(id = kept.id, "the translations of a widget cannot be read");
         LanguageMap::default()
     })
 }
 
+/// What the map of a widget whose setup is not over is found by.
+pub(super) fn waits() -> (String, String) {
+    ("setup".to_owned(), "waits".to_owned())
+}
+
 /// A map as the registry keeps it.
 ///
 /// # Errors
-/// As [`LanguageMap::to_document`].
+/// As [`to_document`].
 pub(super) fn object(widget: &ObjectId, app: &AppId, revision: u64, map: &LanguageMap) -> Result<Object, Denial> {
     Ok(Object {
         kind: ObjectKind::LanguageMap,
@@ -85,7 +90,7 @@ pub(super) fn object(widget: &ObjectId, app: &AppId, revision: u64, map: &Langua
         app: app.clone(),
         revision,
         parent: None,
-        labels: Vec::new(),
-        document: map.to_document()?,
+        labels: if map.is_stale() { vec![waits()] } else { Vec::new() },
+        document: to_document(map)?,
     })
 }

@@ -5,8 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sidegate_core::denial::{Code, Denial};
-use sidegate_core::id::ObjectId;
+use sidegate_core::id::{AppId, ObjectId};
 use tokio::sync::{Notify, Semaphore};
+
+use super::Widgets;
+use super::languages::waits;
+use crate::store::{ObjectKind, ObjectQuery, Unavailable};
 
 /// How many may wait and run.
 const MOST: usize = 256;
@@ -87,6 +91,24 @@ impl Setups {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Widgets {
+    /// Goes on with the setups of an app that a gate left undone when it ended, as far as there is room. Should another
+    /// replica be at one of them, both make the same.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn resume_setups(&self, app: &AppId) -> Result<(), Unavailable> {
+        let labels = [waits()];
+        let (kind, take) = (ObjectKind::LanguageMap, MOST);
+        let undone = ObjectQuery { kind, app, after: None, newest_first: false, parent: None, labels: &labels, take };
+        for map in self.registry.objects(&undone).await? {
+            // One for which there is no room goes on when it is asked for again.
+            let _ = map.id.parse().map(|widget| self.setups.add(&widget));
+        }
+        Ok(())
     }
 }
 

@@ -67,12 +67,7 @@ impl Objects for Postgres {
     fn changed_since(&self, mark: Mark) -> Answer<'_, Changed> {
         Box::pin(async move {
             let rows = self.calls.read(ask(&self.objects.changed).bind(number(mark.0)).bind(number(PAGE))).await?;
-            let mut changed = Changed { ids: Vec::with_capacity(rows.len()), mark };
-            for row in &rows {
-                let (id, at) = change_of(row).ok_or(Unavailable)?;
-                changed.ids.push(id);
-                changed.mark = at;
-            }
+            let mut changed = Changed::read(rows.iter().map(change_of), mark).ok_or(Unavailable)?;
             if changed.ids.is_empty() {
                 changed.mark = mark.min(self.last_change().await?);
             }

@@ -56,12 +56,7 @@ impl Objects for Sqlite {
             let later = query(CHANGED).bind(number(mark.0)).bind(number(PAGE));
             let pool = self.reads.pool();
             let rows = self.reads.ask(async move { later.fetch_all(&pool).await }).await?;
-            let mut changed = Changed { ids: Vec::with_capacity(rows.len()), mark };
-            for row in &rows {
-                let (id, at) = change_of(row).ok_or(Unavailable)?;
-                changed.ids.push(id);
-                changed.mark = at;
-            }
+            let mut changed = Changed::read(rows.iter().map(change_of), mark).ok_or(Unavailable)?;
             if changed.ids.is_empty() {
                 changed.mark = mark.min(self.last_change().await?);
             }

@@ -4,18 +4,24 @@ use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
 use super::{OPEN, answers, create_path, json_of, last, opened, page, refused, say, shop, text, with_lines};
-use crate::support::gate::Gate;
+use crate::support::gate::{Builder, Gate, SEAL_KEY};
+use crate::support::program::program;
 use crate::support::upstream::Upstream;
 
 async fn started() -> (Upstream, Gate) {
     let upstream = Upstream::start().await;
     answers(&upstream, "Hello");
+    let gate = telling(&upstream).start().await;
+    (upstream, gate)
+}
+
+/// A gate that tells the upstream of contacts.
+fn telling(upstream: &Upstream) -> Builder {
     let lines = format!(
         "{OPEN}\n[apps.inject.headers]\nX-Contact = \"{{{{user.contact_id?}}}}\"\nX-Email = \"{{{{unverified.email?}}}}\"\n\
          X-Phone = \"{{{{unverified.phone?}}}}\"\n"
     );
-    let gate = with_lines(&upstream, &lines).start().await;
-    (upstream, gate)
+    with_lines(upstream, &lines)
 }
 
 /// What the upstream is told of the contact of a session: id, address, number.
@@ -90,4 +96,36 @@ async fn a_contact_goes_on_with_a_conversation_of_its_own_and_nobody_elses() {
     ] {
         refused(go_on(&gate, widget, token, email, conversation).await, 404, "NOT_FOUND", "NOT_FOUND").await;
     }
+}
+
+#[tokio::test]
+async fn contacts_are_sealed_anew_and_stay_who_they_are() {
+    const NEW_KEY: &str = "bmV3LXNlYWwta2V5LW9mLXRoZS10ZXN0cy0wMTIzNDU";
+    let (upstream, folder) = (Upstream::start().await, tempfile::tempdir().expect("a folder"));
+    answers(&upstream, "Hello");
+    let path = format!("store.path={}", folder.path().join("a.db").display());
+    let keys = |keys: &[&str]| {
+        let keys: Vec<_> = keys.iter().map(|key| format!("{{ value = \"{key}\" }}")).collect();
+        format!("store.seal_keys=[{}]", keys.join(", "))
+    };
+    let start = |sealed: String| telling(&upstream).set(&path).set(&sealed).start();
+    let gate = start(keys(&[SEAL_KEY])).await;
+    let id = shop(&gate, json!({ "contactCollection": true })).await;
+    let ada = json!({ "contact": { "name": "Ada", "email": "ada@example.com", "phone": "(415) 555-2671" } });
+    let first = opened(&gate, &id, &ada).await;
+    let before = told(&upstream, &gate, &first).await;
+    gate.signal("TERM");
+    gate.wait().await;
+    let both = keys(&[NEW_KEY, SEAL_KEY]);
+    let rekey = program(&["store", "rekey"]).config(&telling(&upstream).config()).set(&path).set(&both).run();
+    assert_eq!(rekey.code, 0, "{}{}", rekey.out, rekey.err);
+    let report: Value = serde_json::from_str(&rekey.out).expect("JSON");
+    assert_eq!((&report["unreadable"], &report["seen"]), (&json!(0), &report["resealed"]), "{report}");
+    // The old key has gone: the record opens, and a second visit finds it again.
+    let gate = start(keys(&[NEW_KEY])).await;
+    let second = opened(&gate, &id, &json!({ "contact": { "email": "ada@example.com" } })).await;
+    let after = told(&upstream, &gate, &second).await;
+    assert_eq!((&after[0], &after[2]), (&before[0], &before[2]));
+    let on = go_on(&gate, &id, Some(&first["token"]), Some("ada@example.com"), &first["conversationId"]).await;
+    assert_eq!(json_of(on).await["conversationId"], first["conversationId"]);
 }

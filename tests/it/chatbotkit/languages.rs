@@ -10,23 +10,27 @@ use super::{
     ACCOUNT, BLUEPRINTS, KEY, OPEN, WIDGETS, api, json_of, made, page, refused, shop, started, text, with_lines,
 };
 use crate::support::admin::{call, service_token};
-use crate::support::gate::{APP, Gate, PATIENCE, SHOP};
+use crate::support::gate::{APP, Builder, Gate, PATIENCE, SHOP};
 use crate::support::program::program;
 use crate::support::upstream::{Behaviour, Recorded, Reply, Upstream};
 
 const COMPLETIONS: &str = "/v1/chat/completions";
 
-/// A gate whose translator is a second upstream, with a key of its own.
 async fn translated() -> (Upstream, Gate) {
     let upstream = Upstream::start().await;
+    let gate = translator(&upstream).start().await;
+    (upstream, gate)
+}
+
+/// A gate whose translator is a second upstream, with a key of its own.
+fn translator(upstream: &Upstream) -> Builder {
     let lines = format!("{OPEN}\ntranslator = {{ upstream = \"llm\", model = \"small\" }}");
     let other = format!(
         "[[upstreams]]\nname = \"llm\"\nurl = \"{}\"\nheaders = {{ Authorization = \"Bearer {{{{service.KEY}}}}\" }}\n\
          service = {{ KEY = {{ value = \"canary-llm-key\" }} }}\nfirst_byte_timeout = \"2s\"",
         upstream.url()
     );
-    let gate = with_lines(&upstream, &lines).toml(&other).start().await;
-    (upstream, gate)
+    with_lines(upstream, &lines).toml(&other)
 }
 
 /// A completion whose content is this.
@@ -239,6 +243,31 @@ async fn old_texts_are_served_meanwhile_and_one_setup_runs_at_a_time() {
     set_up(&gate, &id).await;
     let again = version(&gate, &id, 8).await;
     assert_eq!(again["languages"], last["languages"]);
+}
+
+#[tokio::test]
+async fn a_setup_that_a_gate_left_undone_is_taken_up_by_the_next_one() {
+    let (upstream, folder) = (Upstream::start().await, tempfile::tempdir().expect("a folder"));
+    let start = || translator(&upstream).set(&format!("store.path={}", folder.path().join("a.db").display())).start();
+    let gate = start().await;
+    let id = shop(&gate, json!({ "title": "Shop", "language": "lv" })).await;
+    let (held, _never) = Behaviour::held(Reply::json(200, &json!({})));
+    upstream.on(COMPLETIONS, held);
+    set_up(&gate, &id).await;
+    upstream.wait_heads(1).await;
+    gate.signal("KILL");
+    gate.wait().await;
+    upstream.on(COMPLETIONS, says(&json!({ "title": "Veikals" })));
+    let gate = start().await;
+    assert_eq!(version(&gate, &id, 1).await["languages"]["lv"]["title"], "Veikals");
+    // What is done is not begun anew.
+    let asked = upstream.count();
+    gate.signal("TERM");
+    gate.wait().await;
+    let gate = start().await;
+    set_up(&gate, &id).await;
+    version(&gate, &id, 2).await;
+    assert_eq!(upstream.count(), asked + 1);
 }
 
 #[tokio::test]

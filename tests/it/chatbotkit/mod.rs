@@ -10,6 +10,7 @@ mod list;
 mod openapi;
 mod passed;
 mod replay;
+mod replicas;
 mod servers;
 mod session;
 mod usage;

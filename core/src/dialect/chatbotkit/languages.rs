@@ -71,20 +71,6 @@ pub struct LanguageMap {
 }
 
 impl LanguageMap {
-    /// As the store keeps it.
-    ///
-    /// # Errors
-    /// [`Code::Internal`] if it cannot be written, which every map can.
-    pub fn to_document(&self) -> Result<String, Denial> {
-        serde_json::to_string(self).map_err(|_| Code::Internal.into())
-    }
-
-    /// Reads what [`Self::to_document`] wrote; `None` if it did not.
-    #[must_use]
-    pub fn from_document(document: &str) -> Option<Self> {
-        serde_json::from_str(document).ok()
-    }
-
     /// The setup that was asked for last.
     #[must_use]
     pub const fn asked(&self) -> u64 {
@@ -147,7 +133,7 @@ struct Wire<'a> {
 /// was set up. What has no translation, or has changed since, stands there untranslated.
 ///
 /// # Errors
-/// As [`LanguageMap::to_document`].
+/// [`Code::Internal`] if it cannot be written, which every map can.
 pub fn languages_answer(fields: &Fields, kept: Option<&LanguageMap>) -> Result<LanguagesAnswer, Denial> {
     let default = default_texts(fields);
     let of_language = |tag| {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::dialect::chatbotkit::Patch;
+use crate::dialect::chatbotkit::{Patch, from_document, to_document};
 
 fn fields(value: &Value) -> Fields {
     Fields::default().apply(&Patch::parse(value.to_string().as_bytes()).expect("a patch")).expect("fields")
@@ -107,7 +107,7 @@ fn a_later_setup_stays_and_what_is_too_long_does_not() {
     let kept = second.with(2, &texts_now, translated).expect("again");
     assert_eq!(kept.languages["de"], Texts::new());
     assert_eq!((kept.languages["lv"].len(), &kept.languages["fr"]), (1, &short));
-    let document = kept.to_document().expect("a document");
-    assert_eq!(LanguageMap::from_document(&document), Some(kept));
-    assert_eq!(LanguageMap::from_document(r#"{"asked":1}"#), None);
+    let document = to_document(&kept).expect("a document");
+    assert_eq!(from_document::<LanguageMap>(&document), Some(kept));
+    assert_eq!(from_document::<LanguageMap>(r#"{"asked":1}"#), None);
 }

@@ -31,7 +31,7 @@ pub use settings::{Serving, frame_ancestors};
 pub use token::{AUDIENCE, WireClaims, bearer, conversation, details, has_feature, sign};
 pub use translate::{TranslationList, TranslationService, Translator};
 pub use unfurl::{Place, preview_of};
-pub use widget::{Blueprint, FileType, Widget, WidgetId, Wire, effective, parse_attach};
+pub use widget::{Blueprint, FileType, Widget, WidgetId, Wire, effective, from_document, parse_attach, to_document};
 
 /// What templates may name of a visitor. The gate says what its conversation is; the visitor says the others.
 pub const FIELDS: [&str; 9] =

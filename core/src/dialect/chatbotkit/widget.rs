@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::fields::Fields;
@@ -81,20 +82,6 @@ pub struct Wire<'a> {
 }
 
 impl Widget {
-    /// As the store keeps it.
-    ///
-    /// # Errors
-    /// [`Code::Internal`] if it cannot be written, which every widget can.
-    pub fn to_document(&self) -> Result<String, Denial> {
-        serde_json::to_string(self).map_err(|_| Code::Internal.into())
-    }
-
-    /// Reads what [`Self::to_document`] wrote; `None` if it did not.
-    #[must_use]
-    pub fn from_document(document: &str) -> Option<Self> {
-        serde_json::from_str(document).ok()
-    }
-
     /// As customers see it.
     #[must_use]
     pub const fn to_wire(&self) -> Wire<'_> {
@@ -112,26 +99,26 @@ impl Widget {
 }
 
 impl Blueprint {
-    /// As the store keeps it.
-    ///
-    /// # Errors
-    /// As [`Widget::to_document`].
-    pub fn to_document(&self) -> Result<String, Denial> {
-        serde_json::to_string(self).map_err(|_| Code::Internal.into())
-    }
-
-    /// Reads what [`Self::to_document`] wrote; `None` if it did not.
-    #[must_use]
-    pub fn from_document(document: &str) -> Option<Self> {
-        serde_json::from_str(document).ok()
-    }
-
     /// As customers see it.
     #[must_use]
     pub const fn to_wire(&self) -> Wire<'_> {
         let Self { id, created_at, updated_at, fields, .. } = self;
         Wire { id, created_at: *created_at, updated_at: *updated_at, disabled: false, fields }
     }
+}
+
+/// A widget, a blueprint or a map of languages as the registry keeps it: JSON.
+///
+/// # Errors
+/// [`Code::Internal`] if it cannot be written, which each of them can.
+pub fn to_document<T: Serialize>(kept: &T) -> Result<String, Denial> {
+    serde_json::to_string(kept).map_err(|_| Code::Internal.into())
+}
+
+/// Reads what [`to_document`] wrote; `None` if it did not.
+#[must_use]
+pub fn from_document<T: DeserializeOwned>(document: &str) -> Option<T> {
+    serde_json::from_str(document).ok()
 }
 
 /// What holds for a widget: its own settings, and its blueprint's where it has none. A text that is empty is set, but for

@@ -29,16 +29,16 @@ fn documents_read_what_they_write() {
     for (disabled, file) in [(false, None), (true, Some(("f1", FileType::Button)))] {
         kept.disabled = disabled;
         kept.files.extend(file.map(|(id, kind)| (id.parse().expect("an id"), kind)));
-        let document = kept.to_document().expect("JSON");
-        assert_eq!(Widget::from_document(&document).as_ref(), Some(&kept), "{document}");
+        let document = to_document(&kept).expect("JSON");
+        assert_eq!(from_document::<Widget>(&document).as_ref(), Some(&kept), "{document}");
     }
     let common = blueprint(r#"{"botId":"b1"}"#);
-    assert_eq!(Blueprint::from_document(&common.to_document().expect("JSON")), Some(common));
+    assert_eq!(from_document::<Blueprint>(&to_document(&common).expect("JSON")), Some(common));
     for other in ["", "{}", "[]", r#"{"id":"cw1","app":"a/b","created_at":1,"updated_at":1,"fields":{}}"#] {
-        assert!(Widget::from_document(other).is_none() && Blueprint::from_document(other).is_none(), "{other}");
+        assert!(from_document::<Widget>(other).is_none() && from_document::<Blueprint>(other).is_none(), "{other}");
     }
     let later = r#"{"id":"cw1","app":"a","created_at":1,"updated_at":1,"fields":{"later":1}}"#;
-    assert_eq!(Widget::from_document(later), None);
+    assert_eq!(from_document::<Widget>(later), None);
 }
 
 #[test]
