@@ -24,6 +24,7 @@ use crate::contacts::Contacts;
 use crate::follow;
 use crate::gate::Gate;
 use crate::http::{Acceptor, Readiness, ops_router, serve_ops, server_config};
+use crate::leash::{Closings, Spending};
 use crate::metrics::Listener;
 use crate::registry::Registry;
 use crate::revocations::{Follower, Revoked};
@@ -255,6 +256,8 @@ async fn build_gate(settings: Settings, stores: Stores, revoked: Arc<Revoked>) -
         vault: Arc::clone(&stores.state) as _,
         store: stores.state,
         revoked,
+        closings: Closings::default(),
+        spending: Spending::default(),
         service_tokens: Arc::new(service_tokens.map_err(unavailable)?),
         visits: Semaphore::new(MAX_VISITS),
         rsa: RsaTurns::default(),

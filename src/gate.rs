@@ -18,6 +18,7 @@ use crate::apps::Apps;
 use crate::assets::Assets;
 use crate::config::{LimitSettings, LimitsOnError, ListenSettings};
 use crate::contacts::Contacts;
+use crate::leash::{Closings, Spending};
 use crate::limits::{Counted, Limit};
 use crate::registry::Registry;
 use crate::revocations::Revoked;
@@ -37,6 +38,10 @@ pub struct Gate {
     pub vault: Arc<dyn Vault>,
     /// What of it is revoked, as last read.
     pub revoked: Arc<Revoked>,
+    /// Sessions that were closed lately.
+    pub closings: Closings,
+    /// What tokens have used of their apps' leashes.
+    pub spending: Spending,
     /// Apps that the configuration does not have.
     pub apps: Arc<Apps>,
     /// Widgets, by which pages open sessions (ChatBotKit).

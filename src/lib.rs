@@ -18,6 +18,7 @@ pub mod follow;
 pub mod forward;
 pub mod gate;
 pub mod http;
+pub mod leash;
 pub mod limits;
 pub mod metrics;
 pub mod openai;

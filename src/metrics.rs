@@ -14,6 +14,7 @@ use sidegate_core::denial::Code;
 use sidegate_core::dialect::Operation;
 use sidegate_core::dialect::chat9::NotIdentified;
 use sidegate_core::dialect::mitigate::Reason;
+use sidegate_core::ending::Ending;
 use sidegate_core::session::Mode;
 
 use crate::forward::Failure;
@@ -92,6 +93,7 @@ pub struct Metrics {
     failures: Vec<IntCounter>,
     connections: [IntGauge; 2],
     assets: [IntCounter; 9],
+    streams_ended: [IntCounter; Ending::ALL.len()],
     /// Requests under way to an upstream, streams included.
     pub forwards: IntGauge,
     /// Tokens handed out.
@@ -163,6 +165,7 @@ const FAILURES: Named = (
 );
 const CONNECTIONS: Named = ("sidegate_connections", "Open client connections, by listener.");
 const FORWARDS: Named = ("sidegate_forwards", "Requests under way to an upstream, streams included.");
+const STREAMS_ENDED: Named = ("sidegate_streams_ended_total", "Streams that the gate has ended, by reason.");
 const EXCHANGES: Named = ("sidegate_exchanges_total", "Tokens handed out.");
 const SESSIONS: Named = ("sidegate_sessions_total", "Chat sessions that were opened or resumed, by outcome.");
 const IDENTITIES: Named = ("sidegate_identity_tokens_total", "Identity tokens that were shown, by outcome.");
@@ -199,6 +202,7 @@ impl Metrics {
             identities.with_label_values(&[outcome]);
         }
         let trades = counters(&registry, TRADES, &["outcome"])?;
+        let endings = counters(&registry, STREAMS_ENDED, &["reason"])?;
         let connections = IntGaugeVec::new(Opts::new(CONNECTIONS.0, CONNECTIONS.1), &["listener"])?;
         let connections = register(&registry, connections)?;
         let assets = counters(&registry, ASSETS, &["result"])?;
@@ -215,6 +219,7 @@ impl Metrics {
             failures: Failure::ALL.iter().map(|failure| failures.with_label_values(&[failure.error_type()])).collect(),
             connections: listeners.map(|listener| connections.with_label_values(&[listener.name()])),
             assets: AssetResult::ALL.map(|(_, label)| assets.with_label_values(&[label])),
+            streams_ended: Ending::ALL.map(|ending| endings.with_label_values(&[ending.name()])),
             forwards: register(&registry, IntGauge::new(FORWARDS.0, FORWARDS.1)?)?,
             exchanges: counter(&registry, EXCHANGES)?,
             sessions: ["identified", "guest", "anonymous", "resumed"]
@@ -242,6 +247,11 @@ impl Metrics {
     /// Counts a refusal.
     pub fn denial(&self, code: Code) {
         self.denials[code as usize].inc();
+    }
+
+    /// Counts a stream that the gate has ended.
+    pub fn stream_ended(&self, ending: Ending) {
+        self.streams_ended[ending as usize].inc();
     }
 
     /// Counts a session.

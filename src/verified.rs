@@ -11,6 +11,7 @@ use std::sync::Arc;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use sidegate_core::clock::Timestamp;
 use sidegate_core::dialect::Dialect;
+use sidegate_core::secret::SecretDigest;
 use sidegate_core::token::Claims;
 
 use crate::registry::{Registered, Registry};
@@ -35,7 +36,12 @@ struct Verified {
     token: Box<str>,
     registered: Arc<Registered>,
     claims: Arc<Claims>,
+    /// Of its text: by it streams are held against what is revoked.
+    digest: SecretDigest,
 }
+
+/// The app of a token, its claims, and the digest of its text.
+pub type Proven = (Arc<Registered>, Arc<Claims>, SecretDigest);
 
 impl Default for VerifiedTokens {
     fn default() -> Self {
@@ -48,20 +54,20 @@ impl VerifiedTokens {
     /// The app and claims of a token that was verified before. The whole token is compared, in
     /// constant time, and the app with its keys must be the one that is registered now.
     #[must_use]
-    pub fn get(&self, token: &str, dialect: Dialect, registry: &Registry) -> Option<(Arc<Registered>, Arc<Claims>)> {
+    pub fn get(&self, token: &str, dialect: Dialect, registry: &Registry) -> Option<Proven> {
         let places = self.places.borrow();
         let verified = places[self.place(token)].as_ref()?;
-        let Verified { token: known, registered, claims } = &**verified;
+        let Verified { token: known, registered, claims, digest } = &**verified;
         let same = verify_slices_are_equal(known.as_bytes(), token.as_bytes()).is_ok();
         let current = same && registered.app.dialect == dialect && is_current(registered, registry);
-        current.then(|| (Arc::clone(registered), Arc::clone(claims)))
+        current.then(|| (Arc::clone(registered), Arc::clone(claims), digest.clone()))
     }
 
     /// Remembers a token that has just been verified with the keys of `registered`.
-    pub fn put(&self, token: &str, registered: &Arc<Registered>, claims: &Arc<Claims>) {
+    pub fn put(&self, token: &str, registered: &Arc<Registered>, claims: &Arc<Claims>, digest: &SecretDigest) {
         if token.len() <= MAX_TOKEN {
-            let verified =
-                Verified { token: token.into(), registered: Arc::clone(registered), claims: Arc::clone(claims) };
+            let (registered, claims) = (Arc::clone(registered), Arc::clone(claims));
+            let verified = Verified { token: token.into(), registered, claims, digest: digest.clone() };
             self.places.borrow_mut()[self.place(token)] = Some(Box::new(verified));
         }
     }

@@ -105,6 +105,7 @@ async fn visit(
     let permit = policy::admit_visitor(app, &workflow, end_user, from, (gate.now(), own))?;
     // The visitor's own limits come first: who is refused by them takes no place of the workflow's.
     let admission = check(gate, permit, Arc::clone(&registered), asked.call, (from, asked.client)).await?;
+    let admission = admission.tethered(gate, None)?;
     let end_user = &admission.permit().claims().subject;
     let counted = Counted { address: asked.client, end_user, workflow: Some(&workflow.id) };
     gate.count(registered.limits.publish.as_ref(), counted).await?;

@@ -76,6 +76,7 @@ async fn run(parts: Parts, metrics: Arc<Metrics>, mut inbox: mpsc::UnboundedRece
     let local = Rc::new(Local::new(parts, metrics));
     let ticker = tokio::task::spawn_local(tick(Rc::clone(&local)));
     let translations = tokio::task::spawn_local(local.translations().run());
+    let leashes = tokio::task::spawn_local(Rc::clone(&local.common.leashes).follow());
     let connections = Rc::new(());
     while let Some(accepted) = inbox.recv().await {
         tokio::task::spawn_local(connection(Rc::clone(&local), accepted, Rc::clone(&connections)));
@@ -85,6 +86,7 @@ async fn run(parts: Parts, metrics: Arc<Metrics>, mut inbox: mpsc::UnboundedRece
     }
     ticker.abort();
     translations.abort();
+    leashes.abort();
 }
 
 impl Local {

@@ -6,6 +6,7 @@ use crate::authorize::Authorize;
 use crate::context::inject::Injection;
 use crate::dialect::{Dialect, chat9, chatbotkit, mitigate, orcheo};
 use crate::id::{AppId, WorkspaceId};
+use crate::leash::Leash;
 use crate::origin::{Origin, OriginSet};
 use crate::rate::Rates;
 use crate::secret::SecretDigests;
@@ -51,6 +52,8 @@ pub struct App {
     pub injection: Injection,
     /// How often it may be used.
     pub limits: AppLimits,
+    /// How much one token or session may use.
+    pub leash: Leash,
     /// Who keeps one end user's conversations from another.
     pub scoping: Scoping,
     /// Which of the browser's credentials pass; none unless the app says so.
@@ -80,6 +83,7 @@ impl App {
             token: None,
             injection: Injection::default(),
             limits: AppLimits::default(),
+            leash: Leash::default(),
             scoping: Scoping::Gate,
             pass: Pass::default(),
         }

@@ -65,6 +65,10 @@ codes! {
     InvalidApiKey = "INVALID_API_KEY", UNAUTHORIZED, "API keys are not accepted here";
     /// Sigmic: `Authorization` is neither a token nor an API key.
     InvalidAuthFormat = "INVALID_AUTH_FORMAT", UNAUTHORIZED, "Authorization must be `Bearer` and a widget token";
+    /// What was admitted has lasted as long as its token or session: streams end with it.
+    TokenExpired = "TOKEN_EXPIRED", UNAUTHORIZED, "The token has expired";
+    /// The token of a stream was revoked, or what it is for is gone.
+    TokenRevoked = "TOKEN_REVOKED", UNAUTHORIZED, "The token has been revoked";
     /// A request that cannot be read: bad JSON, duplicate names, contradicting heads.
     InvalidRequest = "INVALID_REQUEST", BAD_REQUEST, "The request could not be read";
     /// A head is over a limit.
@@ -81,6 +85,14 @@ codes! {
     MethodNotAllowed = "METHOD_NOT_ALLOWED", METHOD_NOT_ALLOWED, "This method is not allowed here";
     /// Over a limit; `Retry-After` says when to come back.
     RateLimited = "RATE_LIMITED", TOO_MANY_REQUESTS, "Too many requests";
+    /// A token or session has said as much as its app lets it.
+    MessagesUsedUp = "MESSAGES_USED_UP", FORBIDDEN, "No more messages may be sent with this token";
+    /// A token or session has had as many bytes of answers as its app lets it.
+    BytesUsedUp = "BYTES_USED_UP", FORBIDDEN, "No more answers may be had with this token";
+    /// As many streams run as one token or end user may have at once.
+    TooManyStreams = "TOO_MANY_STREAMS", TOO_MANY_REQUESTS, "Too many streams are open; close one first";
+    /// A stream has lasted as long as its app lets streams last.
+    StreamTimeUsedUp = "STREAM_TIME_USED_UP", FORBIDDEN, "The stream has lasted as long as it may; connect again";
     /// The app's templates need a value that this token does not carry, or that may not stand there.
     ContextUnresolved = "CONTEXT_UNRESOLVED", FORBIDDEN, "The token lacks a value that this app needs";
     /// env or secrets were given but no seal key is configured.
@@ -89,6 +101,8 @@ codes! {
     StoreUnavailable = "STORE_UNAVAILABLE", SERVICE_UNAVAILABLE, "The store is unavailable; try again";
     /// More work than the gate takes at once.
     Overloaded = "OVERLOADED", SERVICE_UNAVAILABLE, "The gate is at its limit; try again";
+    /// The gate stops: streams end, and are served again by whoever comes after.
+    Draining = "DRAINING", SERVICE_UNAVAILABLE, "The gate is stopping; connect again";
     /// The client did not finish its request in time.
     RequestTimeout = "REQUEST_TIMEOUT", REQUEST_TIMEOUT, "The request was not completed in time";
     /// A browser on a listener that browsers have no business with.

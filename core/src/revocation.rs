@@ -121,18 +121,28 @@ impl RevocationList {
     /// Whether the token `text` with these verified claims is revoked.
     #[must_use]
     pub fn revokes(&self, claims: &Claims, text: &str) -> bool {
+        self.takes_in(claims)
+            || (!self.digests.is_empty() && self.digests.contains_key(&SecretDigest::of_bytes(text.as_bytes())))
+    }
+
+    /// The same of a token whose text is known by its digest alone; `None` where no token stands behind the claims.
+    #[must_use]
+    pub fn revokes_token(&self, claims: &Claims, token: Option<&SecretDigest>) -> bool {
+        self.takes_in(claims) || token.is_some_and(|token| self.digests.contains_key(token))
+    }
+
+    fn takes_in(&self, claims: &Claims) -> bool {
         let issued_before = |before: Option<&Before>| before.is_some_and(|before| claims.issued_at < before.issued);
         issued_before(self.all.as_ref())
             || (!self.apps.is_empty() && issued_before(self.apps.get(&claims.app)))
             || (!self.end_users.is_empty()
                 && issued_before(self.end_users.get(&(claims.app.clone(), claims.subject.clone()))))
-            || self.names(claims, text)
+            || self.names(claims)
     }
 
-    fn names(&self, claims: &Claims, text: &str) -> bool {
+    fn names(&self, claims: &Claims) -> bool {
         let id = claims.id.as_ref().filter(|_| !self.ids.is_empty());
         id.is_some_and(|id| self.ids.contains_key(&(claims.app.clone(), id.clone())))
-            || (!self.digests.is_empty() && self.digests.contains_key(&SecretDigest::of_bytes(text.as_bytes())))
     }
 }
 
@@ -196,6 +206,9 @@ mod tests {
         let list = list(Revocation::Token { digest: SecretDigest::of(&"text".into()) });
         assert!(list.revokes(&claims("a", "u", None, 5), "text"));
         assert!(!list.revokes(&claims("a", "u", None, 5), "other"));
+        let digest = SecretDigest::of_token("text");
+        assert!(list.revokes_token(&claims("a", "u", None, 5), Some(&digest)));
+        assert!(!list.revokes_token(&claims("a", "u", None, 5), None));
     }
 
     #[test]

@@ -21,6 +21,12 @@ impl SecretDigest {
         Self::of_bytes(secret.expose_secret().as_bytes())
     }
 
+    /// The digest of a token, by which it is revoked.
+    #[must_use]
+    pub fn of_token(text: &str) -> Self {
+        Self::of_bytes(text.as_bytes())
+    }
+
     pub(crate) fn of_bytes(material: &[u8]) -> Self {
         let mut bytes = [0; 32];
         bytes.copy_from_slice(digest::digest(&digest::SHA256, material).as_ref());

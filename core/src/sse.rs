@@ -41,9 +41,107 @@ pub fn data(event: &[u8]) -> Vec<u8> {
     lines.filter_map(field).collect::<Vec<_>>().join(&b'\n')
 }
 
+/// Where the events of a stream end, as its bytes pass: between two of them, and nowhere else, an event or a comment of the
+/// gate's own may stand. A browser drops an event that the stream's end cuts off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Boundaries {
+    /// Whether no event has begun since the last blank line.
+    between: bool,
+    /// Whether the last byte ended a line.
+    line_ended: bool,
+    /// Whether that was a CR: an LF that follows belongs to it.
+    cr: bool,
+}
+
+impl Default for Boundaries {
+    fn default() -> Self {
+        Self { between: true, line_ended: true, cr: false }
+    }
+}
+
+impl Boundaries {
+    /// Bytes from which on it does not matter what was before them: `\r\n` ends an event or does not by what precedes it.
+    const TELLING: usize = 3;
+
+    /// Looks at bytes that pass: at the last three of them.
+    pub fn pass(&mut self, bytes: &[u8]) {
+        for byte in &bytes[bytes.len().saturating_sub(Self::TELLING)..] {
+            self.step(*byte);
+        }
+    }
+
+    /// How many of these bytes still belong to the event that has begun, its end included: none if none has begun; `None`
+    /// if it does not end in them. In both cases they have passed, and in the last one all of them.
+    pub fn finish(&mut self, bytes: &[u8]) -> Option<usize> {
+        for (at, byte) in bytes.iter().enumerate() {
+            // An LF behind the CR that ended the event is the rest of that line's end.
+            if self.between && !(self.cr && *byte == b'\n') {
+                return Some(at);
+            }
+            self.step(*byte);
+        }
+        self.between.then_some(bytes.len())
+    }
+
+    /// Whether no event has begun. Behind a CR an LF may still come, which is harmless: it would be a blank line.
+    #[must_use]
+    pub const fn is_between(&self) -> bool {
+        self.between
+    }
+
+    const fn step(&mut self, byte: u8) {
+        match byte {
+            b'\n' if self.cr => self.cr = false,
+            b'\n' | b'\r' => {
+                self.between = self.line_ended;
+                self.line_ended = true;
+                self.cr = byte == b'\r';
+            }
+            _ => *self = Self { between: false, line_ended: false, cr: false },
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// Slowly: whether the text ends with a blank line, or is empty.
+    fn ends_between(stream: &str) -> bool {
+        let lines = stream.replace("\r\n", "\n").replace('\r', "\n");
+        lines.is_empty() || lines == "\n" || lines.ends_with("\n\n")
+    }
+
+    proptest! {
+        #[test]
+        fn boundaries_are_found_however_a_stream_is_cut(stream in "[a\r\n]{0,12}", cut in 1..6usize) {
+            let mut passing = Boundaries::default();
+            let mut passed = String::new();
+            for piece in stream.as_bytes().chunks(cut) {
+                passing.pass(piece);
+                passed.push_str(std::str::from_utf8(piece).expect("ASCII"));
+                prop_assert_eq!(passing.is_between(), ends_between(&passed), "{:?}", passed);
+            }
+        }
+
+        #[test]
+        fn an_event_that_has_begun_is_finished(begun in "[a\r\n]{0,6}", rest in "[a\r\n]{0,8}") {
+            let mut passing = Boundaries::default();
+            passing.pass(begun.as_bytes());
+            match passing.finish(rest.as_bytes()) {
+                Some(end) => {
+                    prop_assert!(ends_between(&format!("{begun}{}", &rest[..end])));
+                    prop_assert!(passing.is_between());
+                    // Not later than need be.
+                    let soonest = (0..=end).find(|end| ends_between(&format!("{begun}{}", &rest[..*end])));
+                    prop_assert!(soonest == Some(end) || (rest[..end].ends_with("\r\n") && soonest == Some(end - 1)) || (rest[..end] == *"\n" && begun.ends_with('\r')));
+                }
+                None => prop_assert!((0..=rest.len()).all(|end| !ends_between(&format!("{begun}{}", &rest[..end])))),
+            }
+        }
+    }
 
     #[test]
     fn an_event_ends_with_a_blank_line_of_any_kind() {

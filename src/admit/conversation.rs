@@ -44,7 +44,17 @@ pub(super) async fn check(
     if checked.is_err() {
         gate.widgets.tally.add(&id, Counts { refused: 1, ..Counts::default() });
     }
+    if let Some(session) = &permit.claims().id {
+        gate.widgets.tally.admitted(session, &id);
+    }
     checked.map(|()| Some(served))
+}
+
+/// A limit has refused a request, before its session was looked for: its widget counts that.
+pub(super) fn limited(gate: &Gate, permit: &Permit) {
+    if let (Dialect::ChatBotKit, Some(session)) = (permit.app().dialect, &permit.claims().id) {
+        gate.widgets.tally.limited(session);
+    }
 }
 
 fn serving_of<'a>(served: &'a Served, permit: &Permit) -> Result<&'a Serving, Denial> {
@@ -64,10 +74,18 @@ pub async fn admit_opened(
 ) -> Result<Admission, Denial> {
     let permit = policy::admit_opened(&registered.app, opened.claims.clone(), gate.now())?;
     let counted = Counted { address, end_user: &permit.claims().subject, workflow: None };
-    gate.count(registered.limits.chat.as_ref(), counted).await?;
+    let counting = gate.count(registered.limits.chat.as_ref(), counted).await;
+    counting.inspect_err(|_| {
+        if let Some(served) = widget {
+            gate.widgets.tally.add(&served.widget.id, Counts { refused: 1, ..Counts::default() });
+        }
+    })?;
     let context = Some(opened.live.context().clone());
     let (registered, session) = (Arc::clone(registered), Some(Box::new(opened.live.clone())));
-    Ok(Admission { permit, registered, call, context, naming: None, session, widget: widget.cloned() })
+    let widget = widget.cloned();
+    let admission =
+        Admission { permit, registered, call, context, token: None, tether: None, naming: None, session, widget };
+    admission.tethered(gate, None)
 }
 
 /// Admits a page that loads a widget's frame, or the script that opens one. It says no origin, so what pages may show the
@@ -108,7 +126,17 @@ async fn framed(
     let permit = policy::admit_frame(&registered.app, stranger(asked.client)?, gate.now());
     let counted = Counted { address: asked.client, end_user: &permit.claims().subject, workflow: None };
     gate.count(registered.limits.config.as_ref(), counted).await?;
-    Ok(Admission { permit, registered, call: asked.call, context: None, naming: None, session: None, widget })
+    Ok(Admission {
+        permit,
+        registered,
+        call: asked.call,
+        context: None,
+        token: None,
+        tether: None,
+        naming: None,
+        session: None,
+        widget,
+    })
 }
 
 /// Whether an operation is what a page loads before it has a token.

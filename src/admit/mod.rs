@@ -22,15 +22,16 @@ use sidegate_core::dialect::{Call, Dialect, Operation};
 use sidegate_core::id::ConversationId;
 use sidegate_core::origin::RequestOrigin;
 use sidegate_core::policy::{self, Moment, Permit, Provenance};
-use sidegate_core::token::Claims;
+use sidegate_core::secret::SecretDigest;
 
 use crate::forward::Upstream;
 use crate::gate::Gate;
+use crate::leash::{Grounds, Tether};
 use crate::limits::Counted;
 use crate::registry::{Registered, Registry};
 use crate::sessions::{Live, of_claims};
 use crate::store::{Owner, Owners};
-use crate::verified::VerifiedTokens;
+use crate::verified::{Proven, VerifiedTokens};
 use crate::widgets::Served;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -42,6 +43,10 @@ pub struct Admission {
     registered: Arc<Registered>,
     call: Call,
     context: Option<SessionContext>,
+    /// The digest of its token's text, if it came with one.
+    token: Option<SecretDigest>,
+    /// What it uses of its app's leash, if that counts anything.
+    tether: Option<Arc<Tether>>,
     /// A field that tells the upstream who it is for, where no token does.
     naming: Option<(HeaderName, HeaderValue)>,
     /// The session that it is of, where the dialect has such.
@@ -86,6 +91,31 @@ impl Admission {
     #[must_use]
     pub fn session(&self) -> Option<&Live> {
         self.session.as_deref()
+    }
+
+    /// What it uses of its app's leash, if that counts anything.
+    #[must_use]
+    pub const fn tether(&self) -> Option<&Arc<Tether>> {
+        self.tether.as_ref()
+    }
+
+    /// The same, with its token, on its app's leash.
+    pub(crate) fn tethered(mut self, gate: &Gate, token: Option<SecretDigest>) -> Result<Self, Denial> {
+        self.tether = gate.spending.enter(&self.permit, token.as_ref())?;
+        self.token = token;
+        Ok(self)
+    }
+
+    /// What a stream that it opens is held by.
+    #[must_use]
+    pub fn grounds(&self) -> Grounds {
+        Grounds {
+            permit: self.permit.clone(),
+            token: self.token.clone(),
+            session: self.session().map(|session| session.id().digest()),
+            widget: self.widget.as_ref().map(|served| served.widget.id.clone()),
+            tether: self.tether.clone(),
+        }
     }
 
     /// The widget that it is of, where the dialect has such.
@@ -145,8 +175,8 @@ pub async fn admit(gate: &Gate, verified: &VerifiedTokens, asked: Asked<'_>) -> 
     let dialect = call.operation.dialect();
     // The URL may name an app, and the token be another one's.
     let proven = verify(&registry, verified, dialect, headers)
-        .and_then(|proven| if proven.0.is_meant_by(named) { Ok(proven) } else { Err(Code::InvalidToken.into()) });
-    let (registered, claims, text) = match proven {
+        .and_then(|proven| if proven.0.0.is_meant_by(named) { Ok(proven) } else { Err(Code::InvalidToken.into()) });
+    let ((registered, claims, token), text) = match proven {
         Ok(proven) => proven,
         Err(denial) => return (unproven(&registry, named, Some(dialect), origin), Err(denial)),
     };
@@ -159,7 +189,7 @@ pub async fn admit(gate: &Gate, verified: &VerifiedTokens, asked: Asked<'_>) -> 
     match permit {
         Ok(permit) => match check(gate, permit, registered, call, (from, client)).await {
             Err(denial) if denial.code == Code::OriginNotAllowed => (Cors::Silent, Err(denial)),
-            checked => (cors, checked),
+            checked => (cors, checked.and_then(|admission| admission.tethered(gate, Some(token)))),
         },
         // A refused origin gets no allow field, whichever of the two lists refused it.
         Err(denial) if denial.code == Code::OriginNotAllowed => (Cors::Silent, Err(denial)),
@@ -174,15 +204,15 @@ fn verify<'a>(
     verified: &VerifiedTokens,
     dialect: Dialect,
     headers: &'a HeaderMap,
-) -> Result<(Arc<Registered>, Arc<Claims>, &'a str), Denial> {
+) -> Result<(Proven, &'a str), Denial> {
     let text = dialect.token(headers)?.ok_or(dialect.without_token())?;
-    if let Some((registered, claims)) = verified.get(text, dialect, registry) {
-        return Ok((registered, claims, text));
+    if let Some(proven) = verified.get(text, dialect, registry) {
+        return Ok((proven, text));
     }
     let (registered, claims) = dialect.verify(text, |target| registry.find(target), |found| &found.app)?;
-    let claims = Arc::new(claims);
-    verified.put(text, registered, &claims);
-    Ok((Arc::clone(registered), claims, text))
+    let (claims, digest) = (Arc::new(claims), SecretDigest::of_token(text));
+    verified.put(text, registered, &claims, &digest);
+    Ok(((Arc::clone(registered), claims, digest), text))
 }
 
 /// Limits, then whose conversation it is, then the token's session, if it is one's, or else its context.
@@ -195,7 +225,8 @@ pub(crate) async fn check(
 ) -> Result<Admission, Denial> {
     let claims = permit.claims();
     let counted = Counted { address, end_user: &claims.subject, workflow: claims.workflow.as_ref() };
-    gate.count(registered.limits.chat.as_ref(), counted).await?;
+    let counting = gate.count(registered.limits.chat.as_ref(), counted).await;
+    counting.inspect_err(|_| conversation::limited(gate, &permit))?;
     if let Some(conversation) = &call.conversation
         && permit.app().scoping == Scoping::Gate
         && !permit.app().dialect.names_conversation()
@@ -219,7 +250,7 @@ pub(crate) async fn check(
         None => open_context(gate, &permit).await?,
     };
     use_up(gate, &permit).await?;
-    Ok(Admission { permit, registered, call, context, naming: None, session, widget })
+    Ok(Admission { permit, registered, call, context, token: None, tether: None, naming: None, session, widget })
 }
 
 /// Refuses a conversation that is not `owner`'s: another user's does not exist for this one.

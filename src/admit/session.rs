@@ -92,15 +92,18 @@ async fn of_session(
     let counted = Counted { address: asked.client, end_user: &permit.claims().subject, workflow: None };
     gate.count(of_user, counted).await?;
     let context = Some(live.context().clone());
-    Ok(Admission {
+    let admission = Admission {
         permit,
         registered,
         call: asked.call,
         context,
+        token: None,
+        tether: None,
         naming: None,
         session: Some(Box::new(live)),
         widget: None,
-    })
+    };
+    admission.tethered(gate, None)
 }
 
 /// What is about nobody: every page of the bot may have it.
@@ -114,7 +117,17 @@ async fn of_page(
     let permit = policy::admit_page(&registered.app, stranger(asked.client)?, from, moment)?;
     let counted = Counted { address: asked.client, end_user: &permit.claims().subject, workflow: None };
     gate.count(limit_of(&registered.limits, operation), counted).await?;
-    Ok(Admission { permit, registered, call: asked.call, context: None, naming: None, session: None, widget: None })
+    Ok(Admission {
+        permit,
+        registered,
+        call: asked.call,
+        context: None,
+        token: None,
+        tether: None,
+        naming: None,
+        session: None,
+        widget: None,
+    })
 }
 
 const fn limit_of(limits: &Limits, operation: Operation) -> Option<&Limit> {

@@ -16,6 +16,7 @@ use super::chat9::{check_sessions, read_bot, read_frame_origins, read_sessions};
 use super::chatbotkit::read_translator;
 use super::layered::parsers::{boolean, list, non_empty, one_of, parsed, string, string_list};
 use super::layered::{Faults, Node, Reader, to_json};
+use super::leash::read_leash;
 use super::limits::read_limits;
 use super::mitigate::read_widget;
 use super::orcheo::{self, check_published, read_workflows, read_workspace};
@@ -58,6 +59,7 @@ pub(super) fn read_app(
     let authorize = read_authorize(&table, of, upstreams, resolve, keys);
     check_authorize(&table, authorize.as_ref(), &workflows, (&origins, allow_missing_origin));
     let limits = read_limits(&table, dialect, resolve);
+    let leash = read_leash(&table);
     let known = upstreams.iter().find(|known| Some(&known.name) == upstream.as_ref());
     if upstream.is_some() && known.is_none() {
         table.problem("upstream", "is not the name of one of the [[upstreams]]");
@@ -85,6 +87,7 @@ pub(super) fn read_app(
         token,
         injection,
         limits,
+        leash,
         scoping,
         pass,
     };

@@ -49,6 +49,8 @@ impl AssetSettings {
             connect_timeout: CONNECT_TIMEOUT,
             first_byte_timeout: within,
             idle_timeout: within,
+            keep_alive: None,
+            read_on: None,
             pool_idle: Duration::from_secs(4),
             max_requests,
         }

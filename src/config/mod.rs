@@ -9,6 +9,7 @@ mod chat9;
 mod chatbotkit;
 mod kept;
 pub mod layered;
+mod leash;
 mod limits;
 mod listen;
 mod load;

@@ -34,6 +34,10 @@ pub struct UpstreamSettings {
     pub first_byte_timeout: Duration,
     /// Between two pieces of an answer.
     pub idle_timeout: Duration,
+    /// Silence after which a stream of events gets a comment of the gate's; `None` for never.
+    pub keep_alive: Option<Duration>,
+    /// For how long an answer is read on when its browser has left; `None` if it is not.
+    pub read_on: Option<Duration>,
     /// How long a connection may idle in the pool.
     pub pool_idle: Duration,
     /// Requests under way at once.
@@ -72,6 +76,8 @@ pub(super) fn read_upstream(table: Reader<'_>, resolve: &Resolve<'_>) -> Option<
         connect_timeout: table.or("connect_timeout", duration, seconds(5)),
         first_byte_timeout: table.or("first_byte_timeout", duration, seconds(60)),
         idle_timeout: table.or("idle_timeout", duration, seconds(120)),
+        keep_alive: table.or("keep_alive", duration_or_off, Some(seconds(15))),
+        read_on: read_disconnect(&table),
         pool_idle: table.or("pool_idle", duration, seconds(4)),
         max_requests: table.or("max_requests", integer(1..=1_000_000), 4096),
     };
@@ -95,6 +101,32 @@ fn read_headers(table: &Reader<'_>, service: &BTreeMap<String, SecretString>) ->
         }
     }
     headers
+}
+
+/// What becomes of an answer whose browser has left.
+fn read_disconnect(table: &Reader<'_>) -> Option<Duration> {
+    #[derive(Clone, Copy)]
+    enum Then {
+        Cancel,
+        Drain,
+        Grace,
+    }
+    let choices = [("cancel", Then::Cancel), ("drain", Then::Drain), ("grace", Then::Grace)];
+    let then = table.or("on_disconnect", one_of(&choices), Then::Cancel);
+    let (grace, drain) = (
+        table.or("grace", duration, Duration::from_secs(10)),
+        table.or("drain_at_most", duration, Duration::from_secs(600)),
+    );
+    match then {
+        Then::Cancel => None,
+        Then::Drain => Some(drain),
+        Then::Grace => Some(grace),
+    }
+}
+
+/// A span, or `"0s"` for never.
+fn duration_or_off(node: &Node) -> Result<Option<Duration>, Faults> {
+    if node.as_text() == Some("0s") { Ok(None) } else { duration(node).map(Some) }
 }
 
 /// `http(s)://host[:port][/path]`, nothing behind.

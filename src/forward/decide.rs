@@ -67,6 +67,9 @@ impl Forward<'_> {
                 check_owner(&**self.store, self.owner(), conversation).await?;
             }
         }
+        if request.kind.has_events() {
+            self.tethered(true, true)?;
+        }
         let body = request.bound_to(workflow)?;
         let rewrites = permit.app().injection.rewrites_body();
         let body = if rewrites { self.injected(&body)? } else { RequestBody::Full(Some(body.into())) };

@@ -114,6 +114,8 @@ mod tests {
             connect_timeout: deadline,
             first_byte_timeout: deadline,
             idle_timeout: deadline,
+            keep_alive: None,
+            read_on: None,
             pool_idle,
             max_requests,
         };

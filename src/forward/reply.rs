@@ -1,19 +1,24 @@
 //! What becomes of an upstream's answer: passed as it comes, or read for whose it is.
 
+use std::rc::Rc;
+
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http_body::Body as _;
 use sidegate_core::denial::Code;
 use sidegate_core::dialect::chatbotkit::frame_ancestors;
 use sidegate_core::dialect::{AnswerUse, Dialect, chat9, orcheo};
+use sidegate_core::ending::Ending;
+use tokio::time::Instant;
 
 use super::answer::UpstreamBody;
 use super::head::{is_event_stream, is_html, is_stream, prepare_answer, remove_all};
 use super::request::{AnswerBody, Forward, Refused};
-use super::stream::{Streamed, UnderWay};
+use super::stream::{Kind, Leash, Pauses, Streamed, UnderWay};
 use super::watch::Watch;
 use super::{Failure, MediaType};
-use crate::sessions::Live;
+use crate::sessions::{Closing, Live};
 
 impl Forward<'_> {
     pub(super) async fn answer(
@@ -61,6 +66,9 @@ impl Forward<'_> {
                 AnswerBody::Full(self.filter_list(body).await?)
             }
         };
+        if let (Some(tether), AnswerBody::Full(bytes)) = (self.admission.tether(), &body) {
+            tether.sent(bytes.len());
+        }
         Ok(Response::from_parts(head, body))
     }
 
@@ -79,9 +87,29 @@ impl Forward<'_> {
     }
 
     fn streamed(&self, headers: &HeaderMap, first: Bytes, body: UpstreamBody, under_way: UnderWay) -> AnswerBody {
-        let idle = self.upstream().settings.idle_timeout;
-        let events = is_event_stream(headers);
-        AnswerBody::Streamed(Box::new(Streamed::new(first, body, events, idle, self.ends_at, under_way)))
+        AnswerBody::Streamed(Box::new(self.stream(headers, first, body, under_way)))
+    }
+
+    fn stream(&self, headers: &HeaderMap, first: Bytes, body: UpstreamBody, under_way: UnderWay) -> Streamed {
+        let endless = body.size_hint().exact().is_none();
+        let leash = endless.then(|| self.leash());
+        let (kind, settings) = (Kind::of(headers), &self.upstream().settings);
+        // Nothing can be put into what has a length, or a coding.
+        let takes_comments = leash.is_some() && matches!(kind, Kind::Events(_));
+        let pauses = Pauses::new(settings.idle_timeout, settings.keep_alive.filter(|_| takes_comments));
+        Streamed::new(first, body, kind, pauses, leash, under_way)
+            .read_on_for(settings.read_on)
+            .tethered(self.admission.tether())
+    }
+
+    /// What ends a stream that begins now: the end of its token, of what its app lets one last, or of what admitted it.
+    pub(super) fn leash(&self) -> Leash {
+        let lasts = self.admission.permit().app().leash.stream.map(|lasts| Instant::now() + lasts);
+        let (ends_at, why) = match lasts.filter(|lasts| *lasts < self.ends_at) {
+            Some(ends_at) => (ends_at, Ending::TimeUsedUp),
+            None => (self.ends_at, Ending::Expired),
+        };
+        Leash { ends_at, why, held: self.leashes.hold(self.admission.grounds()) }
     }
 
     /// An answer that may say that the session has ended: it is closed before that is passed on.
@@ -93,14 +121,13 @@ impl Forward<'_> {
         under_way: UnderWay,
     ) -> Result<AnswerBody, Refused> {
         let session = self.admission.session().ok_or(Code::Internal)?;
-        let closing = session.closing(self.store, &self.admission.permit().app().id);
+        let closing = self.closing(session);
         // It was asked for without a coding.
         if headers.contains_key(CONTENT_ENCODING) {
             return Err(Failure::Unreadable.into());
         }
         if is_event_stream(headers) {
-            let idle = self.upstream().settings.idle_timeout;
-            let streamed = Streamed::new(Bytes::new(), body, true, idle, self.ends_at, under_way);
+            let streamed = self.stream(headers, Bytes::new(), body, under_way);
             return Ok(AnswerBody::Streamed(Box::new(streamed.watched(Watch::new(closing)))));
         }
         let (idle, most) = (self.upstream().settings.idle_timeout, self.limits.read_answer);
@@ -113,6 +140,19 @@ impl Forward<'_> {
             tracing::warn!("a chat has ended, and its session could not be closed");
         }
         Ok(AnswerBody::Full(first))
+    }
+
+    /// What closes a session, and so ends its other streams.
+    fn closing(&self, session: &Live) -> Closing {
+        let closing = session.closing(self.store, &self.admission.permit().app().id);
+        let (leashes, session) = (Rc::clone(self.leashes), session.id().digest());
+        Box::pin(async move {
+            let closed = closing.await;
+            if closed.is_ok() {
+                leashes.closed(&session);
+            }
+            closed
+        })
     }
 
     /// Reads a stream up to the event that names the new conversation; what was read.

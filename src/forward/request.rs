@@ -22,10 +22,11 @@ use super::decide::Decided;
 use super::head::{Forwarded, ask_for_identity, prepare_request};
 use super::request_body::{Progress, RequestBody};
 use super::stream::{Streamed, UnderWay};
-use super::websocket::{self, Tunnel};
-use super::{Failure, Upstream};
+use super::tunnel::Tunnel;
+use super::{Failure, Upstream, websocket};
 use crate::admit::Admission;
 use crate::config::LimitSettings;
+use crate::leash::Leashes;
 use crate::metrics::Metrics;
 use crate::sessions::Live;
 use crate::store::{Owner, Store};
@@ -53,6 +54,8 @@ pub struct Forward<'a> {
     pub request_id: HeaderValue,
     /// When the token ends.
     pub ends_at: Instant,
+    /// This worker's streams.
+    pub leashes: &'a Rc<Leashes>,
 }
 
 /// The answer's body.
@@ -99,7 +102,8 @@ impl From<Failure> for Refused {
 /// # Errors
 /// [`Refused`]: by our own checks on the body, or because the upstream failed.
 pub async fn forward(this: Forward<'_>, parts: Parts, body: ClientBody) -> Result<Response<AnswerBody>, Refused> {
-    let upstream = this.admission.upstream();
+    let (upstream, operation) = (this.admission.upstream(), this.admission.call().operation);
+    this.tethered(operation.is_message(), operation.may_stream())?;
     let under_way = UnderWay::new(upstream.enter()?, &this.metrics.forwards);
     if websocket::is_upgrade(&parts, &body) {
         // In a box, as all that few requests need: what they await would make room in every request.
@@ -160,6 +164,15 @@ impl Forward<'_> {
     /// Whether the gate keeps users apart, not the upstream.
     pub(super) fn scopes(&self) -> bool {
         self.admission.permit().app().scoping == Scoping::Gate
+    }
+
+    /// Counts what its token or session uses of the app's leash, if it has one.
+    pub(super) fn tethered(&self, says: bool, streams: bool) -> Result<(), Denial> {
+        let Some(tether) = self.admission.tether() else { return Ok(()) };
+        if streams {
+            tether.stream()?;
+        }
+        if says { tether.say() } else { Ok(()) }
     }
 
     /// Asks for room before a conversation is created that could not be recorded.

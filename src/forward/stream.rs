@@ -1,36 +1,116 @@
-//! An answer's body on its way to the browser: ends with its token, and when the upstream goes
-//! quiet for too long.
+//! An answer's body on its way to the browser: ends when what admitted it does, and when the upstream goes quiet for too
+//! long.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderMap;
+use http::header::CONTENT_ENCODING;
 use http_body::{Body, Frame, SizeHint};
 use prometheus::IntGauge;
+use sidegate_core::ending::Ending;
+use sidegate_core::sse::Boundaries;
 use tokio::time::{Instant, Sleep};
 
 use super::answer::UpstreamBody;
+use super::head::is_event_stream;
 use super::watch::Watch;
 use super::{Failure, Slot};
+use crate::leash::{Held, Tether};
+
+/// For how long a stream that must end may finish an event that it has begun.
+const UNFINISHED: Duration = Duration::from_millis(300);
+
+/// A comment (HTML standard, section 9.2.7, advises one every 15 seconds or so), and a blank line: nothing is dispatched.
+const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
 
 /// A body that streams from an upstream.
 pub struct Streamed {
     /// What was read of it already; empty when it was sent on.
     first: Bytes,
     body: UpstreamBody,
-    idle: Duration,
-    /// The token's end, for answers of unknown length: those may go on for ever.
-    ends_at: Option<Instant>,
-    /// Whether it is an event stream, which may end anywhere. Any other answer that is cut must not
-    /// look whole.
-    events: bool,
+    kind: Kind,
+    pauses: Pauses,
+    /// What ends answers of unknown length, which may go on for ever.
+    leash: Option<Leash>,
+    /// Why it must end.
+    ending: Option<Ending>,
+    /// Whether nothing more is said.
+    over: bool,
+    /// For how long it is read on when its browser has left.
+    reads_on: Option<Duration>,
     timer: Option<Pin<Box<Sleep>>>,
     /// Whether data moved since the timer was set.
     moved: bool,
     /// What looks for the end of a session in it.
     watch: Option<Box<Watch>>,
+    /// What counts its bytes, under its app's leash.
+    tether: Option<Arc<Tether>>,
     _under_way: UnderWay,
+}
+
+/// What ends a stream before its upstream does.
+pub(super) struct Leash {
+    /// The end of its token or session, or of what its app lets a stream last.
+    pub(super) ends_at: Instant,
+    /// Which of them.
+    pub(super) why: Ending,
+    /// What admitted it, as long as that holds.
+    pub(super) held: Held,
+}
+
+/// What becomes of an upstream's silence.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pauses {
+    /// After so long it is given up.
+    idle: Duration,
+    /// After so long, and again and again, the browser gets a comment, if that can stand there.
+    keep_alive: Option<Duration>,
+    /// When both are due.
+    idle_at: Instant,
+    alive_at: Option<Instant>,
+}
+
+impl Pauses {
+    pub(super) fn new(idle: Duration, keep_alive: Option<Duration>) -> Self {
+        let now = Instant::now();
+        Self { idle, keep_alive, idle_at: now + idle, alive_at: keep_alive.map(|after| now + after) }
+    }
+
+    /// It has said something.
+    fn moved(&mut self) {
+        *self = Self::new(self.idle, self.keep_alive);
+    }
+}
+
+/// What is known of an answer's form.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Kind {
+    /// Events: it may end between two of them, with last words.
+    Events(Boundaries),
+    /// Events in a content coding. It may end anywhere; nothing can be said in it.
+    CodedEvents,
+    /// Anything else. If it is cut it must not look whole.
+    Whole,
+}
+
+impl Kind {
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        match (is_event_stream(headers), headers.contains_key(CONTENT_ENCODING)) {
+            (true, false) => Self::Events(Boundaries::default()),
+            (true, true) => Self::CodedEvents,
+            (false, _) => Self::Whole,
+        }
+    }
+
+    fn pass(&mut self, frame: &Frame<Bytes>) {
+        if let (Self::Events(boundaries), Some(data)) = (self, frame.data_ref()) {
+            boundaries.pass(data);
+        }
+    }
 }
 
 /// Why a streaming answer broke off.
@@ -38,11 +118,13 @@ pub struct Streamed {
 pub enum BrokenOff {
     /// By the upstream's failure.
     Upstream(Failure),
-    /// Its token ended.
-    WithToken,
+    /// The gate has ended it.
+    Ended(Ending),
     /// The gate's own store did not answer.
     Store,
 }
+
+type Polled = Poll<Option<Result<Frame<Bytes>, BrokenOff>>>;
 
 /// A place at the upstream and in the gauge of requests under way; both are given back when the
 /// body ends or is dropped.
@@ -65,17 +147,57 @@ impl Drop for UnderWay {
 }
 
 impl Streamed {
+    /// `first` is what was read of it before.
     pub(super) fn new(
         first: Bytes,
         body: UpstreamBody,
-        events: bool,
-        idle: Duration,
-        ends_at: Instant,
+        kind: Kind,
+        pauses: Pauses,
+        leash: Option<Leash>,
         under_way: UnderWay,
     ) -> Self {
-        let endless = body.size_hint().exact().is_none();
-        let ends_at = endless.then_some(ends_at);
-        Self { first, body, idle, ends_at, events, timer: None, moved: false, watch: None, _under_way: under_way }
+        Self {
+            first,
+            body,
+            kind,
+            pauses,
+            leash,
+            ending: None,
+            over: false,
+            reads_on: None,
+            timer: None,
+            moved: false,
+            watch: None,
+            tether: None,
+            _under_way: under_way,
+        }
+    }
+
+    /// The same, read on for so long when nobody takes it any more.
+    pub(super) const fn read_on_for(mut self, most: Option<Duration>) -> Self {
+        self.reads_on = most;
+        self
+    }
+
+    /// For how long it is to be read on now that nobody takes it any more: the upstream works for it, and may count what
+    /// is read.
+    #[must_use]
+    pub fn reads_on(&self) -> Option<Duration> {
+        self.reads_on.filter(|_| !self.over && !self.is_end_stream())
+    }
+
+    /// Reads it to its end, but not longer than that. What ends it for browsers ends this as well.
+    pub async fn read_on(mut self: Box<Self>, most: Duration) {
+        let read =
+            async { while let Some(Ok(_)) = std::future::poll_fn(|cx| Pin::new(&mut *self).poll_frame(cx)).await {} };
+        // Late or not, it is over now.
+        let _ = tokio::time::timeout(most, read).await;
+    }
+
+    /// The same, whose bytes are counted.
+    pub(super) fn tethered(mut self, tether: Option<&Arc<Tether>>) -> Self {
+        self.tether = tether.cloned();
+        self
     }
 
     /// The same, with somebody who looks at what passes.
@@ -84,52 +206,176 @@ impl Streamed {
         self
     }
 
+    /// Why the gate has ended it, if it has.
+    #[must_use]
+    pub const fn ended(&self) -> Option<Ending> {
+        if self.over { self.ending } else { None }
+    }
+
     /// A frame that has come, unless it must wait for its session to be closed.
-    fn poll_passing(
-        &mut self,
-        frame: Frame<Bytes>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+    fn poll_passing(&mut self, frame: Frame<Bytes>, cx: &mut Context<'_>) -> Polled {
         self.moved = true;
         if let (Some(watch), Some(data)) = (&mut self.watch, frame.data_ref())
             && !watch.passes(data)
         {
+            if let Some(leash) = &self.leash {
+                leash.held.closes_session();
+            }
             return watch.poll_held(cx).map(|held| held.map(|data| Ok(Frame::data(data))));
         }
         Poll::Ready(Some(Ok(frame)))
     }
 
-    /// The last frame of a stream whose token has ended.
-    fn end(&self) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
-        Poll::Ready(if self.events { None } else { Some(Err(BrokenOff::WithToken)) })
-    }
-
-    /// Waits, but not beyond the end of the token or of patience.
-    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
-        let (idle, ends_at) = (self.idle, self.ends_at);
-        let wake_at = || {
-            let quiet_at = Instant::now() + idle;
-            ends_at.map_or(quiet_at, |ends_at| ends_at.min(quiet_at))
-        };
-        let moved = std::mem::take(&mut self.moved);
-        let timer = match &mut self.timer {
-            Some(timer) => {
-                if moved {
-                    timer.as_mut().reset(wake_at());
-                }
-                timer
+    /// The last frames of a stream that must end: the rest of the event that it is in, if that comes soon, then its last
+    /// words. A browser drops an event that is not whole.
+    fn poll_end(&mut self, ending: Ending, cx: &mut Context<'_>) -> Polled {
+        let Kind::Events(boundaries) = self.kind else { return self.cut(ending) };
+        if boundaries.is_between() {
+            let words = self.leash.as_ref().map(|leash| ending.last_event(leash.held.dialect()));
+            self.finish(ending);
+            return Poll::Ready(words.map(|words| Ok(Frame::data(words.into()))));
+        }
+        match Pin::new(&mut self.body).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => self.poll_rest(ending, frame, cx),
+            Poll::Ready(Some(Err(_)) | None) => self.cut(ending),
+            Poll::Pending => {
+                ready!(self.timer.as_mut().map_or(Poll::Ready(()), |timer| timer.as_mut().poll(cx)));
+                self.cut(ending)
             }
-            None => self.timer.insert(Box::pin(tokio::time::sleep_until(wake_at()))),
-        };
-        match timer.as_mut().poll(cx) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(()) if self.is_over() => self.end(),
-            Poll::Ready(()) => Poll::Ready(Some(Err(BrokenOff::Upstream(Failure::Incomplete)))),
         }
     }
 
-    fn is_over(&self) -> bool {
-        self.ends_at.is_some_and(|ends_at| Instant::now() >= ends_at)
+    /// As much of a frame as belongs to the event that has begun.
+    fn poll_rest(&mut self, ending: Ending, frame: Frame<Bytes>, cx: &mut Context<'_>) -> Polled {
+        let (Kind::Events(boundaries), Ok(mut data)) = (&mut self.kind, frame.into_data()) else {
+            return self.cut(ending);
+        };
+        if boundaries.is_between() {
+            return self.poll_end(ending, cx);
+        }
+        if let Some(end) = boundaries.finish(&data) {
+            data.truncate(end);
+        }
+        self.poll_passing(Frame::data(data), cx)
+    }
+
+    /// Ends it where it stands.
+    fn cut(&mut self, ending: Ending) -> Polled {
+        self.finish(ending);
+        Poll::Ready(match self.kind {
+            Kind::Events(_) | Kind::CodedEvents => None,
+            Kind::Whole => Some(Err(BrokenOff::Ended(ending))),
+        })
+    }
+
+    fn finish(&mut self, ending: Ending) {
+        self.over = true;
+        if let Some(leash) = &self.leash {
+            leash.held.count(ending);
+        }
+    }
+
+    /// Notes that it must end.
+    fn begin_to_end(&mut self, ending: Ending) {
+        self.ending = Some(ending);
+        self.set_timer(Instant::now() + UNFINISHED);
+    }
+
+    /// Waits, but not beyond the end of what admitted it or of patience; speaks up in between.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Polled {
+        if std::mem::take(&mut self.moved) || self.timer.is_none() {
+            self.pauses.moved();
+            self.set_timer(self.due_at());
+        }
+        loop {
+            ready!(self.timer.as_mut().map_or(Poll::Ready(()), |timer| timer.as_mut().poll(cx)));
+            if let Some(ending) = self.is_over() {
+                self.begin_to_end(ending);
+                return self.poll_end(ending, cx);
+            }
+            let now = Instant::now();
+            if now >= self.pauses.idle_at {
+                self.over = true;
+                return Poll::Ready(Some(Err(BrokenOff::Upstream(Failure::Incomplete))));
+            }
+            // What the gate says itself is no sign of life of the upstream's.
+            self.pauses.alive_at = self.pauses.keep_alive.map(|after| now + after);
+            self.set_timer(self.due_at());
+            if matches!(self.kind, Kind::Events(boundaries) if boundaries.is_between()) {
+                return Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(KEEP_ALIVE)))));
+            }
+        }
+    }
+
+    /// When something is due if nothing moves.
+    fn due_at(&self) -> Instant {
+        let ends_at = self.leash.as_ref().map(|leash| leash.ends_at);
+        [ends_at, self.pauses.alive_at].into_iter().flatten().fold(self.pauses.idle_at, Instant::min)
+    }
+
+    fn set_timer(&mut self, at: Instant) {
+        match &mut self.timer {
+            Some(timer) => timer.as_mut().reset(at),
+            None => self.timer = Some(Box::pin(tokio::time::sleep_until(at))),
+        }
+    }
+
+    fn is_over(&self) -> Option<Ending> {
+        self.leash.as_ref().filter(|leash| Instant::now() >= leash.ends_at).map(|leash| leash.why)
+    }
+
+    /// Whether it must end, by what has become of what admitted it.
+    fn poll_leash(&mut self, cx: &mut Context<'_>) {
+        if self.ending.is_some() {
+            return;
+        }
+        if self.leash.is_some() && self.tether.as_ref().is_some_and(|tether| tether.has_no_bytes()) {
+            self.begin_to_end(Ending::BytesUsedUp);
+        } else if let Some(Poll::Ready(ending)) = self.leash.as_ref().map(|leash| leash.held.poll_ending(cx)) {
+            self.begin_to_end(ending);
+        }
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Polled {
+        if !self.first.is_empty() {
+            let first = Frame::data(std::mem::take(&mut self.first));
+            self.kind.pass(&first);
+            return Poll::Ready(Some(Ok(first)));
+        }
+        if let Some(watch) = &mut self.watch
+            && let Some(held) = ready!(watch.poll_held(cx))
+        {
+            return Poll::Ready(Some(Ok(Frame::data(held))));
+        }
+        if self.over {
+            return Poll::Ready(None);
+        }
+        self.poll_leash(cx);
+        if let Some(ending) = self.ending {
+            return self.poll_end(ending, cx);
+        }
+        match Pin::new(&mut self.body).poll_frame(cx) {
+            // A busy stream never waits for its timer, so it looks at the clock itself.
+            Poll::Ready(Some(Ok(frame))) => match self.is_over() {
+                Some(ending) => {
+                    self.begin_to_end(ending);
+                    self.poll_rest(ending, frame, cx)
+                }
+                None => {
+                    self.kind.pass(&frame);
+                    self.poll_passing(frame, cx)
+                }
+            },
+            Poll::Ready(Some(Err(_))) => {
+                self.over = true;
+                Poll::Ready(Some(Err(BrokenOff::Upstream(Failure::Incomplete))))
+            }
+            Poll::Ready(None) => {
+                self.over = true;
+                Poll::Ready(None)
+            }
+            Poll::Pending => self.poll_timer(cx),
+        }
     }
 }
 
@@ -137,32 +383,24 @@ impl Body for Streamed {
     type Data = Bytes;
     type Error = BrokenOff;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
-        if !self.first.is_empty() {
-            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.first)))));
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled {
+        let polled = self.poll_next(cx);
+        if let (Some(tether), Poll::Ready(Some(Ok(frame)))) = (&self.tether, &polled) {
+            tether.sent(frame.data_ref().map_or(0, Bytes::len));
         }
-        if let Some(watch) = &mut self.watch
-            && let Some(held) = std::task::ready!(watch.poll_held(cx))
-        {
-            return Poll::Ready(Some(Ok(Frame::data(held))));
-        }
-        match Pin::new(&mut self.body).poll_frame(cx) {
-            // A busy stream never waits for its timer, so it looks at the clock itself.
-            Poll::Ready(Some(Ok(_))) if self.is_over() => self.end(),
-            Poll::Ready(Some(Ok(frame))) => self.poll_passing(frame, cx),
-            Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(BrokenOff::Upstream(Failure::Incomplete)))),
-            Poll::Ready(None) => Poll::Ready(None),
-            Poll::Pending => self.poll_timer(cx),
-        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
-        self.first.is_empty() && self.watch.as_ref().is_none_or(|watch| !watch.holds()) && self.body.is_end_stream()
+        let is_read = self.first.is_empty() && self.watch.as_ref().is_none_or(|watch| !watch.holds());
+        is_read && (self.over || self.body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        // Where some of it was read before, its length was not known: events are read, not files.
-        if self.first.is_empty() { self.body.size_hint() } else { SizeHint::default() }
+        // Where some of it was read before, its length was not known: events are read, not files. Nor is it known what
+        // the gate adds.
+        let is_known = self.first.is_empty() && self.leash.is_none();
+        if is_known { self.body.size_hint() } else { SizeHint::default() }
     }
 }
 
@@ -170,7 +408,7 @@ impl std::fmt::Display for BrokenOff {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Upstream(failure) => failure.error_type(),
-            Self::WithToken => "the token has ended",
+            Self::Ended(ending) => ending.name(),
             Self::Store => "the store did not answer",
         })
     }

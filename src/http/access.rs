@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::{HeaderValue, Method, StatusCode};
 use sidegate_core::denial::Code;
 use sidegate_core::dialect::Operation;
+use sidegate_core::ending::Ending;
 use sidegate_core::id::AppId;
 use tokio::time::Instant;
 
@@ -32,6 +33,8 @@ pub(super) struct Facts {
     pub(super) app: Option<AppId>,
     pub(super) code: Option<Code>,
     pub(super) failure: Option<Failure>,
+    /// Why the gate has ended its stream.
+    pub(super) ended: Option<Ending>,
     /// The widget whose use it is, and where that is counted.
     pub(super) widget: Option<(Arc<Widgets>, Arc<Served>)>,
 }
@@ -88,19 +91,37 @@ impl Record {
         self.complete = true;
     }
 
+    /// Its client left within its own body: whatever is the answer to that, nobody gets it.
+    pub(super) const fn client_left(&mut self) {
+        self.complete = false;
+        self.answered = None;
+    }
+
+    /// Why it was refused. What is refused because its client has left is not: that is the client's doing.
+    fn refused(&self) -> Option<Code> {
+        self.facts.code.filter(|code| self.complete || *code != Code::InvalidRequest)
+    }
+
     /// It broke off within the body: the status is already out, so only the log can tell.
     pub(super) fn broke_off(&mut self, reason: BrokenOff) {
-        if let BrokenOff::Upstream(failure) = reason {
-            self.facts.failure = Some(failure);
+        match reason {
+            BrokenOff::Upstream(failure) => self.facts.failure = Some(failure),
+            BrokenOff::Ended(ending) => self.facts.ended = Some(ending),
+            BrokenOff::Store => {}
         }
         self.complete = true;
+    }
+
+    /// The gate has ended its stream.
+    pub(super) const fn ended(&mut self, ending: Option<Ending>) {
+        self.facts.ended = ending;
     }
 
     fn count(&self) {
         if let (Some(operation), Some((status, head))) = (self.facts.operation, self.answered) {
             self.metrics.request(operation, status, head.as_secs_f64());
         }
-        if let Some(code) = self.facts.code {
+        if let Some(code) = self.refused() {
             self.metrics.denial(code);
         }
         if let Some(failure) = self.facts.failure {
@@ -133,7 +154,8 @@ impl Record {
             route = self.facts.route.unwrap_or(NO_ROUTE),
             app = self.facts.app.as_ref().map(AppId::as_str),
             status,
-            code = self.facts.code.map(Code::name),
+            code = self.refused().map(Code::name),
+            ended = self.facts.ended.map(Ending::name),
             upstream_error = self.facts.failure.map(Failure::error_type),
             sent_bytes = self.sent_bytes,
             head_ms = self.answered.map(|(_, head)| millis(head)),

@@ -25,12 +25,29 @@ impl Body {
         self.record.complete();
     }
 
+    /// Nobody is there any more to take it.
+    pub(super) const fn client_left(&mut self) {
+        self.record.client_left();
+    }
+
     /// What the connection becomes behind this answer.
     pub(super) fn take_tunnel(&mut self) -> Option<Box<Tunnel>> {
         let tunnels = matches!(self.kind, AnswerBody::Tunnel(_));
         match tunnels.then(|| std::mem::replace(&mut self.kind, AnswerBody::Full(Bytes::new()))) {
             Some(AnswerBody::Tunnel(tunnel)) => Some(tunnel),
             _ => None,
+        }
+    }
+}
+
+/// Dropped before its end, its client has left or has been left; what the upstream still says may be wanted all the same.
+impl Drop for Body {
+    fn drop(&mut self) {
+        let AnswerBody::Streamed(streamed) = &self.kind else { return };
+        let Some(most) = streamed.reads_on() else { return };
+        let kind = std::mem::replace(&mut self.kind, AnswerBody::Full(Bytes::new()));
+        if let AnswerBody::Streamed(streamed) = kind {
+            tokio::task::spawn_local(streamed.read_on(most));
         }
     }
 }
@@ -54,6 +71,9 @@ impl HttpBody for Body {
             Poll::Ready(None) | Poll::Pending => {}
         }
         if matches!(frame, Poll::Ready(None)) || self.is_end_stream() {
+            if let AnswerBody::Streamed(streamed) = &self.kind {
+                self.record.ended(streamed.ended());
+            }
             self.record.complete();
         }
         frame

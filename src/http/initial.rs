@@ -89,6 +89,7 @@ impl Caller<'_> {
             admission: &admission,
             request_id: self.request_id.clone(),
             ends_at,
+            leashes: &self.common.leashes,
         };
         let (parts, body) = self.complete(&path, text)?;
         let text = answer_text(forward(request, parts, ClientBody::Read(body)).await?, gate.limits.read_answer).await?;

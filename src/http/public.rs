@@ -262,6 +262,7 @@ impl Public {
             admission: &admission,
             request_id: arrival.request_id.clone(),
             ends_at,
+            leashes: &self.common.leashes,
         };
         let outcome = match forward(request, parts, body).await {
             Ok(response) => Outcome { response, cors, facts: Facts::default() },

@@ -22,6 +22,7 @@ use super::request_ids::{RequestIds, X_REQUEST_ID};
 use super::{Peer, convert};
 use crate::forward::{AnswerBody, Client, Failure};
 use crate::gate::Gate;
+use crate::leash::Leashes;
 use crate::metrics::{Listener, Metrics};
 use crate::trade::Broker;
 use crate::widgets::{Served, Widgets};
@@ -54,6 +55,8 @@ pub struct Common {
     pub scratch: Rc<Scratch>,
     /// This worker's upstream connections.
     pub client: Rc<Client>,
+    /// This worker's streams.
+    pub leashes: Rc<Leashes>,
     request_ids: RequestIds,
     /// The value of `Date`, as of the last [`Common::tick`].
     date: RefCell<HeaderValue>,
@@ -162,7 +165,8 @@ impl Common {
         let date = RefCell::new(HeaderValue::from_static(""));
         let scratch = Rc::<Scratch>::default();
         let client = Rc::new(Client::new(Rc::clone(&scratch)));
-        let common = Self { gate, metrics, scratch, client, request_ids: RequestIds::new(seed), date };
+        let leashes = Leashes::new(Arc::clone(&gate), Arc::clone(&metrics));
+        let common = Self { gate, metrics, scratch, client, leashes, request_ids: RequestIds::new(seed), date };
         common.tick();
         common
     }

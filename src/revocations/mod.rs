@@ -41,6 +41,12 @@ impl Revoked {
         if self.is_stale() { Err(Code::StoreUnavailable) } else { Ok(self.list.load()) }
     }
 
+    /// The list as it was last read, whether or not it may lack something.
+    #[must_use]
+    pub fn list(&self) -> Arc<RevocationList> {
+        self.list.load_full()
+    }
+
     /// Whether the list may lack something.
     #[must_use]
     pub fn is_stale(&self) -> bool {

@@ -82,6 +82,12 @@ impl Widgets {
         })
     }
 
+    /// How often something was forgotten because it had changed.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
     /// Where they are kept.
     #[must_use]
     pub fn registry(&self) -> &dyn Entries {

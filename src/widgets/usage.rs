@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use sidegate_core::id::ObjectId;
+use quick_cache::sync::Cache;
+use sidegate_core::id::{ObjectId, TokenId};
 
 use crate::store::{Counts, Objects, Unavailable, Usage};
 
@@ -11,15 +12,40 @@ use crate::store::{Counts, Objects, Unavailable, Usage};
 /// very many has not failed.
 const AT_ONCE: usize = 500;
 
+/// Sessions of which it is remembered whose they are.
+const SESSIONS: usize = 10_000;
+
 /// What was counted since it was last written down.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Tally {
     counted: Mutex<HashMap<ObjectId, Counts>>,
+    /// The widgets of sessions that were admitted lately: a request that a limit refuses is to cost no look at the store.
+    sessions: Cache<TokenId, ObjectId>,
     /// Held while the registry is asked: what is on its way there is neither missed nor seen twice.
     asking: tokio::sync::Mutex<()>,
 }
 
+impl Default for Tally {
+    fn default() -> Self {
+        Self { counted: Mutex::default(), sessions: Cache::new(SESSIONS), asking: tokio::sync::Mutex::default() }
+    }
+}
+
 impl Tally {
+    /// A session was admitted: what of it is refused from now on is its widget's.
+    pub fn admitted(&self, session: &TokenId, widget: &ObjectId) {
+        if self.sessions.get(session).is_none() {
+            self.sessions.insert(session.clone(), widget.clone());
+        }
+    }
+
+    /// A request of a session was refused by a limit.
+    pub fn limited(&self, session: &TokenId) {
+        if let Some(widget) = self.sessions.get(session) {
+            self.add(&widget, Counts { refused: 1, ..Counts::default() });
+        }
+    }
+
     /// Counts for a widget.
     pub fn add(&self, widget: &ObjectId, counts: Counts) {
         let mut counted = self.counted();

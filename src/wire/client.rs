@@ -42,6 +42,8 @@ struct State {
     interim: Outbox,
     /// Waits for the end of the body, to look out for the client's leaving from then on.
     waits: Option<Waker>,
+    /// Whether the client has left within a body.
+    left: bool,
 }
 
 /// A head that is not served.
@@ -56,7 +58,7 @@ pub(crate) enum Unread {
 impl ClientWire {
     pub(crate) fn new(io: Io, scratch: Rc<Scratch>) -> Rc<Self> {
         let (inbound, framing, interim) = (Bytes::new(), Framing::default(), Outbox::default());
-        let state = State { io, inbound, framing, wants_continue: false, interim, waits: None };
+        let state = State { io, inbound, framing, wants_continue: false, interim, waits: None, left: false };
         Rc::new(Self { scratch, state: RefCell::new(state) })
     }
 
@@ -123,6 +125,11 @@ impl ClientWire {
     /// Whether the last byte of the body has been handed on.
     pub(crate) fn is_body_read(&self) -> bool {
         self.state.borrow().framing.is_done()
+    }
+
+    /// Whether the client has left before the end of its body.
+    pub(crate) fn has_left(&self) -> bool {
+        self.state.borrow().left
     }
 
     /// Reads over what has arrived of a body that nobody wanted. Whether that was all of it: then
@@ -195,7 +202,7 @@ impl ClientWire {
 impl State {
     /// The next piece of the body; `None` at its end.
     fn poll_piece(&mut self, scratch: &Scratch, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenBody>>> {
-        let Self { io, inbound, framing, wants_continue, interim, .. } = self;
+        let Self { io, inbound, framing, wants_continue, interim, left, .. } = self;
         let broken = Poll::Ready(Some(Err(BrokenBody)));
         while !framing.is_done() {
             if !inbound.is_empty() {
@@ -210,10 +217,12 @@ impl State {
                 interim.put(CONTINUE.to_vec(), Bytes::new(), b"");
             }
             if ready!(interim.poll_flush(io, cx, &mut false)).is_err() {
+                *left = true;
                 return broken;
             }
             let read = |bytes: &[u8]| *inbound = Bytes::copy_from_slice(bytes);
             if ready!(scratch.poll_read(io, cx, read)).is_err() {
+                *left = true;
                 return broken;
             }
         }

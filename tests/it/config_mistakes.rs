@@ -225,6 +225,31 @@ fn unknown_keys_are_found_in_every_table() {
 }
 
 #[test]
+fn mistakes_about_streams_are_refused() {
+    let upstream = "keep_alive = 0\non_disconnect = \"stay\"\ngrace = \"0s\"\n";
+    let app = "dialect = \"sigmic\"\nupstream = \"chat\"\n\
+               leash = { stream = \"500ms\", messages = 0, bytes = 0, streams_per_token = -1, streams = 1 }";
+    let config =
+        format!("[[upstreams]]\nname = \"chat\"\nurl = \"https://c.example\"\n{upstream}[[apps]]\nid = \"a\"\n{app}\n");
+    let count = "must be an integer from 1 to 1000000000";
+    let span = "must be a duration such as";
+    let run = program(&["check"]).config(&config).run();
+    for expected in [
+        format!("FILE1:4: upstreams[0].keep_alive: {span}"),
+        "FILE1:5: upstreams[0].on_disconnect: must be one of".to_owned(),
+        format!("FILE1:6: upstreams[0].grace: {span}"),
+        "FILE1:11: apps[0].leash.stream: must be 1s or more".to_owned(),
+        format!("FILE1:11: apps[0].leash.messages: {count}"),
+        "FILE1:11: apps[0].leash.bytes: must be above zero".to_owned(),
+        format!("FILE1:11: apps[0].leash.streams_per_token: {count}"),
+        "FILE1:11: apps[0].leash.streams: unknown key".to_owned(),
+    ] {
+        assert!(run.err.lines().any(|line| line.starts_with(&expected)), "no {expected} in {}", run.err);
+    }
+    assert_eq!((run.code, run.out.as_str()), (2, ""));
+}
+
+#[test]
 fn bad_origins_are_refused() {
     for bad in ["shop.example.com", "https://shop.example.com/", "ftp://a.example", "https://*.com", "NULL", ""] {
         let run = with_app(&format!("origins = [\"https://ok.example\", \"{bad}\"]")).run();

@@ -5,6 +5,7 @@ use reqwest::Response;
 use serde_json::json;
 use tokio::time::Instant;
 
+use crate::leash::EXPIRED;
 use crate::support::gate::{Builder, Gate};
 use crate::support::upstream::{Behaviour, Reply, Upstream};
 use crate::support::wire::{metric, metric_becomes, stream_path, within};
@@ -152,6 +153,7 @@ async fn a_silent_stream_ends_with_its_token() {
     let (behaviour, stream) = Behaviour::sse();
     let begun = Instant::now();
     let mut answer = opened(&upstream, &gate, behaviour, "2s").await;
+    assert_eq!(within(answer.chunk()).await.expect("a chunk").expect("last words"), EXPIRED);
     assert_eq!(within(answer.chunk()).await.expect("a clean end"), None);
     // A token's times are whole seconds, so it has between one and two of them.
     assert!((900..10_000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());

@@ -28,7 +28,7 @@ async fn open(gate: &Gate, path: &str, fields: &[(&'static str, &str)]) -> Resul
     within(client_async(request, socket)).await
 }
 
-async fn open_as(gate: &Gate, path: &str, token: &str) -> Socket {
+pub async fn open_as(gate: &Gate, path: &str, token: &str) -> Socket {
     let bearer = format!("Bearer {token}");
     open(gate, path, &[("origin", SHOP), ("authorization", &bearer)]).await.expect("an open WebSocket").0
 }
@@ -41,7 +41,7 @@ fn status(refused: Result<(Socket, Response), Error>) -> u16 {
 }
 
 /// An upstream by hand that has taken one handshake, the browser's end of it, and the gate.
-async fn raw_tunnel(lifetime: &str) -> (Gate, Wire, Wire) {
+pub async fn raw_tunnel(lifetime: &str) -> (Gate, Wire, Wire) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     let headers = "[apps.inject]\nheaders = { X-End-User = \"{{claims.sub}}\" }";
@@ -148,8 +148,8 @@ async fn an_upstream_that_closes_closes_the_browsers_side() {
 async fn a_tunnel_ends_with_its_token() {
     let begun = Instant::now();
     let (gate, mut browser, mut upstream) = raw_tunnel("2s").await;
-    browser.closed().await;
-    upstream.closed().await;
+    browser.closed_bytes().await;
+    upstream.closed_bytes().await;
     assert!((900..10_000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
     metric_becomes(&gate, "sidegate_forwards", 0.0).await;
 }

@@ -163,6 +163,31 @@ impl Operation {
         }
     }
 
+    /// Whether it is a message of the visitor's by its route alone. What is asked of Orcheo's gateway, the body says.
+    #[must_use]
+    pub const fn is_message(self) -> bool {
+        match self {
+            Self::Sigmic(operation) => {
+                matches!(operation, sigmic::Operation::CreateTask | sigmic::Operation::SendMessage)
+            }
+            Self::Orcheo(_) => false,
+            Self::Chat9(operation) => matches!(operation, chat9::Operation::Chat),
+            Self::Mitigate(mitigate::Operation::CreateChat) => true,
+            Self::ChatBotKit(operation) => operation.is_message(),
+        }
+    }
+
+    /// Whether its answer may be a stream, likewise.
+    #[must_use]
+    pub const fn may_stream(self) -> bool {
+        match self {
+            Self::Sigmic(operation) => matches!(operation, sigmic::Operation::StreamTask),
+            Self::Orcheo(_) => false,
+            Self::ChatBotKit(chatbotkit::Operation::Receive) => true,
+            Self::Chat9(_) | Self::Mitigate(_) | Self::ChatBotKit(_) => self.is_message(),
+        }
+    }
+
     /// What it needs from the request's body.
     #[must_use]
     pub const fn body_use(self) -> BodyUse {

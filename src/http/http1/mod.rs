@@ -107,8 +107,12 @@ impl Connection<'_> {
             Poll::Ready(response) => Poll::Ready(Some(response)),
             Poll::Pending => self.wire.poll_left(cx).map(|()| None),
         });
-        let Some(response) = response.await else { return End::Broken };
+        let Some(mut response) = response.await else { return End::Broken };
         drop(handler);
+        if self.wire.has_left() {
+            response.body_mut().client_left();
+            return End::Broken;
+        }
         self.answer(response, asked).await
     }
 

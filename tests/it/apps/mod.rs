@@ -54,7 +54,7 @@ pub async fn exchange(gate: &Gate, id: &str, secret: &str) -> Response {
 }
 
 /// A token of an app.
-async fn mint(gate: &Gate, app: &Made) -> String {
+pub async fn mint(gate: &Gate, app: &Made) -> String {
     let answer = exchange(gate, &app.id, &app.secret).await;
     assert_eq!(answer.status(), 200);
     json_of(answer).await["data"]["token"].as_str().expect("a token").to_owned()

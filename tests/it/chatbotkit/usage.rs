@@ -6,9 +6,10 @@ use sidegate::store::{Counts, Memory, Object, ObjectKind, Objects as _};
 use sidegate::widgets::Tally;
 use sidegate_core::id::ObjectId;
 
-use super::{ACCOUNT, WIDGETS, answers, api, create_path, json_of, opened, say, shop, started, text};
+use super::{ACCOUNT, WIDGETS, answers, api, create_path, json_of, open, opened, say, shop, started, text, with_lines};
 use crate::support::gate::Gate;
 use crate::support::redis::until;
+use crate::support::upstream::Upstream;
 
 async fn usage(gate: &Gate, id: &str) -> Value {
     json_of(api(gate, Method::GET, &format!("{WIDGETS}/{id}/usage"), Value::Null).await).await
@@ -36,6 +37,28 @@ async fn sessions_messages_refusals_and_bytes_are_counted_and_a_clone_begins_ane
     })
     .await;
     assert_eq!(usage(&gate, &copy).await, nothing(&copy));
+}
+
+#[tokio::test]
+async fn what_limits_refuse_is_counted_in_a_session_and_as_it_is_opened() {
+    let upstream = Upstream::start().await;
+    let gate =
+        with_lines(&upstream, "limits = { exchange = [], chat = \"2/h per end_user\", config = [] }").start().await;
+    answers(&upstream, "Hello");
+    let (id, other) = (shop(&gate, json!({})).await, shop(&gate, json!({})).await);
+    let session = opened(&gate, &id, &json!({})).await;
+    for expected in [200, 200, 429, 429] {
+        assert_eq!(say(&gate, &session, "complete", &json!({ "text": "hi" })).await.status(), expected);
+    }
+    let messages = vec![json!({ "type": "user", "text": "hi" }); 3];
+    open(&gate, &other, &json!({ "messages": messages })).await;
+    for (widget, messages, refused) in [(&id, 2, 2), (&other, 2, 1)] {
+        until("its usage", async || {
+            let seen = usage(&gate, widget).await;
+            (&seen["messages"], &seen["refused"]) == (&json!(messages), &json!(refused))
+        })
+        .await;
+    }
 }
 
 #[tokio::test]

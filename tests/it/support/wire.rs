@@ -71,11 +71,26 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Wire<I> {
         true
     }
 
+    /// The next bytes, of which there must be so many.
+    pub async fn take(&mut self, count: usize) -> Vec<u8> {
+        while self.read.len() < count {
+            let got = within(self.io.read_buf(&mut self.read)).await.expect("readable");
+            assert!(got > 0, "no more than {:?}", self.read);
+        }
+        let rest = self.read.split_off(count);
+        std::mem::replace(&mut self.read, rest)
+    }
+
     /// Waits until the other side has closed the connection or reset it; what came before that.
     pub async fn closed(&mut self) -> String {
+        text(self.closed_bytes().await)
+    }
+
+    /// The same as bytes.
+    pub async fn closed_bytes(&mut self) -> Vec<u8> {
         let closed = async { while self.io.read_buf(&mut self.read).await.is_ok_and(|got| got > 0) {} };
         within(closed).await;
-        text(std::mem::take(&mut self.read))
+        std::mem::take(&mut self.read)
     }
 }
 

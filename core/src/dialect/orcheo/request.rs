@@ -45,6 +45,20 @@ macro_rules! kinds {
                 match self { $(Self::$variant => $thread,)+ }
             }
 
+            /// Whether the chat service answers it with events: it says something to it.
+            #[must_use]
+            pub const fn has_events(self) -> bool {
+                matches!(
+                    self,
+                    Self::ThreadsCreate
+                        | Self::ThreadsAddUserMessage
+                        | Self::ThreadsRetryAfterItem
+                        | Self::ThreadsAddClientToolOutput
+                        | Self::ThreadsAddStructuredInput
+                        | Self::ThreadsCustomAction
+                )
+            }
+
             /// What becomes of its answer.
             #[must_use]
             pub const fn answer_use(self) -> AnswerUse {
