@@ -117,6 +117,7 @@ case $goal in
         need redis-server redis-server
         need_postgres
         need strace strace
+        need systemd-analyze systemd
         need faketime faketime
         need_jwcrypto
         need_npm openai

@@ -1,7 +1,6 @@
 //! Wiring, and nothing else: bind before you build, drain before you die.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -13,7 +12,6 @@ use sidegate_core::clock::Clock as _;
 use sidegate_core::dialect::Dialect;
 use sidegate_core::entropy::{self, Entropy};
 use sidegate_core::service_token::ServiceToken;
-use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -21,16 +19,18 @@ use crate::apps::{Apps, Configured};
 use crate::assets::Assets;
 use crate::config::{ListenSettings, Settings};
 use crate::contacts::Contacts;
+use crate::control::{Asks, Place};
 use crate::follow;
 use crate::gate::Gate;
-use crate::http::{Acceptor, Readiness, ops_router, serve_ops, server_config};
+use crate::http::{Readiness, server_config};
 use crate::leash::{Closings, Spending};
-use crate::metrics::Listener;
+use crate::notify::Beats;
 use crate::registry::Registry;
 use crate::revocations::{Follower, Revoked};
 use crate::rsa::RsaTurns;
 use crate::service_tokens::ServiceTokens;
-use crate::store::{Kind, Stores, Unavailable};
+use crate::sockets::{Accepting, Addresses, Sockets};
+use crate::store::{Kind, Store, Stores, Unavailable};
 use crate::system::System;
 use crate::trade::Trades;
 use crate::visitor::MAX_VISITS;
@@ -70,44 +70,27 @@ impl From<String> for StartError {
     }
 }
 
-/// Where the program listens, once bound.
-#[derive(Clone, Copy, Debug)]
-pub struct Addresses {
-    /// For browsers.
-    pub public: SocketAddr,
-    /// For the customer's servers.
-    pub private: SocketAddr,
-    /// For the platform.
-    pub ops: SocketAddr,
-}
-
-/// The running program.
+/// The program, built; it runs once it accepts.
 pub struct Sidegate {
     /// Where it listens.
     pub addresses: Addresses,
     /// Where its state is.
     pub store: Kind,
+    sockets: Option<Sockets>,
+    accepting: Accepting,
     readiness: Arc<Readiness>,
     draining: watch::Sender<bool>,
-    acceptors: Vec<JoinHandle<()>>,
     workers: Vec<Worker>,
     background: Vec<JoinHandle<()>>,
-    drain_timeout: Duration,
-}
-
-struct Sockets {
-    public: TcpListener,
-    private: TcpListener,
-    ops: TcpListener,
 }
 
 impl Sidegate {
-    /// Binds, builds and starts. Needs a tokio runtime around it: the control runtime.
+    /// Builds and starts everything but the acceptors, so that nothing can fail any more. Needs a tokio runtime
+    /// around it: the control runtime.
     ///
     /// # Errors
     /// [`StartError`].
-    pub async fn start(settings: Settings) -> Result<Self, StartError> {
-        let sockets = bind(&settings.listen)?;
+    pub async fn start(settings: Settings, sockets: Sockets) -> Result<Self, StartError> {
         let addresses = sockets.addresses()?;
         let listen = settings.listen.clone();
         let tls = listen.tls.as_ref().map(server_config).transpose()?;
@@ -133,26 +116,24 @@ impl Sidegate {
         }
         let metrics = workers.iter().map(|worker| Arc::clone(&worker.metrics)).collect();
         let readiness = Arc::new(Readiness { gate: Arc::clone(&gate), draining: false.into(), metrics });
-        let acceptors = sockets.accept(&listen, &workers, &readiness, &drained);
         let background = vec![
-            acceptors.1,
             tokio::spawn(revocations.run(|| System.now())),
             tokio::spawn(registry.run()),
             tokio::spawn(keep_uses(Arc::clone(&gate))),
             tokio::spawn(resume_setups(Arc::clone(&gate))),
             tokio::spawn(sweep(gate)),
         ];
-        let drain_timeout = listen.drain_timeout;
-        Ok(Self {
-            addresses,
-            store: kind,
-            readiness,
-            draining,
-            acceptors: acceptors.0,
-            workers,
-            background,
-            drain_timeout,
-        })
+        let (sockets, accepting) = (Some(sockets), Accepting::default());
+        Ok(Self { addresses, store: kind, sockets, accepting, readiness, draining, workers, background })
+    }
+
+    /// Begins to accept connections and commands. Commands come as long as the place of their socket is there.
+    pub fn accept(&mut self) -> (Asks, Option<Place>) {
+        let Some(sockets) = self.sockets.take() else { return Default::default() };
+        let drained = self.draining.subscribe();
+        let (accepting, asks, place) = sockets.accept(&self.workers, &self.readiness, &drained);
+        self.accepting = accepting;
+        (asks, place)
     }
 
     /// Whether there is any app, of the configuration or of the registry.
@@ -161,22 +142,51 @@ impl Sidegate {
         self.readiness.gate.registry.load().apps().next().is_some()
     }
 
-    /// Stops: readiness fails, nothing more is accepted, requests under way may finish for
-    /// `drain_timeout`. Returns whether all did.
-    pub async fn stop(self) -> bool {
+    /// The workers' beats.
+    #[must_use]
+    pub fn beats(&self) -> Beats {
+        Beats::new(self.workers.iter().map(|worker| Arc::clone(&worker.beats)))
+    }
+
+    /// The time that requests under way have at the end.
+    #[must_use]
+    pub fn drain_timeout(&self) -> Duration {
+        self.readiness.gate.listen.drain_timeout
+    }
+
+    /// Where its state is, to be told whether another gate works on it, too.
+    #[must_use]
+    pub fn state(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.readiness.gate.store)
+    }
+
+    /// Begins to drain, and leaves all sockets to the process that has them, too. Nothing is accepted any more
+    /// when this returns.
+    pub async fn hand_over(&mut self) {
+        self.readiness.gate.store.share(true);
+        self.drain();
+        self.accepting.end().await;
+    }
+
+    /// Readiness fails, and nothing more is accepted.
+    fn drain(&self) {
         self.readiness.draining.store(true, Ordering::Relaxed);
-        // The receivers live in the workers, so this fails only when all are gone already.
-        let _ = self.draining.send(true);
-        for acceptor in self.acceptors {
-            let _ = acceptor.await;
-        }
+        // Where there is no receiver any more, nobody needs to know.
+        self.draining.send_replace(true);
+    }
+
+    /// Stops: drains, and lets requests under way finish for `listen.drain_timeout`. Returns whether all did.
+    pub async fn stop(mut self) -> bool {
+        self.drain();
+        self.accepting.finish().await;
         let threads: Vec<_> = self.workers.into_iter().map(|worker| worker.thread).collect();
-        let finished = tokio::time::timeout(self.drain_timeout, join_all(threads)).await;
         let gate = &self.readiness.gate;
+        let finished = tokio::time::timeout(gate.listen.drain_timeout, join_all(threads)).await;
         let uses = join(gate.service_tokens.keep_uses(), gate.widgets.tally.write(gate.widgets.registry()));
         if !matches!(tokio::time::timeout(LAST_USES, uses).await, Ok((Ok(()), Ok(())))) {
             tracing::warn!("the last uses of service tokens and widgets could not be counted");
         }
+        self.accepting.end().await;
         for task in self.background {
             task.abort();
         }
@@ -193,46 +203,6 @@ fn join_all(threads: Vec<std::thread::JoinHandle<()>>) -> oneshot::Receiver<bool
         let _ = done.send(threads.into_iter().all(|thread| thread.join().is_ok()));
     });
     joined
-}
-
-fn bind(listen: &ListenSettings) -> Result<Sockets, StartError> {
-    let bind = |address: SocketAddr, name: &str| {
-        let fault = |fault: std::io::Error| format!("cannot listen on {address} (listen.{name}): {fault}");
-        crate::socket::listen(address).map_err(fault)
-    };
-    Ok(Sockets {
-        public: bind(listen.public, "public")?,
-        private: bind(listen.private, "private")?,
-        ops: bind(listen.ops, "ops")?,
-    })
-}
-
-impl Sockets {
-    fn addresses(&self) -> Result<Addresses, StartError> {
-        let of = |socket: &TcpListener| socket.local_addr().map_err(|fault| fault.to_string());
-        Ok(Addresses { public: of(&self.public)?, private: of(&self.private)?, ops: of(&self.ops)? })
-    }
-
-    /// Starts the acceptors of the workers' listeners, and the ops server.
-    fn accept(
-        self,
-        listen: &ListenSettings,
-        workers: &[Worker],
-        readiness: &Arc<Readiness>,
-        drained: &watch::Receiver<bool>,
-    ) -> (Vec<JoinHandle<()>>, JoinHandle<()>) {
-        let acceptor = |socket, listener| Acceptor {
-            socket,
-            listener,
-            workers: workers.iter().map(|worker| worker.inbox.clone()).collect(),
-            max_connections: listen.max_connections,
-        };
-        let public = acceptor(self.public, Listener::Public).run(drained.clone());
-        let private = acceptor(self.private, Listener::Private).run(drained.clone());
-        let router = ops_router(Arc::clone(readiness));
-        let ops = serve_ops(self.ops, router, listen.head_timeout);
-        (vec![tokio::spawn(public), tokio::spawn(private)], tokio::spawn(ops))
-    }
 }
 
 async fn build_gate(settings: Settings, stores: Stores, revoked: Arc<Revoked>) -> Result<Gate, StartError> {

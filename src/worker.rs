@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rustls::ServerConfig;
@@ -20,12 +20,21 @@ use crate::widgets::Translations;
 /// How often a worker sets the date of its answers and forgets what is over.
 const TICK: Duration = Duration::from_secs(1);
 
+/// What a worker's beats are when it has ended as it should.
+pub const ENDED: u64 = u64::MAX;
+
+/// How long an idle HTTP/1.1 connection stays once draining has begun. A client that asks again and again has sent
+/// its next request by then, and learns from the answer that it was the last.
+const LEAVE: Duration = Duration::from_secs(1);
+
 /// A running worker.
 pub struct Worker {
     /// Where it takes connections from.
     pub inbox: Inbox,
     /// Its counters.
     pub metrics: Arc<Metrics>,
+    /// Goes on by one about each second, as long as it answers.
+    pub beats: Arc<AtomicU64>,
     /// Its thread.
     pub thread: std::thread::JoinHandle<()>,
 }
@@ -53,11 +62,12 @@ impl Worker {
         let metrics = Arc::new(Metrics::new().map_err(std::io::Error::other)?);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (sender, inbox) = mpsc::unbounded_channel();
-        let shared = Arc::clone(&metrics);
+        let beats = Arc::<AtomicU64>::default();
+        let shared = (Arc::clone(&metrics), Arc::clone(&beats));
         let thread = std::thread::Builder::new().name(name).spawn(move || {
             LocalSet::new().block_on(&runtime, run(parts, shared, inbox));
         })?;
-        Ok(Self { inbox: Inbox { sender, load: Arc::new(AtomicUsize::new(0)) }, metrics, thread })
+        Ok(Self { inbox: Inbox { sender, load: Arc::new(AtomicUsize::new(0)) }, metrics, beats, thread })
     }
 }
 
@@ -72,9 +82,13 @@ struct Local {
 }
 
 /// Serves connections until the acceptors are gone and the last connection has ended.
-async fn run(parts: Parts, metrics: Arc<Metrics>, mut inbox: mpsc::UnboundedReceiver<Accepted>) {
+async fn run(
+    parts: Parts,
+    (metrics, beats): (Arc<Metrics>, Arc<AtomicU64>),
+    mut inbox: mpsc::UnboundedReceiver<Accepted>,
+) {
     let local = Rc::new(Local::new(parts, metrics));
-    let ticker = tokio::task::spawn_local(tick(Rc::clone(&local)));
+    let ticker = tokio::task::spawn_local(tick(Rc::clone(&local), Arc::clone(&beats)));
     let translations = tokio::task::spawn_local(local.translations().run());
     let leashes = tokio::task::spawn_local(Rc::clone(&local.common.leashes).follow());
     let connections = Rc::new(());
@@ -87,6 +101,7 @@ async fn run(parts: Parts, metrics: Arc<Metrics>, mut inbox: mpsc::UnboundedRece
     ticker.abort();
     translations.abort();
     leashes.abort();
+    beats.store(ENDED, Ordering::Relaxed);
 }
 
 impl Local {
@@ -100,6 +115,7 @@ impl Local {
             limits: ConnectionLimits {
                 head_timeout: listen.head_timeout,
                 write_timeout: listen.write_timeout,
+                leave_timeout: LEAVE.min(listen.drain_timeout / 4).min(listen.head_timeout),
                 max_head: listen.max_head,
                 h2c: false,
             },
@@ -114,9 +130,10 @@ impl Local {
     }
 }
 
-async fn tick(local: Rc<Local>) {
+async fn tick(local: Rc<Local>, beats: Arc<AtomicU64>) {
     loop {
         tokio::time::sleep(TICK).await;
+        beats.fetch_add(1, Ordering::Relaxed);
         local.common.tick();
         local.public.tick();
     }

@@ -13,10 +13,11 @@ use tokio::sync::watch;
 
 use super::Exit;
 use super::serve::{control_runtime, signals, wait};
-use crate::app::{Addresses, Sidegate};
-use crate::config::{Input, Loaded, load};
+use crate::app::{Sidegate, StartError};
+use crate::config::{Input, Loaded, Settings, load};
 use crate::demo::customer::{self, Link, User};
 use crate::demo::upstream;
+use crate::sockets::{Addresses, Inherited, Sockets};
 use crate::system::System;
 use crate::telemetry;
 
@@ -59,7 +60,7 @@ async fn run(args: &DemoArgs) -> Result<(), Exit> {
     let secrets = Secrets::new().map_err(|fault| Exit::Failure(fault.to_string()))?;
     let loaded = configure(args, &stage, &secrets)?;
     let _flush = telemetry::start(&loaded.settings);
-    let gate = Sidegate::start(loaded.settings).await.map_err(|fault| Exit::Failure(fault.to_string()))?;
+    let gate = start(loaded.settings).await.map_err(|fault| Exit::Failure(fault.to_string()))?;
     let (mut terminate, mut interrupt) = signals()?;
     let (stop, stopped) = watch::channel(());
     let (page, other_page) = (url(&stage.page)?, url(&stage.other_page)?);
@@ -69,6 +70,13 @@ async fn run(args: &DemoArgs) -> Result<(), Exit> {
     drop(stop);
     gate.stop().await;
     Ok(())
+}
+
+async fn start(settings: Settings) -> Result<Sidegate, StartError> {
+    let sockets = Sockets::bind(&settings.listen, Inherited::default()).await?;
+    let mut gate = Sidegate::start(settings, sockets).await?;
+    gate.accept();
+    Ok(gate)
 }
 
 async fn bind(port: u16) -> Result<TcpListener, Exit> {

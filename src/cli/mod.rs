@@ -5,7 +5,9 @@
 mod app;
 mod config;
 mod demo;
+mod drain;
 mod health;
+mod lifecycle;
 mod mint;
 mod private_file;
 mod revoke;
@@ -40,7 +42,7 @@ const EXIT_CODES: &str = "Exit codes: 0 done; 1 it failed, or is not healthy; 2 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the gate
-    Serve(ConfigArgs),
+    Serve(serve::ServeArgs),
     /// Check the configuration without starting: every mistake at once, each with file and line
     Check(ConfigArgs),
     /// Show the configuration
@@ -67,6 +69,10 @@ enum Command {
     Store(store::StoreCommand),
     /// Ask a running gate whether it is ready (for HEALTHCHECK)
     Health(health::HealthArgs),
+    /// Tell a running gate to stop accepting, finish what is under way and end (for preStop); waits for it
+    Drain(drain::DrainArgs),
+    /// Have a running gate start the program anew, which takes over without a failed request
+    Upgrade(drain::UpgradeArgs),
     /// Print the version
     Version,
 }
@@ -145,7 +151,7 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<(), Exit> {
     match command {
-        Command::Serve(args) => serve::serve(args.load()?),
+        Command::Serve(args) => serve::serve(args),
         Command::Check(args) => config::check(args),
         Command::Config(ConfigCommand::Print(args)) => config::print(args),
         Command::Demo(args) => demo::demo(&args),
@@ -158,6 +164,8 @@ fn run(command: Command) -> Result<(), Exit> {
         Command::Revoke(args) => revoke::revoke(args),
         Command::Store(command) => store::run(command),
         Command::Health(args) => health::health(args),
+        Command::Drain(args) => drain::drain(args),
+        Command::Upgrade(args) => drain::upgrade(args),
         Command::Version => {
             println!("sidegate {}", env!("CARGO_PKG_VERSION"));
             Ok(())

@@ -1,10 +1,19 @@
 //! `sidegate serve`.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::Exit;
-use crate::app::{Addresses, Sidegate};
-use crate::config::{Loaded, Settings};
+use super::lifecycle::{Running, drain_on};
+use super::{ConfigArgs, Exit};
+use crate::app::Sidegate;
+use crate::config::Settings;
+use crate::control::ClientFault;
+use crate::control::handover::Predecessor;
+use crate::notify::{Beats, Notifier};
+use crate::sockets::{Addresses, Inherited, Sockets};
 use crate::store::Kind;
 use crate::telemetry;
 
@@ -17,33 +26,120 @@ pub(super) fn control_runtime() -> Result<tokio::runtime::Runtime, Exit> {
     runtime.map_err(|fault| Exit::Failure(format!("cannot start: {fault}")))
 }
 
-pub(super) fn serve(loaded: Loaded) -> Result<(), Exit> {
-    // Lines that are still queued are written when the guard is dropped, after the last one.
-    let _flush = telemetry::start(&loaded.settings);
-    control_runtime()?.block_on(run(loaded.settings))
+#[derive(Debug, Args)]
+pub(super) struct ServeArgs {
+    /// Take over from the gate that listens at listen.control: it goes on until this one is ready, then drains
+    #[arg(long)]
+    upgrade: bool,
+    #[command(flatten)]
+    config: ConfigArgs,
 }
 
-async fn run(settings: Settings) -> Result<(), Exit> {
+pub(super) fn serve(args: ServeArgs) -> Result<(), Exit> {
+    let loaded = args.config.load()?;
+    if args.upgrade && loaded.settings.listen.control.is_none() {
+        return Err(Exit::Usage("--upgrade needs listen.control, by which the running gate is found".into()));
+    }
+    // Changes the environment, and so comes before there are threads.
+    let inherited = Inherited::from_service_manager(&loaded.supervisor.sockets).map_err(Exit::Failure)?;
+    let notifier = Notifier::new(&loaded.supervisor, args.upgrade).map_err(Exit::Failure)?;
+    // Lines that are still queued are written when the guard is dropped, after the last one.
+    let _flush = telemetry::start(&loaded.settings);
+    control_runtime()?.block_on(run(loaded.settings, inherited, args.upgrade, Arc::new(notifier)))
+}
+
+async fn run(settings: Settings, inherited: Inherited, upgrade: bool, notifier: Arc<Notifier>) -> Result<(), Exit> {
     warn_of_gaps(&settings);
     let (mut terminate, mut interrupt) = signals()?;
     tokio::spawn(refuse_reload(register(SignalKind::hangup())?));
     let registry_is_apart = settings.store.registry.is_apart();
-    let gate = Sidegate::start(settings).await.map_err(|fault| Exit::Failure(fault.to_string()))?;
+    let (mut gate, predecessor) = tokio::select! {
+        started = start(settings, inherited, upgrade) => started?,
+        () = wait(&mut terminate, &mut interrupt) => return Err(Exit::Failure("told to stop before it was ready".into())),
+    };
     if !gate.serves_apps() {
         tracing::warn!("no [[apps]] are configured, and none are in the registry: every token will be refused");
     }
     say_kept(gate.store);
     say_registry(registry_is_apart);
+    if let Some(predecessor) = predecessor {
+        succeed(predecessor, &gate).await;
+    }
+    let (mut asks, mut place) = gate.accept();
     say_listening(&gate.addresses);
-    wait(&mut terminate, &mut interrupt).await;
+    notifier.ready();
+    tokio::spawn(watch(Arc::clone(&notifier), gate.beats()));
+    let stop = tokio::select! {
+        () = wait(&mut terminate, &mut interrupt) => Stop::Signal,
+        () = Running { gate: &mut gate, asks: &mut asks, place: &mut place, notifier: &notifier }.serve() => Stop::Command,
+    };
+    notifier.stopping();
     tracing::info!("draining");
+    let hurried = async {
+        // What a preStop hook has begun, the platform's own signal follows up.
+        if stop == Stop::Command {
+            wait(&mut terminate, &mut interrupt).await;
+        }
+        wait(&mut terminate, &mut interrupt).await;
+    };
+    let drain_timeout = gate.drain_timeout();
     let finished = tokio::select! {
         finished = gate.stop() => finished,
         // A second signal: at once.
-        () = wait(&mut terminate, &mut interrupt) => false,
+        () = hurried => false,
+        never = drain_on(&mut asks, &mut place, drain_timeout) => match never {},
     };
     say_stopped(finished);
     Ok(())
+}
+
+/// Binds, or takes over, what it listens on, and builds the rest.
+async fn start(
+    settings: Settings,
+    inherited: Inherited,
+    upgrade: bool,
+) -> Result<(Sidegate, Option<Predecessor>), Exit> {
+    let failure = |fault: String| Exit::Failure(fault);
+    let (inherited, predecessor) = match &settings.listen.control {
+        Some(path) if upgrade => {
+            let fault = |fault: ClientFault| failure(format!("cannot take over at {}: {fault}", path.display()));
+            let (predecessor, received) = Predecessor::find(path).await.map_err(fault)?;
+            let inherited = Inherited::from_gate(&received.names, received.sockets).map_err(failure)?;
+            (inherited.only_where(&settings.listen), Some(predecessor))
+        }
+        _ => (inherited, None),
+    };
+    let sockets = Sockets::bind(&settings.listen, inherited).await.map_err(|fault| failure(fault.to_string()))?;
+    let gate = Sidegate::start(settings, sockets).await.map_err(|fault| failure(fault.to_string()))?;
+    Ok((gate, predecessor))
+}
+
+/// Has the gate before this one stop accepting, and looks after its end.
+async fn succeed(predecessor: Predecessor, gate: &Sidegate) {
+    if gate.store == Kind::Memory {
+        tracing::warn!("what the gate before this one keeps in memory ends with it: its tokens may be refused");
+    }
+    let state = gate.state();
+    state.share(true);
+    let process = predecessor.pid;
+    let ending = predecessor.succeed().await;
+    tracing::info!(process, "taken over");
+    tokio::spawn(async move {
+        ending.wait().await;
+        state.share(false);
+        tracing::info!(process, "the gate before this one has ended");
+    });
+}
+
+async fn watch(notifier: Arc<Notifier>, beats: Beats) {
+    notifier.watch(beats).await;
+}
+
+/// Why the gate stops.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    Signal,
+    Command,
 }
 
 fn say_listening(at: &Addresses) {

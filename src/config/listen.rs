@@ -19,6 +19,8 @@ pub struct ListenSettings {
     pub private: SocketAddr,
     /// For the platform.
     pub ops: SocketAddr,
+    /// For operators: a Unix socket that takes commands.
+    pub control: Option<PathBuf>,
     /// Whether exchanges with a server's secret are also taken on `public`.
     pub public_exchange: bool,
     /// The gate's own origin as browsers see it.
@@ -61,11 +63,15 @@ pub struct TlsFiles {
 /// hyper reads no head into a smaller buffer.
 const MIN_HEAD: usize = 8 * 1024;
 
+/// Bytes of a Unix socket's path.
+const MAX_SOCKET_PATH: usize = 90;
+
 pub(super) fn read_listen(root: &Reader<'_>) -> Option<ListenSettings> {
     let table = root.section("listen");
     let public = table.required("public", parsed());
     let private = table.required("private", parsed::<SocketAddr>());
     let ops = table.required("ops", parsed());
+    let control = table.optional("control", socket_path);
     let public_exchange = table.required("public_exchange", boolean);
     let public_origin = table.optional("public_url", parsed::<Origin>());
     let hosts = table.required("hosts", string_list);
@@ -91,6 +97,7 @@ pub(super) fn read_listen(root: &Reader<'_>) -> Option<ListenSettings> {
         public: public?,
         private: private?,
         ops: ops?,
+        control,
         public_exchange: public_exchange?,
         public_origin,
         hosts: hosts?,
@@ -105,6 +112,17 @@ pub(super) fn read_listen(root: &Reader<'_>) -> Option<ListenSettings> {
         tls: all_or_none(tls)?,
         private_tls: all_or_none(private_tls)?,
     })
+}
+
+/// The path of a Unix socket. The system takes 107 bytes, and the gate needs some beside it for a moment.
+fn socket_path(node: &Node) -> Result<PathBuf, Faults> {
+    match non_empty(node)? {
+        path if path.len() > MAX_SOCKET_PATH => {
+            Err(format!("must be a path of at most {MAX_SOCKET_PATH} bytes").into())
+        }
+        path if path.ends_with('/') => Err("must name a file".into()),
+        path => Ok(path.into()),
+    }
 }
 
 /// A network such as `10.0.0.0/8`, or one address.

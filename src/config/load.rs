@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::kept::read_table;
 use super::layered::{self, Collector, Layers, Node, Problem, Problems, Reader, SecretSource};
 use super::settings::{Settings, read_settings};
+use super::supervisor::Supervisor;
 
 /// The defaults, with every key; also what `docs/configuration.md` points to.
 pub(super) const DEFAULTS: &str = include_str!("../../config/default.toml");
@@ -51,6 +52,8 @@ impl Input {
 pub struct Loaded {
     /// As meant.
     pub settings: Settings,
+    /// What the service manager says beside it.
+    pub supervisor: Supervisor,
     /// As written.
     tree: Node,
 }
@@ -70,7 +73,8 @@ pub fn load(input: &Input) -> Result<Loaded, Problems> {
         settings
     });
     let settings = problems.into_result(settings)?;
-    Ok(Loaded { settings, tree: tree.unwrap_or_else(|| unreachable!("settings come from a tree")) })
+    let supervisor = Supervisor::of(input, std::process::id());
+    Ok(Loaded { settings, supervisor, tree: tree.unwrap_or_else(|| unreachable!("settings come from a tree")) })
 }
 
 /// Reads a file with the keys of one `[[apps]]` table into JSON for the registry, secrets fetched as

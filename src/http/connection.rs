@@ -38,6 +38,8 @@ pub struct ConnectionLimits {
     pub head_timeout: Duration,
     /// For a write to be taken.
     pub write_timeout: Duration,
+    /// For a request that is on its way when draining begins, on a connection that idles.
+    pub leave_timeout: Duration,
     /// Bytes of a head.
     pub max_head: usize,
     /// Whether HTTP/2 without TLS is spoken when the client begins with it.

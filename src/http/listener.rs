@@ -46,8 +46,8 @@ pub struct Inbox {
 
 /// One listener's acceptor.
 pub struct Acceptor {
-    /// The bound socket.
-    pub socket: TcpListener,
+    /// The bound socket. Whoever takes over gets it while this accepts.
+    pub socket: Arc<TcpListener>,
     /// Which listener it is.
     pub listener: Listener,
     /// All workers.
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     async fn start(workers: usize, max_connections: usize) -> (SocketAddr, Vec<mpsc::UnboundedReceiver<Accepted>>) {
-        let socket = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let socket = Arc::new(TcpListener::bind("127.0.0.1:0").await.expect("a port"));
         let address = socket.local_addr().expect("an address");
         let (inboxes, receivers) = (0..workers)
             .map(|_| {

@@ -39,7 +39,7 @@ pub struct Readiness {
 const MAX_CONNECTIONS: usize = 64;
 
 /// Serves the ops listener until the task is aborted.
-pub async fn serve_ops(socket: TcpListener, router: Router, head_timeout: Duration) {
+pub async fn serve_ops(socket: Arc<TcpListener>, router: Router, head_timeout: Duration) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     while let Ok(place) = Arc::clone(&places).acquire_owned().await {
         let Ok((connection, _)) = socket.accept().await else {

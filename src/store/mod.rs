@@ -70,6 +70,10 @@ pub trait Store: Vault + Sessions + Owners + Replay + Revocations + Entries {
     /// Whether it answers; for readiness.
     fn ping(&self) -> Answer<'_, ()>;
 
+    /// Whether another gate works on it, too, for a while: what that one changes must not be overlooked. Engines
+    /// that are made for replicas need not be told.
+    fn share(&self, _shared: bool) {}
+
     /// Counters that all replicas share; without them each counts for itself.
     fn counters(&self) -> Option<&dyn Counters> {
         None

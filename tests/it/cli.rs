@@ -33,6 +33,8 @@ fn help_lists_every_command_and_the_exit_codes() {
             "revoke",
             "store",
             "health",
+            "drain",
+            "upgrade",
             "version",
         ] {
             let listed = |line: &str| line.trim_start().split(' ').next() == Some(command);
@@ -67,6 +69,9 @@ fn every_command_has_help_that_says_what_it_is_for() {
         (&["store", "export"], "stay sealed"),
         (&["store", "import"], "replace nothing"),
         (&["health"], "HEALTHCHECK"),
+        (&["drain"], "--no-wait"),
+        (&["upgrade"], "--control"),
+        (&["serve"], "--upgrade"),
         (&["version"], "version"),
     ] {
         let run = program(&[command, &["--help"]].concat()).run();

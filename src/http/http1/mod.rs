@@ -83,16 +83,24 @@ pub(super) async fn serve<S: Service>(
 }
 
 impl Connection<'_> {
-    /// The next head; `None` if none comes in time, or none is begun when draining.
+    /// The next head; `None` if none comes in time. Once draining, the time is short: what the client sent before it
+    /// could know is served, and told that it was the last.
     async fn head(&mut self, mut drained: Pin<&mut impl Future<Output = ()>>) -> Option<Result<RequestHead, Unread>> {
         let mut partial = Vec::new();
         self.deadline.set_after(self.limits.head_timeout);
+        let (mut told, mut leaves) = (false, false);
         poll_fn(|cx| {
             if let Poll::Ready(head) = self.wire.poll_head(&mut partial, self.limits.max_head, cx) {
                 return Poll::Ready(Some(head));
             }
-            let leaves = partial.is_empty() && drained.as_mut().poll(cx).is_ready();
-            if leaves || self.deadline.poll(cx).is_ready() { Poll::Ready(None) } else { Poll::Pending }
+            // Once it is ready it must not be asked again.
+            told = told || drained.as_mut().poll(cx).is_ready();
+            if told && leaves != partial.is_empty() {
+                leaves = partial.is_empty();
+                let span = if leaves { self.limits.leave_timeout } else { self.limits.head_timeout };
+                self.deadline.set_after(span);
+            }
+            if self.deadline.poll(cx).is_ready() { Poll::Ready(None) } else { Poll::Pending }
         })
         .await
     }

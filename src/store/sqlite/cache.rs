@@ -2,7 +2,9 @@
 //!
 //! Only what cannot become wrong: a context is replaced through this store or not at all while the
 //! program runs, an owner is never replaced, and a session that changes is forgotten here. Uses and
-//! revocations are not kept here.
+//! revocations are not kept here. While another gate takes over, both change sessions: then each reads them anew.
+
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use quick_cache::Weighter;
 use quick_cache::sync::Cache as Map;
@@ -28,6 +30,7 @@ pub(super) struct Cache {
     pub(super) contexts: Map<Key, Record, Cost>,
     pub(super) sessions: Map<OfSession, Session, Cost>,
     pub(super) owners: Map<Conversation, EndUserId, Cost>,
+    shared: AtomicBool,
 }
 
 /// Counts bytes.
@@ -44,7 +47,21 @@ impl Cache {
             contexts: Map::with_weighter(entries(contexts), contexts as u64, Cost),
             sessions: Map::with_weighter(entries(sessions), sessions as u64, Cost),
             owners: Map::with_weighter(entries(owners), owners as u64, Cost),
+            shared: AtomicBool::new(false),
         }
+    }
+
+    /// While another gate changes the file, too, sessions are read there: nothing else can change.
+    pub(super) fn share(&self, shared: bool) {
+        if !shared {
+            self.sessions.clear();
+        }
+        self.shared.store(shared, Ordering::Release);
+    }
+
+    /// Whether sessions in the file may be others than those at hand.
+    pub(super) fn is_shared(&self) -> bool {
+        self.shared.load(Ordering::Acquire)
     }
 }
 

@@ -74,6 +74,10 @@ impl Store for Sqlite {
         Kind::Embedded
     }
 
+    fn share(&self, shared: bool) {
+        self.cache.share(shared);
+    }
+
     fn sweep(&self, now: Timestamp) -> Answer<'_, ()> {
         Box::pin(async move {
             // Each step is a change like others: what came meanwhile is committed with it or before.

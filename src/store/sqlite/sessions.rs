@@ -55,6 +55,10 @@ impl Sessions for Sqlite {
     fn session<'a>(&'a self, key: SessionKey<'a>, now: Timestamp) -> Answer<'a, Option<Session>> {
         Box::pin(async move {
             let key = owned(key);
+            if self.cache.is_shared() {
+                let session = self.read_session(&key).await?;
+                return Ok(session.filter(|session| session.expires_at > now));
+            }
             let session = match self.cache.sessions.get_value_or_guard_async(&key).await {
                 Ok(session) => Some(session),
                 Err(vacancy) => {

@@ -48,7 +48,8 @@ pub struct Gate {
     pub client: Client,
     child: Child,
     output: Arc<Output>,
-    _directory: tempfile::TempDir,
+    arguments: Vec<String>,
+    directory: Arc<tempfile::TempDir>,
 }
 
 #[derive(Default)]
@@ -154,34 +155,49 @@ origins = {origins}
         let directory = tempfile::tempdir().expect("a temporary directory");
         let config = directory.path().join("sidegate.toml");
         std::fs::write(&config, self.config()).expect("the config is written");
-        let command = &mut self.command;
-        command.arg("serve").arg("-c").arg(&config);
-        command.arg("--set").arg(format!("store.path={}", directory.path().join("sidegate.db").display()));
-        for setting in ["listen.public=127.0.0.1:0", "listen.private=127.0.0.1:0", "listen.ops=127.0.0.1:0"] {
-            command.args(["--set", setting]);
+        let mut arguments = vec!["serve".to_owned(), "-c".to_owned(), config.display().to_string()];
+        let store = format!("store.path={}", directory.path().join("sidegate.db").display());
+        let ports = ["listen.public=127.0.0.1:0", "listen.private=127.0.0.1:0", "listen.ops=127.0.0.1:0"];
+        let settings = std::iter::once(store.as_str()).chain(ports).chain(self.set.iter().map(String::as_str));
+        for setting in settings {
+            arguments.extend(["--set".to_owned(), setting.to_owned()]);
         }
-        for setting in &self.set {
-            command.args(["--set", setting]);
-        }
-        let mut child =
-            command.stdout(Stdio::piped()).stderr(Stdio::piped()).stdin(Stdio::null()).spawn().expect("it starts");
-        let output = Arc::new(Output::default());
-        output.follow(child.stdout.take().expect("piped"));
-        output.follow(child.stderr.take().expect("piped"));
-        let waiting = Arc::clone(&output);
-        let listening = tokio::task::spawn_blocking(move || waiting.wait_for("\"listening\"")).await.expect("joined");
-        let line: Value = serde_json::from_str(&listening).expect("a JSON line");
-        let at = |name: &str| line[name].as_str().expect("an address").parse().expect("an address");
-        Gate {
-            public: at("public"),
-            private: at("private"),
-            ops: at("ops"),
-            client: Client::builder().timeout(PATIENCE).build().expect("a client"),
-            child,
-            output,
-            _directory: directory,
-        }
+        self.command.args(&arguments);
+        launch(self.command, arguments, Arc::new(directory)).await
     }
+}
+
+/// The program that a command runs, once it listens. It cannot be succeeded.
+pub async fn started(command: Command) -> Gate {
+    launch(command, Vec::new(), Arc::new(tempfile::tempdir().expect("a temporary directory"))).await
+}
+
+/// Runs the program, and waits until it listens.
+async fn launch(mut command: Command, arguments: Vec<String>, directory: Arc<tempfile::TempDir>) -> Gate {
+    let (child, output) = run(&mut command);
+    let waiting = Arc::clone(&output);
+    let listening = tokio::task::spawn_blocking(move || waiting.wait_for("\"listening\"")).await.expect("joined");
+    let line: Value = serde_json::from_str(&listening).expect("a JSON line");
+    let at = |name: &str| line[name].as_str().expect("an address").parse().expect("an address");
+    Gate {
+        public: at("public"),
+        private: at("private"),
+        ops: at("ops"),
+        client: Client::builder().timeout(PATIENCE).build().expect("a client"),
+        child,
+        output,
+        arguments,
+        directory,
+    }
+}
+
+fn run(command: &mut Command) -> (Child, Arc<Output>) {
+    let command = command.stdout(Stdio::piped()).stderr(Stdio::piped()).stdin(Stdio::null());
+    let mut child = command.spawn().expect("it starts");
+    let output = Arc::new(Output::default());
+    output.follow(child.stdout.take().expect("piped"));
+    output.follow(child.stderr.take().expect("piped"));
+    (child, output)
 }
 
 impl Output {
@@ -293,6 +309,23 @@ impl Gate {
     pub fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status();
         assert!(sent.expect("kill runs").success());
+    }
+
+    /// Another gate with the same configuration, which takes over from this one.
+    pub async fn successor(&self) -> Gate {
+        launch(self.succeeding(&[]), self.arguments.clone(), Arc::clone(&self.directory)).await
+    }
+
+    /// The command of one, with more arguments.
+    pub fn succeeding(&self, more: &[&str]) -> Command {
+        let mut command = sidegate();
+        command.args(&self.arguments).arg("--upgrade").args(more);
+        command
+    }
+
+    /// Where its configuration and store are, as long as this is held: another gate may outlive it.
+    pub fn directory(&self) -> Arc<tempfile::TempDir> {
+        Arc::clone(&self.directory)
     }
 
     /// The number of its process.

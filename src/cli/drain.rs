@@ -1,0 +1,62 @@
+//! `sidegate drain` and `sidegate upgrade`: what a hook of the platform or an operator tells the running gate.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::serve::control_runtime;
+use super::service_token::overlap;
+use super::{ConfigArgs, Exit};
+use crate::control;
+
+#[derive(Debug, Args)]
+pub(super) struct DrainArgs {
+    /// The gate's control socket; the configuration's own (listen.control) if not given
+    #[arg(long, value_name = "PATH")]
+    control: Option<PathBuf>,
+    /// Tell it only after this time: for a load balancer that learns of the end at the same moment
+    #[arg(long, value_name = "SPAN", value_parser = overlap)]
+    delay: Option<Duration>,
+    /// Return as soon as the gate has been told, and not only when it has ended
+    #[arg(long)]
+    no_wait: bool,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+pub(super) fn drain(args: DrainArgs) -> Result<(), Exit> {
+    let path = control_socket(args.control, args.config)?;
+    std::thread::sleep(args.delay.unwrap_or_default());
+    let drained = control_runtime()?.block_on(control::drain(&path, !args.no_wait));
+    let pid = drained.map_err(|fault| Exit::Failure(format!("{}: {fault}", path.display())))?;
+    let outcome = if args.no_wait { "drains" } else { "has ended" };
+    println!("the gate, process {pid}, {outcome}");
+    Ok(())
+}
+
+#[derive(Debug, Args)]
+pub(super) struct UpgradeArgs {
+    /// The gate's control socket; the configuration's own (listen.control) if not given
+    #[arg(long, value_name = "PATH")]
+    control: Option<PathBuf>,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+pub(super) fn upgrade(args: UpgradeArgs) -> Result<(), Exit> {
+    let path = control_socket(args.control, args.config)?;
+    let upgraded = control_runtime()?.block_on(control::upgrade(&path));
+    let pid = upgraded.map_err(|fault| Exit::Failure(format!("{}: {fault}", path.display())))?;
+    println!("a new gate, process {pid}, has taken over");
+    Ok(())
+}
+
+/// Where the running gate listens for commands.
+fn control_socket(given: Option<PathBuf>, config: ConfigArgs) -> Result<PathBuf, Exit> {
+    if let Some(path) = given {
+        return Ok(path);
+    }
+    let configured = config.load()?.settings.listen.control;
+    configured.ok_or_else(|| Exit::Usage("the configuration has no listen.control: set it, or give --control".into()))
+}
