@@ -149,7 +149,7 @@ impl Record {
         tracing::info!(
             target: "access",
             request_id = self.request_id.to_str().unwrap_or_default(),
-            method = self.method.as_str(),
+            method = logged_method(&self.method),
             listener = self.listener.name(),
             route = self.facts.route.unwrap_or(NO_ROUTE),
             app = self.facts.app.as_ref().map(AppId::as_str),
@@ -172,6 +172,12 @@ impl Drop for Record {
             self.log();
         }
     }
+}
+
+/// The methods of RFC 9110 and RFC 5789. A client may make up another, of any length: that is no word for a log.
+fn logged_method(method: &Method) -> &'static str {
+    const KNOWN: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
+    KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("_OTHER")
 }
 
 /// Milliseconds with three places.

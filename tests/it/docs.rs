@@ -14,13 +14,14 @@ use crate::support::gate::{Gate, sidegate};
 use crate::support::openssl::{KeyPair, options};
 use crate::support::upstream::Upstream;
 
-const DOCUMENTS: [&str; 10] = [
+const DOCUMENTS: [&str; 11] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
     "CHANGELOG.md",
     "docs/admin.md",
+    "docs/attacks.md",
     "docs/configuration.md",
     "docs/dialects.md",
     "docs/operations.md",

@@ -146,6 +146,26 @@ fn a_placeholder_for_a_whole_url_needs_allowed_hosts() {
     for bad in ["https://evil.com/", "https://a.example.com@evil.com/", "a.example.com", "", "file:///etc/passwd"] {
         assert!(render(bad).is_err(), "{bad}");
     }
+    for good in
+        ["http://a.example.com", "https://A.example.com:8443/x", "wss://a.example.com?y#z", "https://a.example.com/é"]
+    {
+        assert!(render(good).is_ok(), "{good}");
+    }
+    // Some readers of these find the host that is allowed, others another one, a file, or none.
+    for two_fold in [
+        "https://a.example.com\\@evil.com/",
+        "https://evil.com\t@a.example.com/",
+        "https://user@a.example.com/",
+        "https:a.example.com/",
+        "https:\\\\a.example.com/",
+        "file://a.example.com/etc/passwd",
+        "https://a.example.com:/",
+        "https://a.example.com:+80/",
+        "https://ａ.example.com/",
+        " https://a.example.com/",
+    ] {
+        assert!(render(two_fold).is_err(), "{two_fold}");
+    }
 }
 
 #[test]

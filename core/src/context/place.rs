@@ -114,18 +114,30 @@ impl UrlTemplate {
         if text.split(['/', '?', '#']).any(|segment| matches!(segment, "." | "..")) {
             return Err(Denial::because(Code::ContextUnresolved, "A value of this token would change a URL's path"));
         }
-        if let Some(hosts) = &self.hosts {
-            let url = Url::parse(&text).ok();
-            let host = url.as_ref().and_then(Url::host_str).unwrap_or_default();
-            if !hosts.iter().any(|allowed| allowed == host) {
-                return Err(Denial::because(
-                    Code::ContextUnresolved,
-                    "A value of this token leads to a host that is not allowed",
-                ));
-            }
+        if self.hosts.as_ref().is_some_and(|hosts| !hosts.iter().any(|host| leads_to(&text, host))) {
+            return Err(Denial::because(
+                Code::ContextUnresolved,
+                "A value of this token leads to a host that is not allowed",
+            ));
         }
         Ok(Some(text))
     }
+}
+
+/// Whether every reader of a URL finds this host in it. They differ on what a user in front of a host, a backslash, a
+/// space or another script leads to (RFC 3986, the URL standard): so scheme, host and port must stand as they are.
+fn leads_to(url: &str, host: &str) -> bool {
+    let rest = ["https://", "http://", "wss://", "ws://"].iter().find_map(|scheme| url.strip_prefix(scheme));
+    let authority = rest.and_then(|rest| rest.split(['/', '?', '#']).next()).unwrap_or_default();
+    let Some((found, port)) = authority.split_at_checked(host.len()) else { return false };
+    let port = port.is_empty() || port.strip_prefix(':').is_some_and(is_port);
+    let plain = |letter: char| !letter.is_control() && !letter.is_whitespace() && letter != '\\';
+    !host.is_empty() && found.eq_ignore_ascii_case(host) && port && url.chars().all(plain) && Url::parse(url).is_ok()
+}
+
+/// Digits alone: `parse` would take a sign as well.
+fn is_port(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok()
 }
 
 /// A JSON value whose strings may be templates.

@@ -68,6 +68,12 @@ pub fn sealed(text: &str, outer: &str, seals: &str) -> String {
     python(&format!("{SEALED}{script}"), &[text, outer, seals])
 }
 
+/// So many bytes of one letter, deflated and sealed.
+pub fn bomb(size: usize, outer: &str, seals: &str) -> String {
+    let script = "print(sealed('x' * int(sys.argv[1]), sys.argv[2], sys.argv[3]))";
+    python(&format!("{SEALED}{script}"), &[&size.to_string(), outer, seals])
+}
+
 const SEALED: &str = "
 from jwcrypto import jwe
 def sealed(text, header, pem):

@@ -1,0 +1,72 @@
+//! Fifteen thousand connections that nobody uses.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::Command;
+
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::siege::{PUBLIC, Siege, all};
+use crate::support::raw::Raw;
+use crate::support::wire::{metric_becomes, within};
+
+const CROWD: usize = 15_000;
+/// Descriptors that this process and the program need for it.
+const DESCRIPTORS: usize = CROWD + 2_000;
+/// Memory in KiB for each of them, while it lasts.
+const EACH: u64 = 8;
+
+/// Lets this process, and with it the program that it starts, open so many files.
+fn raise_the_limit() {
+    let (pid, limit) = (std::process::id().to_string(), format!("--nofile={DESCRIPTORS}:"));
+    let raised = Command::new("prlimit").args(["--pid", &pid, &limit]).output().expect("prlimit runs");
+    let fault = String::from_utf8_lossy(&raised.stderr);
+    assert!(raised.status.success(), "this test needs {DESCRIPTORS} open files (ulimit -Hn): {fault}");
+}
+
+/// A connection from an address of its own, or almost: a port that was left is not used again for a minute.
+async fn connect(to: SocketAddr, number: usize) -> TcpStream {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    let from = Ipv4Addr::new(127, 0, 1, u8::try_from(number % 200 + 1).expect("small"));
+    socket.bind((from, 0).into()).expect("an address");
+    within(socket.connect(to)).await.expect("a connection")
+}
+
+async fn gather(to: SocketAddr) -> Vec<TcpStream> {
+    let mut crowd = Vec::with_capacity(CROWD);
+    for first in (0..CROWD).step_by(500) {
+        crowd.extend(all((first..first + 500).map(|number| connect(to, number))).await);
+    }
+    crowd
+}
+
+/// At the limit, the next one waits in the kernel's queue, and is served as soon as there is room.
+#[tokio::test]
+async fn a_crowd_that_came_for_nothing_leaves_nothing() {
+    raise_the_limit();
+    let siege =
+        Siege::with(|gate| gate.set(&format!("listen.max_connections={CROWD}")).set("listen.head_timeout=1m")).await;
+    siege
+        .rounds(async || {
+            let before = siege.resident();
+            let mut crowd = gather(siege.gate.public).await;
+            metric_becomes(&siege.gate, PUBLIC, 15_000.0).await;
+            let taken = siege.resident().saturating_sub(before);
+            println!("{taken} KiB for {CROWD}");
+            assert!(taken <= EACH * CROWD as u64, "{taken} KiB");
+            let mut next = Raw::connect(siege.gate.public).await;
+            siege.expect(1);
+            next.send(siege.get("/api/v1/tasks", "")).await;
+            assert_eq!(siege.gate.ops("/livez").send().await.expect("an answer").status(), 200);
+            drop(crowd.pop());
+            assert_eq!(next.answer().await.status, 200);
+            // Half of them with a reset.
+            for (number, socket) in crowd.iter().enumerate() {
+                if number % 2 == 0 {
+                    socket2::SockRef::from(socket)
+                        .set_linger(Some(std::time::Duration::ZERO))
+                        .expect("a reset to come");
+                }
+            }
+        })
+        .await;
+}
