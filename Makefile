@@ -4,10 +4,11 @@
 export PATH := $(PATH):/usr/sbin:/sbin:/snap/bin
 
 FUZZ_SECONDS ?= 60
+SOAK_SECONDS ?= 3600
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test instructions lint audit fuzz bench bench-compare docs clean setup-test fmt-check clippy
+.PHONY: help demo test instructions soak lint audit fuzz bench bench-compare docs clean setup-test fmt-check clippy
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +23,9 @@ test: setup-test fmt-check clippy ## install what is missing, then run every che
 
 instructions: setup-test ## record anew what a request costs in instructions, which `make test` holds
 	SIDEGATE_RECORD_INSTRUCTIONS=1 cargo test --locked --profile ci --test it instructions
+
+soak: setup-test ## every dialect under mixed load and faults for SOAK_SECONDS (3600); also SOAK_RATE, SOAK_STORE=redis, SOAK_SEED
+	SOAK_SECONDS=$(SOAK_SECONDS) cargo test --locked --profile ci --test faults soak::soak -- --ignored --exact --nocapture
 
 lint: fmt-check clippy ## formatting, clippy, and the rules on dependencies (deny.toml)
 	@if cargo deny --version >/dev/null 2>&1; then \

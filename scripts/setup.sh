@@ -119,6 +119,7 @@ case $goal in
         need strace strace
         need systemd-analyze systemd
         need faketime faketime
+        compgen -G '/usr/lib/*/libnss_wrapper.so' >/dev/null || packages+=(libnss-wrapper)
         need_jwcrypto
         need_npm openai
         need_npm jose

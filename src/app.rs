@@ -30,6 +30,7 @@ use crate::revocations::{Follower, Revoked};
 use crate::rsa::RsaTurns;
 use crate::service_tokens::ServiceTokens;
 use crate::sockets::{Accepting, Addresses, Sockets};
+use crate::steady::Steady;
 use crate::store::{Kind, Store, Stores, Unavailable};
 use crate::system::System;
 use crate::trade::Trades;
@@ -247,9 +248,12 @@ async fn build_gate(settings: Settings, stores: Stores, revoked: Arc<Revoked>) -
 }
 
 async fn sweep(gate: Arc<Gate>) {
+    let mut steady = Steady::default();
+    // Looks at the clock before it may jump.
+    steady.now(gate.now());
     loop {
         tokio::time::sleep(SWEEP).await;
-        gate.sweep().await;
+        gate.sweep(steady.now(gate.now())).await;
     }
 }
 

@@ -116,9 +116,9 @@ impl Gate {
         }
     }
 
-    /// Drops what has expired. Called every few seconds.
-    pub async fn sweep(&self) {
-        if self.store.sweep(self.now()).await.is_err() {
+    /// Drops what is over at `now`. Called every few seconds.
+    pub async fn sweep(&self, now: Timestamp) {
+        if self.store.sweep(now).await.is_err() {
             tracing::warn!("the store could not be swept");
         }
         self.widgets.guesses.sweep();

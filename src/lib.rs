@@ -30,6 +30,7 @@ pub mod rsa;
 pub mod service_tokens;
 pub mod sessions;
 pub mod socket;
+pub mod steady;
 pub mod store;
 pub mod system;
 pub mod telemetry;

@@ -1,4 +1,4 @@
-//! The operating system's clock and randomness: the one place that touches either.
+//! The operating system's clock, randomness and limits: the one place that touches them.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -7,6 +7,7 @@ use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RsaKeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use secrecy::SecretString;
 use sidegate_core::clock::{Clock, Timestamp};
 use sidegate_core::context::seal;
@@ -31,6 +32,15 @@ impl Entropy for System {
     fn fill(&self, bytes: &mut [u8]) -> Result<(), EntropyUnavailable> {
         aws_lc_rs::rand::fill(bytes).map_err(|_| EntropyUnavailable)
     }
+}
+
+/// Raises this process's own limit of open descriptors as far as the system lets it, which is usually much further than what
+/// it begins with (1,024); what may be open then. `None` if there is no limit.
+pub fn raise_descriptor_limit() -> Option<u64> {
+    let limit = getrlimit(Resource::Nofile);
+    // Where that is not allowed after all, it stays as it was.
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    if raised.is_ok() { limit.maximum } else { limit.current }
 }
 
 /// A new key that signs tokens: 32 random bytes in base64url for HS256, else a private key in PEM

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rustls::ServerConfig;
+use sidegate_core::ending::Ending;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
@@ -26,6 +27,9 @@ pub const ENDED: u64 = u64::MAX;
 /// How long an idle HTTP/1.1 connection stays once draining has begun. A client that asks again and again has sent
 /// its next request by then, and learns from the answer that it was the last.
 const LEAVE: Duration = Duration::from_secs(1);
+
+/// Of the time to drain, what streams and WebSockets have to say goodbye, at most: a WebSocket may take 2.6 s.
+const LAST_WORDS: Duration = Duration::from_secs(4);
 
 /// A running worker.
 pub struct Worker {
@@ -91,6 +95,7 @@ async fn run(
     let ticker = tokio::task::spawn_local(tick(Rc::clone(&local), Arc::clone(&beats)));
     let translations = tokio::task::spawn_local(local.translations().run());
     let leashes = tokio::task::spawn_local(Rc::clone(&local.common.leashes).follow());
+    let drain = tokio::task::spawn_local(drain(Rc::clone(&local)));
     let connections = Rc::new(());
     while let Some(accepted) = inbox.recv().await {
         tokio::task::spawn_local(connection(Rc::clone(&local), accepted, Rc::clone(&connections)));
@@ -101,6 +106,7 @@ async fn run(
     ticker.abort();
     translations.abort();
     leashes.abort();
+    drain.abort();
     beats.store(ENDED, Ordering::Relaxed);
 }
 
@@ -137,6 +143,17 @@ async fn tick(local: Rc<Local>, beats: Arc<AtomicU64>) {
         local.common.tick();
         local.public.tick();
     }
+}
+
+/// Once draining begins, streams are told, and when there is just time enough for their last words, they end.
+async fn drain(local: Rc<Local>) {
+    let mut draining = local.parts.draining.clone();
+    // An error means that the program's other end is gone: also a reason to drain.
+    let _ = draining.wait_for(|draining| *draining).await;
+    local.common.leashes.announce_drain();
+    let whole = local.parts.gate.listen.drain_timeout;
+    tokio::time::sleep(whole - LAST_WORDS.min(whole / 4)).await;
+    local.common.leashes.end_all(Ending::Draining);
 }
 
 /// What a connection holds while it lives: its places, the gauge, and the count by which the worker

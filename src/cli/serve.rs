@@ -9,12 +9,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::lifecycle::{Running, drain_on};
 use super::{ConfigArgs, Exit};
 use crate::app::Sidegate;
-use crate::config::Settings;
+use crate::config::{ListenSettings, Settings};
 use crate::control::ClientFault;
 use crate::control::handover::Predecessor;
 use crate::notify::{Beats, Notifier};
 use crate::sockets::{Addresses, Inherited, Sockets};
 use crate::store::Kind;
+use crate::system;
 use crate::telemetry;
 
 /// Threads of the control runtime: it accepts, answers ops and sweeps; workers do the rest.
@@ -50,6 +51,7 @@ pub(super) fn serve(args: ServeArgs) -> Result<(), Exit> {
 
 async fn run(settings: Settings, inherited: Inherited, upgrade: bool, notifier: Arc<Notifier>) -> Result<(), Exit> {
     warn_of_gaps(&settings);
+    raise_descriptor_limit(&settings.listen);
     let (mut terminate, mut interrupt) = signals()?;
     tokio::spawn(refuse_reload(register(SignalKind::hangup())?));
     let registry_is_apart = settings.store.registry.is_apart();
@@ -189,6 +191,18 @@ fn warn_of_gaps(settings: &Settings) {
         tracing::warn!(app = app.id.as_str(), "origins is empty: pages of any origin may use this app's tokens");
     }
     warn_of_store(settings);
+}
+
+/// A connection needs one, and most that are busy another to the upstream.
+fn raise_descriptor_limit(listen: &ListenSettings) {
+    let needed = u64::try_from(listen.max_connections).unwrap_or(u64::MAX).saturating_mul(2);
+    if let Some(allowed) = system::raise_descriptor_limit().filter(|allowed| *allowed < needed) {
+        tracing::warn!(
+            allowed,
+            needed,
+            "the system allows fewer open descriptors than listen.max_connections may need: connections beyond them wait"
+        );
+    }
 }
 
 fn warn_of_store(settings: &Settings) {

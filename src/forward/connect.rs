@@ -89,7 +89,8 @@ async fn connect_tcp(upstream: &Upstream) -> Result<TcpStream, Failure> {
     let host = upstream.authority.host().trim_matches(['[', ']']);
     let default_port = if upstream.tls.is_some() { 443 } else { 80 };
     let port = upstream.authority.port_u16().unwrap_or(default_port);
-    let addresses = tokio::net::lookup_host((host, port)).await.map_err(|_| Failure::Dns)?;
+    let addresses = tokio::net::lookup_host((host, port)).await;
+    let addresses = addresses.map_err(|fault| if is_our_own(&fault) { Failure::Exhausted } else { Failure::Dns })?;
     let mut failure = Failure::Dns;
     for address in addresses {
         match TcpStream::connect(address).await {
@@ -97,10 +98,19 @@ async fn connect_tcp(upstream: &Upstream) -> Result<TcpStream, Failure> {
                 crate::socket::prepare(&tcp);
                 return Ok(tcp);
             }
+            // Another address would need as much.
+            Err(fault) if is_our_own(&fault) => return Err(Failure::Exhausted),
             Err(_) => failure = Failure::ConnectionRefused,
         }
     }
     Err(failure)
+}
+
+/// Whether a connection could not be opened for want of something on this side. Neither of the first two has a name in the
+/// standard library: `ENFILE` and `EMFILE`, the same numbers on every Unix.
+fn is_our_own(fault: &io::Error) -> bool {
+    matches!(fault.raw_os_error(), Some(23 | 24))
+        || matches!(fault.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::OutOfMemory)
 }
 
 fn tls_failure(fault: &io::Error) -> Failure {

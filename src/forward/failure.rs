@@ -62,12 +62,14 @@ failures! {
     Unavailable = "destination_unavailable", UpstreamUnavailable;
     /// As many requests are under way as it may get.
     Busy = "connection_limit_reached", UpstreamOverloaded;
+    /// The gate itself has no descriptor, port or memory left for a connection.
+    Exhausted = "proxy_internal_error", Overloaded;
 }
 
 impl From<Failure> for Denial {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Busy => Self::retry(failure.code(), std::time::Duration::from_secs(1)),
+            Failure::Busy | Failure::Exhausted => Self::retry(failure.code(), std::time::Duration::from_secs(1)),
             _ => failure.code().into(),
         }
     }

@@ -27,6 +27,9 @@ const UNFINISHED: Duration = Duration::from_millis(300);
 /// A comment (HTML standard, section 9.2.7, advises one every 15 seconds or so), and a blank line: nothing is dispatched.
 const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
 
+/// What a stream of events gets when the gate begins to drain: it goes on, but will not for long.
+const DRAINING: &[u8] = b": sidegate draining\n\n";
+
 /// A body that streams from an upstream.
 pub struct Streamed {
     /// What was read of it already; empty when it was sent on.
@@ -336,6 +339,16 @@ impl Streamed {
         }
     }
 
+    /// That the gate drains, once, where a comment may stand.
+    fn news(&mut self) -> Option<Frame<Bytes>> {
+        let held = &self.leash.as_ref()?.held;
+        let may_stand = held.has_news() && matches!(self.kind, Kind::Events(boundaries) if boundaries.is_between());
+        may_stand.then(|| {
+            held.heard_news();
+            Frame::data(Bytes::from_static(DRAINING))
+        })
+    }
+
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Polled {
         if !self.first.is_empty() {
             let first = Frame::data(std::mem::take(&mut self.first));
@@ -353,6 +366,9 @@ impl Streamed {
         self.poll_leash(cx);
         if let Some(ending) = self.ending {
             return self.poll_end(ending, cx);
+        }
+        if let Some(comment) = self.news() {
+            return Poll::Ready(Some(Ok(comment)));
         }
         match Pin::new(&mut self.body).poll_frame(cx) {
             // A busy stream never waits for its timer, so it looks at the clock itself.

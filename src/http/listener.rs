@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::time::Instant;
 
 use crate::metrics::Listener;
 
@@ -61,6 +62,7 @@ impl Acceptor {
     /// queue.
     pub async fn run(self, mut draining: watch::Receiver<bool>) {
         let places = Arc::new(Semaphore::new(self.max_connections));
+        let mut want = Want::default();
         loop {
             let next = async {
                 let permit = Arc::clone(&places).acquire_owned().await;
@@ -72,8 +74,11 @@ impl Acceptor {
                 next = next => next,
             };
             match (permit, accepted) {
-                (Ok(permit), Ok((socket, address))) => self.deal(socket, address, permit),
-                (Ok(_), Err(fault)) => pause_after(&fault).await,
+                (Ok(permit), Ok((socket, address))) => {
+                    want.accepted();
+                    self.deal(socket, address, permit);
+                }
+                (Ok(_), Err(fault)) => want.pause_after(&fault).await,
                 (Err(_), _) => return,
             }
         }
@@ -91,12 +96,35 @@ impl Acceptor {
     }
 }
 
-/// A connection that broke before it was accepted is no reason to wait; a want of descriptors or
-/// memory is, or the loop would spin.
-async fn pause_after(fault: &io::Error) {
-    if !matches!(fault.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
-        tracing::warn!(error = %fault, "cannot accept a connection");
-        tokio::time::sleep(Duration::from_millis(100)).await;
+/// A want of descriptors or memory, by which no connection can be accepted. It is said once when it begins and once when it is
+/// over: with each descriptor that is given back one connection comes in, and the next one waits again.
+#[derive(Default)]
+struct Want {
+    /// When it was last felt, if it is not over.
+    felt: Option<Instant>,
+}
+
+impl Want {
+    /// Without a failure for so long it is over.
+    const OVER: Duration = Duration::from_secs(1);
+    /// Until the next attempt, or the loop would spin.
+    const PAUSE: Duration = Duration::from_millis(100);
+
+    fn accepted(&mut self) {
+        if self.felt.take_if(|felt| felt.elapsed() > Self::OVER).is_some() {
+            tracing::info!("connections are accepted again");
+        }
+    }
+
+    /// A connection that broke before it was accepted is no reason to wait.
+    async fn pause_after(&mut self, fault: &io::Error) {
+        if matches!(fault.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
+            return;
+        }
+        if self.felt.replace(Instant::now()).is_none() {
+            tracing::error!(error = %fault, "cannot accept connections: new ones wait");
+        }
+        tokio::time::sleep(Self::PAUSE).await;
     }
 }
 

@@ -1,7 +1,8 @@
 //! The ops listener: is the program alive, is it ready, what has it counted.
 
-use std::sync::Arc;
+use std::fs::File;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -38,20 +39,45 @@ pub struct Readiness {
 /// Connections at once: probes and scrapers are few.
 const MAX_CONNECTIONS: usize = 64;
 
+/// A descriptor that is given up for a connection of this listener when no other is left: who operates the gate must be able
+/// to ask just then.
+#[derive(Default)]
+struct Spare(Mutex<Option<File>>);
+
+impl Spare {
+    /// Takes one again, if there is one.
+    fn refill(&self) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.is_none() {
+            *kept = File::open("/dev/null").ok();
+        }
+    }
+
+    /// Whether there was one to give up.
+    fn give_up(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
+    }
+}
+
 /// Serves the ops listener until the task is aborted.
 pub async fn serve_ops(socket: Arc<TcpListener>, router: Router, head_timeout: Duration) {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let (places, spare) = (Arc::new(Semaphore::new(MAX_CONNECTIONS)), Arc::<Spare>::default());
+    spare.refill();
     while let Ok(place) = Arc::clone(&places).acquire_owned().await {
         let Ok((connection, _)) = socket.accept().await else {
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            if !spare.give_up() {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                spare.refill();
+            }
             continue;
         };
-        let service = TowerToHyperService::new(router.clone());
+        let (service, spare) = (TowerToHyperService::new(router.clone()), Arc::clone(&spare));
         tokio::spawn(async move {
             let mut server = http1::Builder::new();
             server.timer(TokioTimer::new()).header_read_timeout(head_timeout);
             // How a probe's connection ends is the probe's affair.
             let _ = server.serve_connection(TokioIo::new(connection), service).await;
+            spare.refill();
             drop(place);
         });
     }

@@ -58,6 +58,8 @@ pub struct Leashes {
     fresh: RefCell<Vec<u64>>,
     /// Why all end, those to come as well.
     all: Cell<Option<Ending>>,
+    /// Whether the gate stops soon.
+    draining: Cell<bool>,
 }
 
 struct Leash {
@@ -65,6 +67,8 @@ struct Leash {
     ending: Cell<Option<Ending>>,
     waker: RefCell<Option<Waker>>,
     closes_session: Cell<bool>,
+    /// Whether it has not been told yet that the gate stops soon.
+    has_news: Cell<bool>,
 }
 
 /// A stream's end of it; dropped with the stream.
@@ -79,7 +83,15 @@ impl Leashes {
     #[must_use]
     pub fn new(gate: Arc<Gate>, metrics: Arc<Metrics>) -> Rc<Self> {
         let (held, fresh) = (RefCell::default(), RefCell::default());
-        Rc::new(Self { gate, metrics, last: Cell::new(0), held, fresh, all: Cell::new(None) })
+        Rc::new(Self {
+            gate,
+            metrics,
+            last: Cell::new(0),
+            held,
+            fresh,
+            all: Cell::new(None),
+            draining: Cell::new(false),
+        })
     }
 
     /// Takes a stream on.
@@ -92,10 +104,20 @@ impl Leashes {
             ending: self.all.clone(),
             waker: RefCell::default(),
             closes_session: Cell::new(false),
+            has_news: self.draining.clone(),
         });
         self.held.borrow_mut().insert(number, Rc::clone(&leash));
         self.fresh.borrow_mut().push(number);
         Held { number, leash, leashes: Rc::clone(self) }
+    }
+
+    /// Tells all streams of this worker, and all that begin from now on, that the gate stops soon.
+    pub fn announce_drain(&self) {
+        self.draining.set(true);
+        for leash in self.held.borrow().values() {
+            leash.has_news.set(true);
+            leash.wake();
+        }
     }
 
     /// Ends all streams of this worker, and all that begin from now on. A stream that ends already goes on ending as it does.
@@ -187,9 +209,13 @@ impl Leash {
     fn end(&self, ending: Ending) {
         if self.ending.get().is_none() {
             self.ending.set(Some(ending));
-            if let Some(waker) = self.waker.take() {
-                waker.wake();
-            }
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
         }
     }
 }
@@ -212,6 +238,17 @@ impl Held {
             waker @ None => *waker = Some(cx.waker().clone()),
         }
         Poll::Pending
+    }
+
+    /// Whether the gate stops soon, and it has not been told.
+    #[must_use]
+    pub fn has_news(&self) -> bool {
+        self.leash.has_news.get()
+    }
+
+    /// It has been told.
+    pub fn heard_news(&self) {
+        self.leash.has_news.set(false);
     }
 
     /// It sees the end of its session itself, and passes that on: it is not ended by it.

@@ -15,6 +15,7 @@ use sidegate_core::denial::Code;
 use sidegate_core::revocation::RevocationList;
 use tokio::time::Instant;
 
+use crate::steady::Steady;
 use crate::store::{Kind, Mark, Store, Unavailable};
 
 /// How often the store is asked. A revocation reaches every replica within a second: this, and the
@@ -82,13 +83,15 @@ impl Follower {
 
     /// Keeps the list current, until the task is aborted.
     pub async fn run(mut self, now: impl Fn() -> Timestamp) {
+        let mut steady = Steady::default();
         loop {
+            let now = steady.now(now());
             tokio::time::sleep(INTERVAL).await;
             if self.read().await.is_ok() {
                 self.answered = Instant::now();
             }
             self.say_whether_stale();
-            self.forget(now());
+            self.forget(now);
         }
     }
 

@@ -177,5 +177,6 @@ const fn may_pass(failure: Failure) -> bool {
             | Failure::Incomplete
             | Failure::Unavailable
             | Failure::Busy
+            | Failure::Exhausted
     )
 }

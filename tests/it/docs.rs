@@ -26,6 +26,7 @@ const DOCUMENTS: [&str; 11] = [
     "docs/dialects.md",
     "docs/operations.md",
     "docs/performance.md",
+    "docs/reliability.md",
 ];
 
 fn path_of(name: &str) -> PathBuf {

@@ -2,6 +2,7 @@
 
 mod aborts;
 mod disconnect;
+mod draining;
 mod keep_alive;
 mod last_words;
 mod revoked;
