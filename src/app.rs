@@ -7,35 +7,25 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures_util::future::join;
-use quick_cache::sync::Cache;
 use sidegate_core::clock::Clock as _;
 use sidegate_core::dialect::Dialect;
 use sidegate_core::entropy::{self, Entropy};
-use sidegate_core::service_token::ServiceToken;
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
-use crate::apps::{Apps, Configured};
-use crate::assets::Assets;
+use crate::assemble::{Prepared, lasting};
 use crate::config::{ListenSettings, Settings};
-use crate::contacts::Contacts;
 use crate::control::{Asks, Place};
-use crate::follow;
-use crate::gate::Gate;
-use crate::http::{Readiness, server_config};
-use crate::leash::{Closings, Spending};
+use crate::follow::follow;
+use crate::gate::{Gate, Gates, Lasting};
+use crate::http::Readiness;
 use crate::notify::Beats;
-use crate::registry::Registry;
+use crate::reload::{Origins, Reloader, Reloads};
 use crate::revocations::{Follower, Revoked};
-use crate::rsa::RsaTurns;
-use crate::service_tokens::ServiceTokens;
 use crate::sockets::{Accepting, Addresses, Sockets};
 use crate::steady::Steady;
 use crate::store::{Kind, Store, Stores, Unavailable};
 use crate::system::System;
-use crate::trade::Trades;
-use crate::visitor::MAX_VISITS;
-use crate::widgets::Widgets;
 use crate::worker::{Parts, Worker};
 
 /// How often expired contexts and counters at rest are dropped.
@@ -46,9 +36,6 @@ const KEEP_USES: Duration = Duration::from_secs(3);
 
 /// How long after the store did not answer it is asked again for what was left undone.
 const RETRY: Duration = Duration::from_secs(5);
-
-/// How many used identity tokens are remembered here, so that who shows one again costs next to nothing.
-const SPENT: usize = 10_000;
 
 /// For how long the end waits for that.
 const LAST_USES: Duration = Duration::from_secs(2);
@@ -94,35 +81,26 @@ impl Sidegate {
     pub async fn start(settings: Settings, sockets: Sockets) -> Result<Self, StartError> {
         let addresses = sockets.addresses()?;
         let listen = settings.listen.clone();
-        let tls = listen.tls.as_ref().map(server_config).transpose()?;
-        let private_tls = listen.private_tls.as_ref().map(server_config).transpose()?;
-        let stores = crate::store::open(&settings.store).await?;
+        let is_apart = settings.store.registry.is_apart();
+        let prepared = Prepared::new(settings, None).map_err(StartError)?;
+        let stores = crate::store::open(prepared.store()).await?;
         let kind = stores.state.kind();
         let revocations = Follower::start(Arc::clone(&stores.state)).await.map_err(|fault| fault.to_string())?;
-        let registry = Arc::clone(&stores.registry);
-        let gate = Arc::new(build_gate(settings, stores, revocations.revoked()).await?);
-        let registry = follow::Follower::new(registry, &gate);
+        let gate = first_gate(prepared, stores, is_apart, revocations.revoked()).await?;
+        let (lasting, gates) = (Arc::clone(&gate.lasting), Arc::new(ArcSwap::from_pointee(gate)));
         let (draining, drained) = watch::channel(false);
-        let mut workers = Vec::new();
-        for index in 0..worker_count(&listen) {
-            let parts = Parts {
-                gate: Arc::clone(&gate),
-                tls: tls.clone(),
-                private_tls: private_tls.clone(),
-                draining: drained.clone(),
-                seed: seed()?,
-            };
-            let worker = Worker::start(format!("worker-{index}"), parts);
-            workers.push(worker.map_err(|fault| format!("cannot start a worker: {fault}"))?);
+        let workers = start_workers(&listen, &gates, &drained)?;
+        let metrics: Vec<_> = workers.iter().map(|worker| Arc::clone(&worker.metrics)).collect();
+        if let Some(first) = metrics.first() {
+            first.configured(System.now());
         }
-        let metrics = workers.iter().map(|worker| Arc::clone(&worker.metrics)).collect();
-        let readiness = Arc::new(Readiness { gate: Arc::clone(&gate), draining: false.into(), metrics });
+        let readiness = Arc::new(Readiness { gates: Arc::clone(&gates), draining: false.into(), metrics });
         let background = vec![
             tokio::spawn(revocations.run(|| System.now())),
-            tokio::spawn(registry.run()),
-            tokio::spawn(keep_uses(Arc::clone(&gate))),
-            tokio::spawn(resume_setups(Arc::clone(&gate))),
-            tokio::spawn(sweep(gate)),
+            tokio::spawn(follow(Arc::clone(&gates))),
+            tokio::spawn(keep_uses(lasting)),
+            tokio::spawn(resume_setups(Arc::clone(&gates))),
+            tokio::spawn(sweep(gates)),
         ];
         let (sockets, accepting) = (Some(sockets), Accepting::default());
         Ok(Self { addresses, store: kind, sockets, accepting, readiness, draining, workers, background })
@@ -137,10 +115,18 @@ impl Sidegate {
         (asks, place)
     }
 
+    /// Reloads its configuration from now on: when it is asked to, and when a file has changed.
+    #[must_use]
+    pub fn reloads(&self, of: Origins) -> Option<Reloads> {
+        let readiness = &self.readiness;
+        let metrics = Arc::clone(readiness.metrics.first()?);
+        Some(Reloader::start(of, Arc::clone(&readiness.gates), self.draining.subscribe(), metrics))
+    }
+
     /// Whether there is any app, of the configuration or of the registry.
     #[must_use]
     pub fn serves_apps(&self) -> bool {
-        self.readiness.gate.registry.load().apps().next().is_some()
+        self.readiness.gates.load().registry.load().apps().next().is_some()
     }
 
     /// The workers' beats.
@@ -152,19 +138,19 @@ impl Sidegate {
     /// The time that requests under way have at the end.
     #[must_use]
     pub fn drain_timeout(&self) -> Duration {
-        self.readiness.gate.listen.drain_timeout
+        self.readiness.gates.load().listen.drain_timeout
     }
 
     /// Where its state is, to be told whether another gate works on it, too.
     #[must_use]
     pub fn state(&self) -> Arc<dyn Store> {
-        Arc::clone(&self.readiness.gate.store)
+        Arc::clone(&self.readiness.gates.load().store)
     }
 
     /// Begins to drain, and leaves all sockets to the process that has them, too. Nothing is accepted any more
     /// when this returns.
     pub async fn hand_over(&mut self) {
-        self.readiness.gate.store.share(true);
+        self.readiness.gates.load().store.share(true);
         self.drain();
         self.accepting.end().await;
     }
@@ -181,7 +167,8 @@ impl Sidegate {
         self.drain();
         self.accepting.finish().await;
         let threads: Vec<_> = self.workers.into_iter().map(|worker| worker.thread).collect();
-        let gate = &self.readiness.gate;
+        // A reload that was under way when draining began may still have put another one there.
+        let gate = self.readiness.gates.load_full();
         let finished = tokio::time::timeout(gate.listen.drain_timeout, join_all(threads)).await;
         let uses = join(gate.service_tokens.keep_uses(), gate.widgets.tally.write(gate.widgets.registry()));
         if !matches!(tokio::time::timeout(LAST_USES, uses).await, Ok((Ok(()), Ok(())))) {
@@ -206,69 +193,56 @@ fn join_all(threads: Vec<std::thread::JoinHandle<()>>) -> oneshot::Receiver<bool
     joined
 }
 
-async fn build_gate(settings: Settings, stores: Stores, revoked: Arc<Revoked>) -> Result<Gate, StartError> {
+async fn first_gate(
+    prepared: Prepared,
+    stores: Stores,
+    is_apart: bool,
+    revoked: Arc<Revoked>,
+) -> Result<Gate, StartError> {
     let unavailable = |fault: Unavailable| fault.to_string();
-    let (system, configured) = (Arc::new(System), Configured::of(&settings));
-    let apps = settings.apps.into_iter().map(|configured| (configured.app, configured.upstream)).collect();
-    let registry = Registry::new(&settings.upstreams, apps).map_err(StartError)?;
-    let assets = Assets::start(&settings.assets, &registry)?;
-    let registry = Arc::new(ArcSwap::from_pointee(registry));
-    let sealer = settings.store.sealer.map(Arc::new);
-    let (entries, served) = (Arc::clone(&stores.registry), Some(Arc::clone(&registry)));
-    let apps = Apps::open(entries, sealer.clone(), configured, served, Arc::clone(&system) as _, system).await;
-    let bootstrap = settings.bootstrap_token.and_then(|secret| ServiceToken::bootstrap(&secret, System.now()));
-    let widgets = Widgets::open(Arc::clone(&stores.registry)).await.map_err(unavailable)?;
-    let service_tokens = ServiceTokens::open(stores.registry, bootstrap, Arc::new(System), Arc::new(System)).await;
-    Ok(Gate {
-        registry,
-        apps: Arc::new(apps.map_err(unavailable)?),
-        widgets: Arc::new(widgets),
-        contacts: Contacts::default(),
-        vault: Arc::clone(&stores.state) as _,
-        store: stores.state,
-        revoked,
-        closings: Closings::default(),
-        spending: Spending::default(),
-        service_tokens: Arc::new(service_tokens.map_err(unavailable)?),
-        visits: Semaphore::new(MAX_VISITS),
-        rsa: RsaTurns::default(),
-        spent: Cache::new(SPENT),
-        trades: Trades::default(),
-        registry_is_apart: settings.store.registry.is_apart(),
-        limits_on_error: settings.store.limits_on_error,
-        sealer,
-        assets,
-        limits: settings.limits,
-        listen: settings.listen,
-        cors_max_age: settings.cors_max_age,
-        access_log: settings.access_log,
-        clock: Arc::new(System),
-        entropy: Arc::new(System),
-    })
+    let lasting = lasting(stores, is_apart, revoked, prepared.bootstrap()).await.map_err(unavailable)?;
+    Ok(prepared.finish(Arc::new(lasting), 0).await.map_err(unavailable)?)
 }
 
-async fn sweep(gate: Arc<Gate>) {
+fn start_workers(
+    listen: &ListenSettings,
+    gates: &Gates,
+    draining: &watch::Receiver<bool>,
+) -> Result<Vec<Worker>, StartError> {
+    let start = |index| {
+        let parts = Parts { gates: Arc::clone(gates), draining: draining.clone(), seed: seed()? };
+        Worker::start(format!("worker-{index}"), parts)
+            .map_err(|fault| StartError::from(format!("cannot start a worker: {fault}")))
+    };
+    (0..worker_count(listen)).map(start).collect()
+}
+
+async fn sweep(gates: Gates) {
     let mut steady = Steady::default();
     // Looks at the clock before it may jump.
-    steady.now(gate.now());
+    steady.now(gates.load().now());
     loop {
         tokio::time::sleep(SWEEP).await;
+        let gate = gates.load_full();
         gate.sweep(steady.now(gate.now())).await;
     }
 }
 
 /// Takes up what a gate of before was asked for and did not come to the end of.
-async fn resume_setups(gate: Arc<Gate>) {
-    let registry = gate.registry.load_full();
+async fn resume_setups(gates: Gates) {
+    let gate = gates.load_full();
+    let (registry, lasting) = (gate.registry.load_full(), Arc::clone(&gate.lasting));
+    // It may wait for the store for longer than this configuration lasts.
+    drop(gate);
     for registered in registry.apps().filter(|registered| registered.app.dialect == Dialect::ChatBotKit) {
-        while gate.widgets.resume_setups(&registered.app.id).await.is_err() {
+        while lasting.widgets.resume_setups(&registered.app.id).await.is_err() {
             tokio::time::sleep(RETRY).await;
         }
     }
 }
 
 /// What the store does not take it says itself, and it is tried again.
-async fn keep_uses(gate: Arc<Gate>) {
+async fn keep_uses(gate: Arc<Lasting>) {
     loop {
         tokio::time::sleep(KEEP_USES).await;
         let _ = gate.service_tokens.keep_uses().await;

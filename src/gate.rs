@@ -1,6 +1,8 @@
-//! What all listeners share: the registry, the stores, the clock.
+//! What all workers share: [`Lasting`], which lives as long as the program, and around it a [`Gate`] as the configuration
+//! of now has it.
 
 use std::net::IpAddr;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,34 +26,67 @@ use crate::registry::Registry;
 use crate::revocations::Revoked;
 use crate::rsa::RsaTurns;
 use crate::service_tokens::ServiceTokens;
-use crate::store::{Store, Vault};
+use crate::store::{Entries, Store, Vault};
+use crate::tls::ServerTls;
 use crate::trade::Trades;
 use crate::widgets::Widgets;
 
-/// The shared state of the program; workers hold it in an `Arc`.
+/// The gate of now. A reload puts another one there; who has taken one goes on with it to the end of its request.
+pub type Gates = Arc<ArcSwap<Gate>>;
+
+/// The gate as one configuration has it; workers hold it in an `Arc`. Everything in it that is not of the configuration
+/// is in `lasting`, and is found here, too.
 pub struct Gate {
+    /// What every gate of this process shares.
+    pub lasting: Arc<Lasting>,
+    /// How many configurations came before this one.
+    pub generation: u64,
     /// Apps and upstreams.
     pub registry: Arc<ArcSwap<Registry>>,
+    /// Apps that the configuration does not have.
+    pub apps: Arc<Apps>,
+    /// ChatKit's files, unless they are switched off.
+    pub assets: Option<Arc<Assets>>,
+    /// Seals contexts; without it env and secrets are refused.
+    pub sealer: Option<Arc<Sealer>>,
+    /// What becomes of limits while a shared store does not count.
+    pub limits_on_error: LimitsOnError,
+    /// Sizes.
+    pub limits: LimitSettings,
+    /// Listeners.
+    pub listen: ListenSettings,
+    /// TLS on the public listener.
+    pub tls: Option<Arc<ServerTls>>,
+    /// TLS on the private listener.
+    pub private_tls: Option<Arc<ServerTls>>,
+    /// How long browsers may remember a preflight.
+    pub cors_max_age: Duration,
+    /// Whether each request is logged.
+    pub access_log: bool,
+}
+
+/// What lives as long as the program, whatever its configuration becomes.
+pub struct Lasting {
     /// What outlives a request.
     pub store: Arc<dyn Store>,
     /// The contexts in it.
     pub vault: Arc<dyn Vault>,
-    /// What of it is revoked, as last read.
+    /// Where apps, widgets and service tokens are kept.
+    pub entries: Arc<dyn Entries>,
+    /// Whether that is elsewhere than the state.
+    pub registry_is_apart: bool,
+    /// What of the store is revoked, as last read.
     pub revoked: Arc<Revoked>,
     /// Sessions that were closed lately.
     pub closings: Closings,
     /// What tokens have used of their apps' leashes.
     pub spending: Spending,
-    /// Apps that the configuration does not have.
-    pub apps: Arc<Apps>,
     /// Widgets, by which pages open sessions (ChatBotKit).
     pub widgets: Arc<Widgets>,
     /// Who their visitors say to be.
     pub contacts: Contacts,
     /// Who may call the gate's own API.
     pub service_tokens: Arc<ServiceTokens>,
-    /// Whether the registry is kept elsewhere than the state.
-    pub registry_is_apart: bool,
     /// Places for larger bodies of requests without a token, which are read before anything is known of them.
     pub visits: Semaphore,
     /// Private RSA operations.
@@ -60,20 +95,6 @@ pub struct Gate {
     pub spent: Cache<SecretDigest, ()>,
     /// Tokens that upstreams have made.
     pub trades: Trades,
-    /// What becomes of limits while a shared store does not count.
-    pub limits_on_error: LimitsOnError,
-    /// ChatKit's files, unless they are switched off.
-    pub assets: Option<Arc<Assets>>,
-    /// Seals contexts; without it env and secrets are refused.
-    pub sealer: Option<Arc<Sealer>>,
-    /// Sizes.
-    pub limits: LimitSettings,
-    /// Listeners.
-    pub listen: ListenSettings,
-    /// How long browsers may remember a preflight.
-    pub cors_max_age: Duration,
-    /// Whether each request is logged.
-    pub access_log: bool,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -86,13 +107,23 @@ impl std::fmt::Debug for Gate {
     }
 }
 
-impl Gate {
+impl Deref for Gate {
+    type Target = Lasting;
+
+    fn deref(&self) -> &Lasting {
+        &self.lasting
+    }
+}
+
+impl Lasting {
     /// The time now.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
+}
 
+impl Gate {
     /// The gate's own origin as browsers see it.
     #[must_use]
     pub const fn own_origin(&self) -> Option<&Origin> {
@@ -124,6 +155,19 @@ impl Gate {
         self.widgets.guesses.sweep();
         for registered in self.registry.load().apps() {
             registered.limits.sweep();
+        }
+    }
+
+    /// Its upstreams and CDN that `next` does not go on with are asked by no new request any more. Called before `next`
+    /// takes its place.
+    pub fn retire_for(&self, next: &Self) {
+        let (registry, kept) = (self.registry.load(), next.registry.load());
+        let goes_on = |upstream: &Arc<_>| kept.upstreams().iter().any(|kept| Arc::ptr_eq(kept, upstream));
+        registry.upstreams().iter().filter(|upstream| !goes_on(upstream)).for_each(|upstream| upstream.retire());
+        if let Some(assets) = &self.assets
+            && !next.assets.as_ref().is_some_and(|kept| Arc::ptr_eq(kept, assets))
+        {
+            assets.retire();
         }
     }
 }

@@ -2,14 +2,16 @@
 //! line; a scrape adds the sets up. Labels come from closed enums, never from a request.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use http::StatusCode;
 use prometheus::core::Collector;
 use prometheus::proto::{self, Metric, MetricFamily, MetricType};
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
+use sidegate_core::clock::Timestamp;
 use sidegate_core::denial::Code;
 use sidegate_core::dialect::Operation;
 use sidegate_core::dialect::chat9::NotIdentified;
@@ -109,6 +111,10 @@ pub struct Metrics {
     pub sent_bytes: IntCounter,
     /// Requests whose client left before the answer's end.
     pub client_aborts: IntCounter,
+    /// By whether the new configuration came into force.
+    config_reloads: [IntCounter; 2],
+    config_current: IntGauge,
+    config_read_at: Gauge,
     /// Set at a scrape, in the metrics of one worker: it is true of all.
     pub limits_degraded: IntGauge,
     /// Set likewise.
@@ -179,6 +185,12 @@ const LIMITS_DEGRADED: Named =
 const APPS_UNUSABLE: Named = ("sidegate_apps_unusable", "Apps of the registry that are to be served and cannot be.");
 const ASSETS: Named = ("sidegate_asset_requests_total", "Requests for ChatKit's assets, by what became of them.");
 const ASSET_BYTES: Named = ("sidegate_asset_cache_bytes", "Bytes of assets that are kept.");
+const CONFIG_RELOADS: Named =
+    ("sidegate_config_reloads_total", "Configurations that were read anew, by what became of them.");
+const CONFIG_CURRENT: Named =
+    ("sidegate_config_current", "1 if the configuration that was read last is in force, 0 if it was refused.");
+const CONFIG_READ_AT: Named =
+    ("sidegate_config_read_timestamp_seconds", "When the configuration in force was read, in seconds since 1970.");
 const CLIENT_ABORTS: Named = ("sidegate_client_aborts_total", "Requests whose client left before the answer's end.");
 
 impl Metrics {
@@ -203,6 +215,7 @@ impl Metrics {
         }
         let trades = counters(&registry, TRADES, &["outcome"])?;
         let endings = counters(&registry, STREAMS_ENDED, &["reason"])?;
+        let reloads = counters(&registry, CONFIG_RELOADS, &["result"])?;
         let connections = IntGaugeVec::new(Opts::new(CONNECTIONS.0, CONNECTIONS.1), &["listener"])?;
         let connections = register(&registry, connections)?;
         let assets = counters(&registry, ASSETS, &["result"])?;
@@ -232,6 +245,9 @@ impl Metrics {
             client_aborts: counter(&registry, CLIENT_ABORTS)?,
             asset_bytes: register(&registry, IntGauge::new(ASSET_BYTES.0, ASSET_BYTES.1)?)?,
             apps_unusable: register(&registry, IntGauge::new(APPS_UNUSABLE.0, APPS_UNUSABLE.1)?)?,
+            config_reloads: ["refused", "applied"].map(|result| reloads.with_label_values(&[result])),
+            config_current: register(&registry, IntGauge::new(CONFIG_CURRENT.0, CONFIG_CURRENT.1)?)?,
+            config_read_at: register(&registry, Gauge::new(CONFIG_READ_AT.0, CONFIG_READ_AT.1)?)?,
             limits_degraded: register(&registry, IntGauge::new(LIMITS_DEGRADED.0, LIMITS_DEGRADED.1)?)?,
             registry,
         })
@@ -272,6 +288,24 @@ impl Metrics {
     /// Counts an upstream's failure.
     pub fn failure(&self, failure: Failure) {
         self.failures[failure as usize].inc();
+    }
+
+    /// Counts a configuration that was read anew. In the metrics of one worker: it is true of all.
+    pub fn reloaded(&self, applied: bool, now: Timestamp) {
+        self.config_reloads[usize::from(applied)].inc();
+        if applied { self.configured(now) } else { self.config_current.set(0) }
+    }
+
+    /// The configuration that was read last is in force. In the metrics of one worker, likewise.
+    pub fn configured(&self, now: Timestamp) {
+        self.config_current.set(1);
+        self.config_read_at.set(Duration::from_millis(now.millis()).as_secs_f64());
+    }
+
+    /// Whether the configuration that was read last is in force.
+    #[must_use]
+    pub fn is_configuration_current(&self) -> bool {
+        self.config_current.get() != 0
     }
 
     /// Counts a request for an asset.

@@ -54,7 +54,7 @@ impl Notifier {
         self.tell("READY=1\nSTATUS=Listening");
     }
 
-    /// The configuration is read anew; [`Notifier::ready`] tells that this is done.
+    /// The configuration is read anew; [`Notifier::ready`] tells that this is done, whatever came of it.
     pub fn reloading(&self) {
         let now = clock_gettime(ClockId::Monotonic);
         let micros = i128::from(now.tv_sec) * 1_000_000 + i128::from(now.tv_nsec) / 1_000;

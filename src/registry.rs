@@ -1,4 +1,4 @@
-//! Apps and upstreams as looked up at run time. Immutable: a change of an app makes a new one.
+//! Apps and upstreams as looked up at run time. Immutable: a change of an app makes a new one, and so does a reload.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -39,6 +39,8 @@ pub struct Registry {
     /// Apps of the configuration; the others come and go.
     configured: Arc<[Arc<Registered>]>,
     apps: HashMap<AppId, Arc<Registered>>,
+    /// Apps of before a reload, until those of the store have been read: their limits go on counting.
+    former: HashMap<AppId, Arc<Registered>>,
     disabled: Vec<Arc<App>>,
     /// Which app lists a workflow; no two do.
     workflows: HashMap<WorkflowId, AppId>,
@@ -85,27 +87,30 @@ impl Registered {
 }
 
 impl Registry {
-    /// Prepares all upstreams, and the apps of the configuration with the names of theirs.
+    /// Prepares all upstreams, and the apps of the configuration with the names of theirs. What is as in `before`
+    /// goes on: an upstream with its connections and places, and a limit whose rate has not changed.
     ///
     /// # Errors
     /// Every message, not only the first.
-    pub fn new(upstreams: &[UpstreamSettings], apps: Vec<(App, String)>) -> Result<Self, Vec<String>> {
-        let mut faults = Vec::new();
-        let mut ready: Vec<Arc<Upstream>> = Vec::with_capacity(upstreams.len());
-        for settings in upstreams {
-            match Upstream::new(settings.clone(), ready.len()) {
-                Ok(upstream) => ready.push(Arc::new(upstream)),
-                Err(fault) => faults.push(fault),
-            }
-        }
+    pub fn new(
+        upstreams: &[UpstreamSettings],
+        apps: Vec<(App, String)>,
+        before: Option<&Self>,
+    ) -> Result<Self, Vec<String>> {
+        let (ready, mut faults) = prepare(upstreams, before.map_or(&[][..], |before| &before.upstreams[..]));
         let mut configured = Vec::with_capacity(apps.len());
         for (app, name) in apps {
+            let before = before.and_then(|before| before.app(app.id.as_str())).map(|before| &before.limits);
             match named(&ready, &name) {
-                Some(upstream) => configured.push(Registered::new(app.into(), upstream, &ready, None)),
+                Some(upstream) => configured.push(Registered::new(app.into(), upstream, &ready, before)),
                 None => faults.push(format!("app {}: upstream {name} is not ready", app.id.as_str())),
             }
         }
-        if faults.is_empty() { Ok(Self::of(configured.into(), ready.into(), &[], Vec::new())) } else { Err(faults) }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let former = before.map(|before| before.apps.clone()).unwrap_or_default();
+        Ok(Self { former, ..Self::of(configured.into(), ready.into(), &[], Vec::new()) })
     }
 
     /// The same upstreams and apps of the configuration, and beside them `kept` apps with the names of
@@ -114,7 +119,7 @@ impl Registry {
     #[must_use]
     pub fn with<'a>(&self, kept: impl Iterator<Item = (&'a Arc<App>, &'a str)>, disabled: Vec<Arc<App>>) -> Self {
         let register = |(app, upstream): (&'a Arc<App>, &str)| {
-            let before = self.apps.get(&app.id);
+            let before = self.was(&app.id);
             if let Some(before) = before.filter(|before| Arc::ptr_eq(&before.app, app)) {
                 return Some(Arc::clone(before));
             }
@@ -148,7 +153,26 @@ impl Registry {
         let publishes = apps.values().any(|registered: &Arc<Registered>| registered.app.workflows.are_published());
         let mut issuers = apps.values().filter(|registered| registered.app.authorize.is_some());
         let only_issuer = issuers.next().filter(|_| issuers.next().is_none()).map(|only| only.app.id.clone());
-        Self { configured, apps, disabled, workflows, hosts, publishes, only_issuer, upstreams, unions, injected }
+        let former = HashMap::new();
+        Self {
+            configured,
+            apps,
+            former,
+            disabled,
+            workflows,
+            hosts,
+            publishes,
+            only_issuer,
+            upstreams,
+            unions,
+            injected,
+        }
+    }
+
+    /// The app of an id, as it is or as it was before a reload.
+    #[must_use]
+    pub fn was(&self, id: &AppId) -> Option<&Arc<Registered>> {
+        self.apps.get(id).or_else(|| self.former.get(id))
     }
 
     /// The app of an id.
@@ -203,6 +227,13 @@ impl Registry {
         found.next().filter(|_| found.next().is_none())
     }
 
+    /// Apps of the configuration that any page may use, and that none could before.
+    pub fn opened_since<'a>(&'a self, before: &'a Self) -> impl Iterator<Item = &'a App> {
+        let is_open = |app: &App| app.origins.is_empty();
+        let apps = self.configured.iter().map(|registered| &*registered.app);
+        apps.filter(move |app| is_open(app) && !before.was(&app.id).is_some_and(|was| is_open(&was.app)))
+    }
+
     /// All apps that are served.
     pub fn apps(&self) -> impl Iterator<Item = &Arc<Registered>> {
         self.apps.values()
@@ -240,6 +271,55 @@ impl Registry {
     }
 }
 
+/// The place in workers' pools of what is no upstream of apps: the CDN of the assets.
+pub const CDN_INDEX: usize = 0;
+
+/// All upstreams, and what is wrong with others. One that is as before keeps its place in the workers' pools, new ones
+/// take those that are free.
+fn prepare(settings: &[UpstreamSettings], before: &[Arc<Upstream>]) -> (Vec<Arc<Upstream>>, Vec<String>) {
+    let taken: HashSet<_> = before.iter().map(|upstream| upstream.index).chain([CDN_INDEX]).collect();
+    let before: HashMap<_, _> = before.iter().map(|known| (&*known.settings.name, known)).collect();
+    let mut free = (0..).filter(|index| !taken.contains(index));
+    let (mut ready, mut faults) = (Vec::with_capacity(settings.len()), Vec::new());
+    for settings in settings {
+        let index = || free.next().unwrap_or_default();
+        match Upstream::renewed(settings, index, before.get(&*settings.name).copied()) {
+            Ok(upstream) => ready.push(upstream),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    (ready, faults)
+}
+
 fn named(upstreams: &[Arc<Upstream>], name: &str) -> Option<Arc<Upstream>> {
     upstreams.iter().find(|known| known.settings.name == name).cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Input, load};
+
+    fn upstreams(tables: &[(&str, &str)]) -> Vec<UpstreamSettings> {
+        let table = |(name, url): &(&str, &str)| format!("[[upstreams]]\nname = \"{name}\"\nurl = \"{url}\"\n");
+        let documents = vec![("test.toml".into(), tables.iter().map(table).collect())];
+        load(&Input { documents, ..Input::default() }).expect("good").settings.upstreams
+    }
+
+    #[test]
+    fn an_upstream_that_is_as_before_keeps_its_place_and_no_two_have_one() {
+        let tables = [("a", "http://127.0.0.1:1"), ("b", "http://127.0.0.1:2"), ("c", "http://127.0.0.1:3")];
+        let mut before = Registry::new(&upstreams(&tables), Vec::new(), None).expect("ready");
+        for round in 0..10 {
+            let changed = format!("http://127.0.0.1:{}", 10 + round);
+            let tables = [("d", &*changed), ("c", "http://127.0.0.1:3"), ("a", &*changed)];
+            let after = Registry::new(&upstreams(&tables), Vec::new(), Some(&before)).expect("ready");
+            assert!(Arc::ptr_eq(&named(&before.upstreams, "c").expect("c"), &named(&after.upstreams, "c").expect("c")));
+            let all = before.upstreams().iter().chain(after.upstreams());
+            let places: HashMap<_, _> = all.map(|upstream| (upstream.index, upstream.number)).collect();
+            assert_eq!(places.len(), 5, "of both together no two share a place but the one that stays");
+            assert!(places.keys().all(|place| *place != CDN_INDEX && *place <= 6), "{places:?}");
+            before = after;
+        }
+    }
 }

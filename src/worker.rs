@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use rustls::ServerConfig;
 use sidegate_core::ending::Ending;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 
-use crate::gate::Gate;
-use crate::http::{Accepted, Common, ConnectionLimits, Inbox, Peer, Place, Private, Public, Service, serve};
+use crate::gate::Gates;
+use crate::http::{Accepted, ConnectionLimits, Inbox, Place, Private, Public, Seat, Service, Serving, serve};
+use crate::leash::Leashes;
 use crate::metrics::{Listener, Metrics};
 use crate::widgets::Translations;
 
@@ -46,11 +46,7 @@ pub struct Worker {
 /// What a worker is made of.
 pub struct Parts {
     /// What all workers share.
-    pub gate: Arc<Gate>,
-    /// TLS on the public listener.
-    pub tls: Option<Arc<ServerConfig>>,
-    /// TLS on the private listener.
-    pub private_tls: Option<Arc<ServerConfig>>,
+    pub gates: Gates,
     /// Turns true when the program is told to stop.
     pub draining: watch::Receiver<bool>,
     /// Where its request ids begin.
@@ -77,12 +73,9 @@ impl Worker {
 
 /// The thread's own state.
 struct Local {
-    parts: Parts,
+    draining: watch::Receiver<bool>,
     metrics: Arc<Metrics>,
-    common: Rc<Common>,
-    public: Rc<Public>,
-    private: Rc<Private>,
-    limits: ConnectionLimits,
+    serving: Rc<Serving>,
 }
 
 /// Serves connections until the acceptors are gone and the last connection has ended.
@@ -93,8 +86,9 @@ async fn run(
 ) {
     let local = Rc::new(Local::new(parts, metrics));
     let ticker = tokio::task::spawn_local(tick(Rc::clone(&local), Arc::clone(&beats)));
-    let translations = tokio::task::spawn_local(local.translations().run());
-    let leashes = tokio::task::spawn_local(Rc::clone(&local.common.leashes).follow());
+    let (setups, at_work) = (Arc::clone(&local.serving.now().gate().widgets.setups), Rc::clone(&local));
+    let translations = tokio::task::spawn_local(Translations::run(setups, move || at_work.translations()));
+    let leashes = tokio::task::spawn_local(local.leashes().follow());
     let drain = tokio::task::spawn_local(drain(Rc::clone(&local)));
     let connections = Rc::new(());
     while let Some(accepted) = inbox.recv().await {
@@ -112,27 +106,18 @@ async fn run(
 
 impl Local {
     fn new(parts: Parts, metrics: Arc<Metrics>) -> Self {
-        let listen = &parts.gate.listen;
-        let common = Rc::new(Common::new(Arc::clone(&parts.gate), Arc::clone(&metrics), parts.seed));
-        Self {
-            public: Rc::new(Public::new(Rc::clone(&common))),
-            private: Rc::new(Private::new(Rc::clone(&common))),
-            common,
-            limits: ConnectionLimits {
-                head_timeout: listen.head_timeout,
-                write_timeout: listen.write_timeout,
-                leave_timeout: LEAVE.min(listen.drain_timeout / 4).min(listen.head_timeout),
-                max_head: listen.max_head,
-                h2c: false,
-            },
-            metrics,
-            parts,
-        }
+        let Parts { gates, draining, seed } = parts;
+        Self { draining, serving: Rc::new(Serving::new(gates, Arc::clone(&metrics), seed)), metrics }
+    }
+
+    fn leashes(&self) -> Rc<Leashes> {
+        Rc::clone(&self.serving.now().common.leashes)
     }
 
     fn translations(&self) -> Translations {
-        let (gate, metrics) = (Arc::clone(&self.parts.gate), Arc::clone(&self.metrics));
-        Translations { gate, client: Rc::clone(&self.common.client), metrics }
+        let services = self.serving.now();
+        let (gate, client) = (Arc::clone(services.gate()), Rc::clone(&services.common.client));
+        Translations { gate, client, metrics: Arc::clone(&self.metrics) }
     }
 }
 
@@ -140,20 +125,21 @@ async fn tick(local: Rc<Local>, beats: Arc<AtomicU64>) {
     loop {
         tokio::time::sleep(TICK).await;
         beats.fetch_add(1, Ordering::Relaxed);
-        local.common.tick();
-        local.public.tick();
+        let services = local.serving.now();
+        services.common.tick();
+        services.public.tick();
     }
 }
 
 /// Once draining begins, streams are told, and when there is just time enough for their last words, they end.
 async fn drain(local: Rc<Local>) {
-    let mut draining = local.parts.draining.clone();
+    let mut draining = local.draining.clone();
     // An error means that the program's other end is gone: also a reason to drain.
     let _ = draining.wait_for(|draining| *draining).await;
-    local.common.leashes.announce_drain();
-    let whole = local.parts.gate.listen.drain_timeout;
+    let (leashes, whole) = (local.leashes(), local.serving.now().gate().listen.drain_timeout);
+    leashes.announce_drain();
     tokio::time::sleep(whole - LAST_WORDS.min(whole / 4)).await;
-    local.common.leashes.end_all(Ending::Draining);
+    leashes.end_all(Ending::Draining);
 }
 
 /// What a connection holds while it lives: its places, the gauge, and the count by which the worker
@@ -176,23 +162,30 @@ async fn connection(local: Rc<Local>, accepted: Accepted, counted: Rc<()>) {
     let gauge = local.metrics.connections(listener).clone();
     gauge.inc();
     let _alive = Alive { _place: place, _counted: counted, gauge };
-    let parts = &local.parts;
-    let address = address.ip();
     match listener {
-        Listener::Public => serve_one(&local, &local.public, parts.tls.clone(), socket, address).await,
-        Listener::Private => serve_one(&local, &local.private, parts.private_tls.clone(), socket, address).await,
+        Listener::Public => serve_one::<Public>(&local, socket, address.ip()).await,
+        Listener::Private => serve_one::<Private>(&local, socket, address.ip()).await,
     }
 }
 
-async fn serve_one<S: Service>(
-    local: &Local,
-    service: &Rc<S>,
-    tls: Option<Arc<ServerConfig>>,
-    socket: TcpStream,
-    address: IpAddr,
-) {
-    let peer = Rc::new(Peer::new(&local.parts.gate, address, tls.is_some()));
-    let h2c = S::LISTENER == Listener::Public && peer.trusted;
-    let limits = ConnectionLimits { h2c, ..local.limits.clone() };
-    serve(socket, tls, &limits, Rc::clone(service), peer, local.parts.draining.clone()).await;
+/// What a connection bears, and how it speaks TLS, is of the gate that it finds when it comes.
+async fn serve_one<S: Service>(local: &Local, socket: TcpStream, address: IpAddr) {
+    let gate = Arc::clone(local.serving.now().gate());
+    let tls = match S::LISTENER {
+        Listener::Public => &gate.tls,
+        Listener::Private => &gate.private_tls,
+    };
+    let tls = tls.as_ref().map(|tls| Arc::clone(&tls.config));
+    let seat = Rc::new(Seat::new(Rc::clone(&local.serving), address, tls.is_some()));
+    let listen = &gate.listen;
+    let limits = ConnectionLimits {
+        head_timeout: listen.head_timeout,
+        write_timeout: listen.write_timeout,
+        leave_timeout: LEAVE.min(listen.drain_timeout / 4).min(listen.head_timeout),
+        max_head: listen.max_head,
+        h2c: S::LISTENER == Listener::Public && seat.is_trusted(),
+    };
+    // A connection may live longer than its configuration.
+    drop(gate);
+    serve::<S>(socket, tls, &limits, seat, local.draining.clone()).await;
 }

@@ -191,7 +191,7 @@ impl Apps {
 /// Says which apps any page may use, when they come to be served.
 fn warn_of_any_origin(before: &Registry, known: &Known) {
     for (app, _) in known.enabled().filter(|(app, _)| app.origins.is_empty()) {
-        let told = before.app(app.id.as_str()).is_some_and(|registered| registered.app.origins.is_empty());
+        let told = before.was(&app.id).is_some_and(|registered| registered.app.origins.is_empty());
         if !told {
             tracing::warn!(app = app.id.as_str(), "origins is empty: pages of any origin may use this app's tokens");
         }

@@ -38,7 +38,7 @@ async fn gate(store: &Arc<Memory>, sealer: &Arc<Sealer>) -> Gate {
     let settings = load(&Input { documents, ..Input::default() }).expect("good").settings;
     let configured = Configured::of(&settings);
     let apps = settings.apps.into_iter().map(|configured| (configured.app, configured.upstream)).collect();
-    let registry = Registry::new(&settings.upstreams, apps).expect("ready");
+    let registry = Registry::new(&settings.upstreams, apps, None).expect("ready");
     let (served, clock) = (Arc::new(ArcSwap::from_pointee(registry)), Arc::new(Hand::default()));
     let entries = Arc::clone(store) as _;
     let (sealer, at) = (Some(Arc::clone(sealer)), Arc::clone(&clock) as _);

@@ -282,7 +282,7 @@ mod tests {
             max_asset: 1,
             stale_if_error: Duration::ZERO,
         };
-        let upstream = Upstream::new(settings.upstream(1, FETCH_TIMEOUT), 0).expect("an upstream");
+        let upstream = Upstream::new(settings.upstream(1, FETCH_TIMEOUT), 0, None).expect("an upstream");
         let location = (LOCATION, location.parse().expect("a value"));
         next(&upstream, target, &HeaderMap::from_iter([location]))
     }

@@ -27,7 +27,7 @@ use self::live::Live;
 use crate::config::AssetSettings;
 use crate::forward::{Failure, Upstream, picked};
 use crate::metrics::AssetResult;
-use crate::registry::Registry;
+use crate::registry::{CDN_INDEX, Registry};
 
 /// Files that are fetched at once: so many times `max_asset` there may be in memory beside what is kept.
 const FETCHED_AT_ONCE: usize = 16;
@@ -39,8 +39,6 @@ const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
 /// What all workers share.
 pub struct Assets {
     settings: AssetSettings,
-    /// The CDN's place in each worker's pool.
-    index: usize,
     upstream: OnceLock<Option<Arc<Upstream>>>,
     keep: Keep,
     flights: Arc<Flights>,
@@ -69,17 +67,27 @@ pub enum Found {
 }
 
 impl Assets {
-    /// Prepares the cache behind the upstreams of `registry`; `None` if it is switched off. The CDN's
-    /// certificate authorities are read now if an app needs them, else when the first is made.
+    /// Prepares the cache for the apps of `registry`, or goes on with that of `before` if nothing has changed; `None`
+    /// if it is switched off. The CDN's certificate authorities are read now if an app needs them, else when the first
+    /// is made.
     ///
     /// # Errors
     /// A message if they cannot be read.
-    pub fn start(settings: &AssetSettings, registry: &Registry) -> Result<Option<Arc<Self>>, String> {
+    pub fn start(
+        settings: &AssetSettings,
+        registry: &Registry,
+        before: Option<&Arc<Self>>,
+    ) -> Result<Option<Arc<Self>>, String> {
         if !settings.enabled {
             return Ok(None);
         }
+        let needed = registry.serves(Dialect::Orcheo);
+        if let Some(same) = before.filter(|before| before.settings == *settings)
+            && same.goes_on(needed)?
+        {
+            return Ok(Some(Arc::clone(same)));
+        }
         let assets = Self {
-            index: registry.upstreams().len(),
             upstream: OnceLock::new(),
             keep: Keep::new(settings.memory),
             flights: Arc::default(),
@@ -87,11 +95,33 @@ impl Assets {
             live: Live::default(),
             settings: settings.clone(),
         };
-        if registry.serves(Dialect::Orcheo) {
+        if needed {
             // Nobody else has it yet, so this is the first.
-            let _ = assets.upstream.set(Some(assets.open()?));
+            let _ = assets.upstream.set(Some(assets.open(None)?));
         }
         Ok(Some(Arc::new(assets)))
+    }
+
+    /// Whether it can go on as it is, with its CDN opened if that is `needed`.
+    fn goes_on(&self, needed: bool) -> Result<bool, String> {
+        match self.upstream.get() {
+            None if needed => {
+                let opened = self.open(None)?;
+                // Who was faster has read the same file.
+                let _ = self.upstream.set(Some(opened));
+                Ok(true)
+            }
+            None => Ok(true),
+            Some(None) => Ok(false),
+            Some(Some(upstream)) => Ok(Arc::ptr_eq(upstream, &self.open(Some(upstream))?)),
+        }
+    }
+
+    /// The end of it: its CDN is not opened any more if nobody has, and else retired.
+    pub fn retire(&self) {
+        if let Some(upstream) = self.upstream.get_or_init(|| None) {
+            upstream.retire();
+        }
     }
 
     /// The CDN; `None` if its certificate authorities cannot be read, which is logged once.
@@ -102,14 +132,14 @@ impl Assets {
 
     /// As [`Self::upstream`], opened if nobody has.
     fn opened(&self) -> Option<Arc<Upstream>> {
-        let open = || self.open().map_err(|fault| tracing::error!("assets cannot be served: {fault}")).ok();
+        let open = || self.open(None).map_err(|fault| tracing::error!("assets cannot be served: {fault}")).ok();
         self.upstream.get_or_init(open).clone()
     }
 
-    fn open(&self) -> Result<Arc<Upstream>, String> {
+    fn open(&self, before: Option<&Arc<Upstream>>) -> Result<Arc<Upstream>, String> {
         // The places bound them; a connection that is shared bounds nothing.
         let settings = self.settings.upstream(FETCHED_AT_ONCE, FETCH_TIMEOUT);
-        Upstream::new(settings, self.index).map(Arc::new)
+        Upstream::renewed(&settings, || CDN_INDEX, before)
     }
 
     /// Whether more may be fetched: browsers that read slowly hold files which are kept no more.

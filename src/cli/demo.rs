@@ -59,7 +59,7 @@ async fn run(args: &DemoArgs) -> Result<(), Exit> {
         Stage { page: bind(port(8090)).await?, other_page: bind(port(8091)).await?, chat: bind(port(8092)).await? };
     let secrets = Secrets::new().map_err(|fault| Exit::Failure(fault.to_string()))?;
     let loaded = configure(args, &stage, &secrets)?;
-    let _flush = telemetry::start(&loaded.settings);
+    let _logging = telemetry::start(&loaded.settings);
     let gate = start(loaded.settings).await.map_err(|fault| Exit::Failure(fault.to_string()))?;
     let (mut terminate, mut interrupt) = signals()?;
     let (stop, stopped) = watch::channel(());

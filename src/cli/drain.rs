@@ -1,4 +1,4 @@
-//! `sidegate drain` and `sidegate upgrade`: what a hook of the platform or an operator tells the running gate.
+//! `sidegate drain`, `sidegate reload` and `sidegate upgrade`: what a hook of the platform or an operator tells the running gate.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -36,7 +36,7 @@ pub(super) fn drain(args: DrainArgs) -> Result<(), Exit> {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct UpgradeArgs {
+pub(super) struct ToldArgs {
     /// The gate's control socket; the configuration's own (listen.control) if not given
     #[arg(long, value_name = "PATH")]
     control: Option<PathBuf>,
@@ -44,7 +44,15 @@ pub(super) struct UpgradeArgs {
     config: ConfigArgs,
 }
 
-pub(super) fn upgrade(args: UpgradeArgs) -> Result<(), Exit> {
+pub(super) fn reload(args: ToldArgs) -> Result<(), Exit> {
+    let path = control_socket(args.control, args.config)?;
+    let reloaded = control_runtime()?.block_on(control::reload(&path));
+    let generation = reloaded.map_err(|fault| Exit::Failure(format!("{}: {fault}", path.display())))?;
+    println!("the new configuration is in force (generation {generation})");
+    Ok(())
+}
+
+pub(super) fn upgrade(args: ToldArgs) -> Result<(), Exit> {
     let path = control_socket(args.control, args.config)?;
     let upgraded = control_runtime()?.block_on(control::upgrade(&path));
     let pid = upgraded.map_err(|fault| Exit::Failure(format!("{}: {fault}", path.display())))?;

@@ -9,6 +9,7 @@ use tokio::process::{Child, Command as Process};
 use crate::app::Sidegate;
 use crate::control::{Ask, Asks, Command, Place, Reply};
 use crate::notify::Notifier;
+use crate::reload::{Cause, Reloads};
 
 /// A gate that serves.
 pub(super) struct Running<'a> {
@@ -16,6 +17,7 @@ pub(super) struct Running<'a> {
     pub(super) asks: &'a mut Asks,
     pub(super) place: &'a mut Option<Place>,
     pub(super) notifier: &'a Notifier,
+    pub(super) reloads: Option<&'a Reloads>,
 }
 
 /// A new program on its way, and who asked for it.
@@ -44,12 +46,25 @@ impl Running<'_> {
                     Ok(program) => upgrade = Some(Upgrade { program, ask }),
                     Err(reason) => ask.answer(Reply::refused(reason)).await,
                 },
+                Command::Reload {} => self.reload(ask).await,
                 Command::Ready {} => return self.hand_over(ask, upgrade).await,
                 Command::Drain {} | Command::TakeOver {} => {
                     return ask.answer(Reply::draining(self.gate.drain_timeout())).await;
                 }
             }
         }
+    }
+
+    /// Has the configuration read anew, beside whatever else is asked meanwhile.
+    async fn reload(&self, ask: Ask) {
+        let Some(reloads) = self.reloads.cloned() else { return ask.answer(Reply::refused("it cannot reload")).await };
+        tokio::spawn(async move {
+            let reply = match reloads.ask(Cause::Command).await {
+                Ok(generation) => Reply::Reloaded { generation },
+                Err(refused) => Reply::rejected(refused.reasons),
+            };
+            ask.answer(reply).await;
+        });
     }
 
     /// Leaves everything to the process that has asked.
@@ -76,7 +91,7 @@ pub(super) async fn drain_on(asks: &mut Asks, place: &mut Option<Place>, drain_t
     loop {
         let ask = asks.next().await;
         let reply = match ask.command {
-            Command::Upgrade {} => Reply::refused("it is draining"),
+            Command::Upgrade {} | Command::Reload {} => Reply::refused("it is draining"),
             Command::Ready {} => {
                 // It had the sockets before draining began, and so they are all its own now.
                 if let Some(place) = place.take() {

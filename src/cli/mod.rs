@@ -41,7 +41,7 @@ const EXIT_CODES: &str = "Exit codes: 0 done; 1 it failed, or is not healthy; 2 
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the gate
+    /// Run the gate; SIGHUP, or a change of a file, makes it read its configuration anew
     Serve(serve::ServeArgs),
     /// Check the configuration without starting: every mistake at once, each with file and line
     Check(ConfigArgs),
@@ -72,7 +72,9 @@ enum Command {
     /// Tell a running gate to stop accepting, finish what is under way and end (for preStop); waits for it
     Drain(drain::DrainArgs),
     /// Have a running gate start the program anew, which takes over without a failed request
-    Upgrade(drain::UpgradeArgs),
+    Upgrade(drain::ToldArgs),
+    /// Have a running gate read its configuration anew; every mistake at once if it refuses, and then it goes on as it was
+    Reload(drain::ToldArgs),
     /// Print the version
     Version,
 }
@@ -119,8 +121,12 @@ struct ConfigArgs {
 }
 
 impl ConfigArgs {
+    fn input(self) -> Input {
+        Input::from_process(self.config, self.set)
+    }
+
     fn load(self) -> Result<Loaded, Exit> {
-        load(&Input::from_process(self.config, self.set)).map_err(|problems| Exit::Usage(problems.to_string()))
+        load(&self.input()).map_err(|problems| Exit::Usage(problems.to_string()))
     }
 }
 
@@ -166,6 +172,7 @@ fn run(command: Command) -> Result<(), Exit> {
         Command::Health(args) => health::health(args),
         Command::Drain(args) => drain::drain(args),
         Command::Upgrade(args) => drain::upgrade(args),
+        Command::Reload(args) => drain::reload(args),
         Command::Version => {
             println!("sidegate {}", env!("CARGO_PKG_VERSION"));
             Ok(())

@@ -1,7 +1,6 @@
 //! `sidegate serve`.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
@@ -9,10 +8,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::lifecycle::{Running, drain_on};
 use super::{ConfigArgs, Exit};
 use crate::app::Sidegate;
-use crate::config::{ListenSettings, Settings};
+use crate::config::{ListenSettings, Read, Settings, read};
 use crate::control::ClientFault;
 use crate::control::handover::Predecessor;
 use crate::notify::{Beats, Notifier};
+use crate::reload::{Cause, Fixed, Origins, Reloads};
 use crate::sockets::{Addresses, Inherited, Sockets};
 use crate::store::Kind;
 use crate::system;
@@ -36,24 +36,39 @@ pub(super) struct ServeArgs {
     config: ConfigArgs,
 }
 
+/// What was there before the gate, and around it.
+struct Surroundings {
+    /// Sockets of the service manager.
+    inherited: Inherited,
+    /// Whether another gate is to be taken over from.
+    upgrade: bool,
+    notifier: Arc<Notifier>,
+}
+
 pub(super) fn serve(args: ServeArgs) -> Result<(), Exit> {
-    let loaded = args.config.load()?;
-    if args.upgrade && loaded.settings.listen.control.is_none() {
+    let (input, upgrade) = (args.config.input(), args.upgrade);
+    let Read { outcome, files } = read(&input);
+    let loaded = outcome.map_err(|problems| Exit::Usage(problems.to_string()))?;
+    if upgrade && loaded.settings.listen.control.is_none() {
         return Err(Exit::Usage("--upgrade needs listen.control, by which the running gate is found".into()));
     }
     // Changes the environment, and so comes before there are threads.
     let inherited = Inherited::from_service_manager(&loaded.supervisor.sockets).map_err(Exit::Failure)?;
-    let notifier = Notifier::new(&loaded.supervisor, args.upgrade).map_err(Exit::Failure)?;
-    // Lines that are still queued are written when the guard is dropped, after the last one.
-    let _flush = telemetry::start(&loaded.settings);
-    control_runtime()?.block_on(run(loaded.settings, inherited, args.upgrade, Arc::new(notifier)))
+    let notifier = Arc::new(Notifier::new(&loaded.supervisor, upgrade).map_err(Exit::Failure)?);
+    let settings = loaded.settings;
+    // Lines that are still queued are written when it is dropped, after the last one.
+    let logging = telemetry::start(&settings);
+    let (fixed, watch, levels) = (Fixed::of(&settings), settings.watch, logging.levels.clone());
+    let origins = Origins { input, files, fixed, watch, levels, notifier: Arc::clone(&notifier) };
+    control_runtime()?.block_on(run(settings, origins, Surroundings { inherited, upgrade, notifier }))
 }
 
-async fn run(settings: Settings, inherited: Inherited, upgrade: bool, notifier: Arc<Notifier>) -> Result<(), Exit> {
+async fn run(settings: Settings, origins: Origins, around: Surroundings) -> Result<(), Exit> {
+    let Surroundings { inherited, upgrade, notifier } = around;
     warn_of_gaps(&settings);
     raise_descriptor_limit(&settings.listen);
     let (mut terminate, mut interrupt) = signals()?;
-    tokio::spawn(refuse_reload(register(SignalKind::hangup())?));
+    let hangup = register(SignalKind::hangup())?;
     let registry_is_apart = settings.store.registry.is_apart();
     let (mut gate, predecessor) = tokio::select! {
         started = start(settings, inherited, upgrade) => started?,
@@ -70,10 +85,18 @@ async fn run(settings: Settings, inherited: Inherited, upgrade: bool, notifier: 
     let (mut asks, mut place) = gate.accept();
     say_listening(&gate.addresses);
     notifier.ready();
+    let reloads = gate.reloads(origins);
+    tokio::spawn(reload_at(hangup, reloads.clone()));
     tokio::spawn(watch(Arc::clone(&notifier), gate.beats()));
     let stop = tokio::select! {
         () = wait(&mut terminate, &mut interrupt) => Stop::Signal,
-        () = Running { gate: &mut gate, asks: &mut asks, place: &mut place, notifier: &notifier }.serve() => Stop::Command,
+        () = Running {
+            gate: &mut gate,
+            asks: &mut asks,
+            place: &mut place,
+            notifier: &notifier,
+            reloads: reloads.as_ref(),
+        }.serve() => Stop::Command,
     };
     notifier.stopping();
     tracing::info!("draining");
@@ -179,10 +202,12 @@ pub(super) async fn wait(terminate: &mut Signal, interrupt: &mut Signal) {
     }
 }
 
-/// SIGHUP would end the program; operators mean "reload" by it, which takes a restart so far.
-async fn refuse_reload(mut hangup: Signal) {
+/// Signals that come while it reloads are one.
+async fn reload_at(mut hangup: Signal, reloads: Option<Reloads>) {
+    let Some(reloads) = reloads else { return };
     while hangup.recv().await.is_some() {
-        tracing::warn!("SIGHUP is ignored: restart to read the configuration anew");
+        // It says in the log what came of it.
+        let _ = reloads.ask(Cause::Signal).await;
     }
 }
 

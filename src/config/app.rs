@@ -64,7 +64,7 @@ pub(super) fn read_app(
     if upstream.is_some() && known.is_none() {
         table.problem("upstream", "is not the name of one of the [[upstreams]]");
     }
-    let injection = read_injection(&table, id.as_ref(), dialect, known.map(|known| &known.service));
+    let injection = read_injection(&table, id.as_ref(), dialect, known.map(|known| &known.service.0));
     check_scoping(&table, scoping, &injection);
     table.finish();
     let authority = trade.map_or(Some(own), |trade| trade.map(Authority::Upstream));

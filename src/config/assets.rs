@@ -1,6 +1,5 @@
 //! `[assets]`: ChatKit's files, and how they are kept.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use super::layered::parsers::{boolean, bytes, duration, non_empty};
 use super::layered::{Faults, Node, Reader};
 use super::orcheo;
 use super::settings::Resolve;
-use super::upstream::{Protocol, UpstreamSettings, base_url, parse_base_url};
+use super::upstream::{Protocol, Service, UpstreamSettings, base_url, parse_base_url};
 
 /// Where the files are if nothing else is configured, as the vendor has it.
 const CDN: &str = "https://cdn.platform.openai.com/";
@@ -19,7 +18,7 @@ const CDN: &str = "https://cdn.platform.openai.com/";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The asset proxy.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct AssetSettings {
     /// Whether it is served, where an app needs it.
     pub enabled: bool,
@@ -45,7 +44,7 @@ impl AssetSettings {
             protocol: Protocol::Auto,
             ca: self.ca.clone(),
             headers: Vec::new(),
-            service: BTreeMap::new(),
+            service: Service::default(),
             connect_timeout: CONNECT_TIMEOUT,
             first_byte_timeout: within,
             idle_timeout: within,

@@ -1,11 +1,14 @@
 //! From layers to settings. The only place that reads the environment.
 
+use std::cell::RefCell;
 use std::ffi::OsString;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
+use super::files::Files;
 use super::kept::read_table;
 use super::layered::{self, Collector, Layers, Node, Problem, Problems, Reader, SecretSource};
 use super::settings::{Settings, read_settings};
@@ -58,17 +61,45 @@ pub struct Loaded {
     tree: Node,
 }
 
+/// What came of reading a configuration.
+#[derive(Debug)]
+pub struct Read {
+    /// The configuration, or everything that is wrong with it.
+    pub outcome: Result<Loaded, Problems>,
+    /// All files that it was read from or that it names, as they were before that, those that are not there included.
+    pub files: Files,
+}
+
 /// Reads and checks everything: unknown keys, values, references, secrets.
 ///
 /// # Errors
 /// All problems at once, each with its place.
 pub fn load(input: &Input) -> Result<Loaded, Problems> {
+    read(input).outcome
+}
+
+/// As [`load`], and says from which files.
+#[must_use]
+pub fn read(input: &Input) -> Read {
+    let files = RefCell::new(Files::default());
+    let text = |path: &Path| {
+        files.borrow_mut().note(path);
+        read_text(path)
+    };
+    let outcome = load_from(input, &text);
+    let mut files = files.into_inner();
+    if let Ok(loaded) = &outcome {
+        files.note_named(&loaded.settings);
+    }
+    Read { outcome, files }
+}
+
+fn load_from(input: &Input, text: &dyn Fn(&Path) -> io::Result<String>) -> Result<Loaded, Problems> {
     let problems = Collector::default();
-    let tree = merge(input, &problems);
+    let tree = merge(input, text, &problems);
     let settings = tree.as_ref().and_then(|tree| {
         let root = Reader::new(tree, &problems);
-        let settings =
-            read_settings(&root, &|source| source.resolve(&|name| input.variable(name), &|path| read_text(path)));
+        let settings = read_settings(&root, &|source| source.resolve(&|name| input.variable(name), text));
         root.finish();
         settings
     });
@@ -84,7 +115,7 @@ pub fn load(input: &Input) -> Result<Loaded, Problems> {
 /// All problems of its syntax and its secrets; what the table says is not checked.
 pub fn read_file(path: &Path, input: &Input) -> Result<Map<String, Value>, Problems> {
     let problems = Collector::default();
-    let Some(text) = read_reported(path, &problems) else { return problems.into_result(None) };
+    let Some(text) = read_reported(path, &read_text, &problems) else { return problems.into_result(None) };
     read_table(path, &text, &|source| source.resolve(&|name| input.variable(name), &|path| read_text(path)))
 }
 
@@ -109,13 +140,13 @@ pub fn is_secret_key(path: &str) -> bool {
     path.contains(".headers.") || path.contains(".headers[") || path.contains(".inject.")
 }
 
-fn merge(input: &Input, problems: &Collector) -> Option<Node> {
+fn merge(input: &Input, read: &dyn Fn(&Path) -> io::Result<String>, problems: &Collector) -> Option<Node> {
     let mut layers = Layers::new(problems).defaults(DEFAULTS);
     for (name, text) in &input.documents {
         layers = layers.file(name, text);
     }
     for path in &input.files {
-        if let Some(text) = read_reported(path, problems) {
+        if let Some(text) = read_reported(path, read, problems) {
             layers = layers.file(path, &text);
         }
     }
@@ -123,7 +154,7 @@ fn merge(input: &Input, problems: &Collector) -> Option<Node> {
 }
 
 /// A file's text; a problem if it cannot be read.
-fn read_reported(path: &Path, problems: &Collector) -> Option<String> {
+fn read_reported(path: &Path, read: &dyn Fn(&Path) -> io::Result<String>, problems: &Collector) -> Option<String> {
     let report = |fault| {
         problems.push(Problem {
             place: None,
@@ -132,12 +163,12 @@ fn read_reported(path: &Path, problems: &Collector) -> Option<String> {
             suggestion: None,
         });
     };
-    read_text(path).map_err(report).ok()
+    read(path).map_err(report).ok()
 }
 
-fn read_text(path: &Path) -> std::io::Result<String> {
+fn read_text(path: &Path) -> io::Result<String> {
     if std::fs::metadata(path)?.len() > MAX_FILE {
-        return Err(std::io::Error::other("larger than 4 MiB"));
+        return Err(io::Error::other("larger than 4 MiB"));
     }
     std::fs::read_to_string(path)
 }

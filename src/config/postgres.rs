@@ -9,7 +9,7 @@ use url::Url;
 
 use super::layered::parsers::{boolean, duration, non_empty, string};
 use super::layered::{Faults, Node, Reader, SecretSource};
-use super::settings::{Resolve, secret};
+use super::settings::{Resolve, is_same_secret, secret};
 
 /// A PostgreSQL server, and how to speak with it.
 #[derive(Clone, Debug)]
@@ -31,6 +31,20 @@ pub struct PostgresSettings {
     pub connect_timeout: Duration,
     /// For an answer.
     pub timeout: Duration,
+}
+
+impl PartialEq for PostgresSettings {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { address, username, password, tls, ca, schema, connect_timeout, timeout } = self;
+        *address == other.address
+            && *username == other.username
+            && is_same_secret(password.as_ref(), other.password.as_ref())
+            && *tls == other.tls
+            && *ca == other.ca
+            && *schema == other.schema
+            && *connect_timeout == other.connect_timeout
+            && *timeout == other.timeout
+    }
 }
 
 /// What a `postgres://` URL says.

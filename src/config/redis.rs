@@ -8,7 +8,7 @@ use url::Url;
 
 use super::layered::parsers::{duration, non_empty, string};
 use super::layered::{Faults, Node, Reader};
-use super::settings::{Resolve, secret};
+use super::settings::{Resolve, is_same_secret, secret};
 
 /// A Redis server, and how to speak with it.
 #[derive(Clone, Debug)]
@@ -27,6 +27,19 @@ pub struct RedisSettings {
     pub connect_timeout: Duration,
     /// For an answer.
     pub timeout: Duration,
+}
+
+impl PartialEq for RedisSettings {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { address, username, password, ca, prefix, connect_timeout, timeout } = self;
+        *address == other.address
+            && *username == other.username
+            && is_same_secret(password.as_ref(), other.password.as_ref())
+            && *ca == other.ca
+            && *prefix == other.prefix
+            && *connect_timeout == other.connect_timeout
+            && *timeout == other.timeout
+    }
 }
 
 /// What a `redis://` or `rediss://` URL says.

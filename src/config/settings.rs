@@ -43,6 +43,8 @@ pub struct Settings {
     pub log_level: Level,
     /// Whether each request has a line.
     pub access_log: bool,
+    /// Whether the configuration is read anew when one of its files has changed.
+    pub watch: bool,
     /// Chat services.
     pub upstreams: Vec<UpstreamSettings>,
     /// Apps of the configuration.
@@ -92,6 +94,11 @@ pub(super) type Resolve<'a> = dyn Fn(&SecretSource) -> Result<SecretString, Stri
 /// A parser of secrets, wherever they come from.
 pub(super) fn secret<'a>(resolve: &'a Resolve<'_>) -> impl Fn(&Node) -> Result<SecretString, Faults> + 'a {
     move |node| Ok(resolve(&secret_source(node)?)?)
+}
+
+/// Whether two secrets are one.
+pub(super) fn is_same_secret(one: Option<&SecretString>, other: Option<&SecretString>) -> bool {
+    one.map(SecretDigest::of) == other.map(SecretDigest::of)
 }
 
 /// What a key, by its digest, or a workflow already serves: none serves two.
@@ -200,6 +207,9 @@ pub(super) fn read_settings(root: &Reader<'_>, resolve: &Resolve<'_>) -> Option<
     let assets = read_assets(root.section("assets"), resolve);
     let bootstrap_token = read_admin(root.section("admin"), resolve, &mut keys);
     let (log_format, log_level, access_log) = read_log(root.section("log"));
+    let reload = root.section("reload");
+    let watch = reload.required("watch", boolean);
+    reload.finish();
     let upstreams: Vec<_> = root.tables("upstreams").into_iter().map(|table| read_upstream(table, resolve)).collect();
     let known: Vec<_> = upstreams.iter().flatten().collect();
     let tables = root.tables("apps");
@@ -222,6 +232,7 @@ pub(super) fn read_settings(root: &Reader<'_>, resolve: &Resolve<'_>) -> Option<
         log_format: log_format?,
         log_level: log_level?,
         access_log: access_log?,
+        watch: watch?,
         upstreams: upstreams.into_iter().collect::<Option<_>>()?,
         apps,
         keys,

@@ -27,7 +27,7 @@ pub struct StoreSettings {
 }
 
 /// Where the state is kept.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum StateSettings {
     /// In a file of this machine.
     Embedded {
@@ -41,7 +41,7 @@ pub enum StateSettings {
 }
 
 /// Where the registry is kept: service tokens.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum RegistrySettings {
     /// With the state.
     State,

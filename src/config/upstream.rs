@@ -4,17 +4,19 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::uri::Scheme;
 use http::{HeaderName, HeaderValue, Uri};
 use secrecy::SecretString;
 use sidegate_core::context::place::HeaderTemplate;
 use sidegate_core::context::template::Scope;
+use sidegate_core::secret::SecretDigest;
 
 use super::layered::parsers::{duration, integer, non_empty, one_of, string};
 use super::layered::{Faults, Node, Reader};
 use super::settings::{Resolve, secret};
 
 /// A chat service.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct UpstreamSettings {
     /// Its name among the upstreams.
     pub name: String,
@@ -27,7 +29,7 @@ pub struct UpstreamSettings {
     /// Fields set on each request, service secrets filled in.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// For `{{service.X}}` in the templates of its apps.
-    pub service: BTreeMap<String, SecretString>,
+    pub service: Service,
     /// For name lookup, TCP and TLS together.
     pub connect_timeout: Duration,
     /// From the request's last byte to the answer's first.
@@ -42,6 +44,27 @@ pub struct UpstreamSettings {
     pub pool_idle: Duration,
     /// Requests under way at once.
     pub max_requests: usize,
+}
+
+/// The secrets of an upstream, by their names.
+#[derive(Clone, Debug, Default)]
+pub struct Service(pub BTreeMap<String, SecretString>);
+
+impl PartialEq for Service {
+    fn eq(&self, other: &Self) -> bool {
+        let digests = |service: &Self| -> Vec<_> {
+            service.0.iter().map(|(name, secret)| (name.clone(), SecretDigest::of(secret))).collect()
+        };
+        digests(self) == digests(other)
+    }
+}
+
+impl UpstreamSettings {
+    /// Whether TLS is spoken with it.
+    #[must_use]
+    pub fn is_secure(&self) -> bool {
+        self.url.scheme() == Some(&Scheme::HTTPS)
+    }
 }
 
 /// Which HTTP an upstream speaks.
@@ -72,7 +95,7 @@ pub(super) fn read_upstream(table: Reader<'_>, resolve: &Resolve<'_>) -> Option<
         protocol,
         ca,
         headers,
-        service,
+        service: Service(service),
         connect_timeout: table.or("connect_timeout", duration, seconds(5)),
         first_byte_timeout: table.or("first_byte_timeout", duration, seconds(60)),
         idle_timeout: table.or("idle_timeout", duration, seconds(120)),

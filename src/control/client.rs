@@ -1,4 +1,4 @@
-//! The other side of the socket: what `sidegate drain` does.
+//! The other side of the socket: what `sidegate drain`, `reload` and `upgrade` do.
 
 use std::fmt;
 use std::io;
@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use super::{Command, Reply, line_of, read_line};
+use super::{Command, MAX_LINE, MAX_REASONS, Reply, line_of, read_line_of};
 
 /// For the gate to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -26,6 +26,8 @@ pub enum ClientFault {
     NoAnswer,
     /// The gate said no.
     Refused(String),
+    /// The gate has found mistakes in its new configuration: the first of them, and how many more.
+    Rejected(Vec<String>, usize),
     /// The process with this id goes on beyond its time.
     StillRunning(u32),
 }
@@ -36,6 +38,11 @@ impl fmt::Display for ClientFault {
             Self::NoGate(fault) => write!(f, "no gate answers there: {fault}"),
             Self::NoAnswer => f.write_str("the gate does not answer"),
             Self::Refused(reason) => write!(f, "the gate refuses: {reason}"),
+            Self::Rejected(reasons, more) => {
+                f.write_str("the gate refuses the new configuration, and goes on as it was:")?;
+                reasons.iter().try_for_each(|reason| write!(f, "\n  {reason}"))?;
+                if *more > 0 { write!(f, "\n  and {more} more: see its log") } else { Ok(()) }
+            }
             Self::StillRunning(pid) => write!(f, "the gate, process {pid}, still runs after its time to drain"),
         }
     }
@@ -49,7 +56,7 @@ impl std::error::Error for ClientFault {}
 /// [`ClientFault`].
 pub async fn drain(path: &Path, wait: bool) -> Result<u32, ClientFault> {
     let mut gate = UnixStream::connect(path).await.map_err(ClientFault::NoGate)?;
-    let reply = timeout(PATIENCE, ask(&mut gate, Command::Drain {})).await;
+    let reply = timeout(PATIENCE, ask(&mut gate, Command::Drain {}, MAX_LINE)).await;
     match reply.unwrap_or(None).ok_or(ClientFault::NoAnswer)? {
         Reply::Refused { reason } => Err(ClientFault::Refused(reason)),
         Reply::Draining { pid, drain_timeout_ms } if wait => {
@@ -57,7 +64,7 @@ pub async fn drain(path: &Path, wait: bool) -> Result<u32, ClientFault> {
             timeout(patience, ended(&mut gate)).await.map(|()| pid).map_err(|_| ClientFault::StillRunning(pid))
         }
         Reply::Draining { pid, .. } => Ok(pid),
-        Reply::Sockets { .. } | Reply::Succeeded { .. } => Err(ClientFault::NoAnswer),
+        _ => Err(ClientFault::NoAnswer),
     }
 }
 
@@ -68,16 +75,32 @@ pub async fn drain(path: &Path, wait: bool) -> Result<u32, ClientFault> {
 /// [`ClientFault`]; the running gate then goes on.
 pub async fn upgrade(path: &Path) -> Result<u32, ClientFault> {
     let mut gate = UnixStream::connect(path).await.map_err(ClientFault::NoGate)?;
-    match ask(&mut gate, Command::Upgrade {}).await.ok_or(ClientFault::NoAnswer)? {
+    match ask(&mut gate, Command::Upgrade {}, MAX_LINE).await.ok_or(ClientFault::NoAnswer)? {
         Reply::Succeeded { pid } => Ok(pid),
         Reply::Refused { reason } => Err(ClientFault::Refused(reason)),
-        Reply::Draining { .. } | Reply::Sockets { .. } => Err(ClientFault::NoAnswer),
+        _ => Err(ClientFault::NoAnswer),
     }
 }
 
-async fn ask(gate: &mut UnixStream, command: Command) -> Option<Reply> {
+/// Tells the gate at `path` to read its configuration anew; returns when that is in force. How many came before it.
+/// How long that takes depends on the store.
+///
+/// # Errors
+/// [`ClientFault`]; the gate then goes on as it was.
+pub async fn reload(path: &Path) -> Result<u64, ClientFault> {
+    let mut gate = UnixStream::connect(path).await.map_err(ClientFault::NoGate)?;
+    match ask(&mut gate, Command::Reload {}, MAX_REASONS).await.ok_or(ClientFault::NoAnswer)? {
+        Reply::Reloaded { generation } => Ok(generation),
+        Reply::Rejected { reasons, more } => Err(ClientFault::Rejected(reasons, more)),
+        Reply::Refused { reason } => Err(ClientFault::Refused(reason)),
+        _ => Err(ClientFault::NoAnswer),
+    }
+}
+
+/// A command, and its answer of at most so many bytes.
+async fn ask(gate: &mut UnixStream, command: Command, most: u64) -> Option<Reply> {
     gate.write_all(line_of(&command).as_bytes()).await.ok()?;
-    serde_json::from_str(&read_line(gate).await?).ok()
+    serde_json::from_str(&read_line_of(gate, most).await?).ok()
 }
 
 /// Until the other end is closed, which its process does by ending.

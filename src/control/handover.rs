@@ -118,7 +118,7 @@ impl Predecessor {
         match serde_json::from_str(&line) {
             Ok(Reply::Sockets { pid, names }) => Ok((Self { pid, connection }, Received { names, sockets })),
             Ok(Reply::Refused { reason }) => Err(ClientFault::Refused(reason)),
-            Ok(Reply::Draining { .. } | Reply::Succeeded { .. }) | Err(_) => Err(ClientFault::NoAnswer),
+            _ => Err(ClientFault::NoAnswer),
         }
     }
 

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 use tokio::sync::{mpsc, oneshot};
 
-pub use client::{ClientFault, drain, upgrade};
+pub use client::{ClientFault, drain, reload, upgrade};
 pub use server::serve;
 pub use socket::{ControlSocket, Place};
 
@@ -27,6 +27,8 @@ pub enum Command {
     /// Stop as at SIGTERM: accept nothing more, let what is under way end, exit. Asked of a gate that is
     /// stopping already, it changes nothing. The connection stays open until the process has ended.
     Drain {},
+    /// Read the configuration anew. Answered when it is in force, or is refused.
+    Reload {},
     /// Start the program anew, as this gate was started, and have it take over. Answered when it has, or has failed.
     Upgrade {},
     /// Hand out the listening sockets, and go on as before.
@@ -58,6 +60,18 @@ pub enum Reply {
         /// What each of them is, in their order.
         names: Vec<String>,
     },
+    /// The configuration was read anew, and is in force.
+    Reloaded {
+        /// How many came before it.
+        generation: u64,
+    },
+    /// The configuration was read anew, and everything stays as it was.
+    Rejected {
+        /// Every mistake that was found; if that is too much for a line, the first ones.
+        reasons: Vec<String>,
+        /// How many there are beside them.
+        more: usize,
+    },
     /// It does nothing.
     Refused {
         /// Why, for people.
@@ -71,6 +85,19 @@ impl Reply {
     pub fn draining(drain_timeout: Duration) -> Self {
         let drain_timeout_ms = u64::try_from(drain_timeout.as_millis()).unwrap_or(u64::MAX);
         Self::Draining { pid: std::process::id(), drain_timeout_ms }
+    }
+
+    /// A configuration was refused, for these reasons.
+    #[must_use]
+    pub fn rejected(reasons: Vec<String>) -> Self {
+        let (all, mut room) = (reasons.len(), REASONS);
+        let fits = |reason: &String| {
+            let left = room.checked_sub(line_of(reason).len());
+            room = left.unwrap_or_default();
+            left.is_some()
+        };
+        let reasons: Vec<_> = reasons.into_iter().take_while(fits).collect();
+        Self::Rejected { more: all - reasons.len(), reasons }
     }
 
     /// Nothing happens, and why.
@@ -126,14 +153,25 @@ impl Asks {
     }
 }
 
-/// Bytes of one line, its end included. Commands and answers are far shorter.
+/// Bytes of one line, its end included. Commands are far shorter, and so are answers but for one.
 const MAX_LINE: u64 = 4 * 1024;
+
+/// Bytes of the line of an answer to [`Command::Reload`].
+const MAX_REASONS: u64 = 64 * 1024;
+
+/// Bytes of all reasons in it. The rest of the line has room beside them.
+const REASONS: usize = 60 * 1024;
 
 /// A whole line without its end; an empty one if it is too long or no text, and `None` at the connection's end.
 /// Nothing may follow it until it is answered.
 async fn read_line(from: &mut (impl AsyncRead + Unpin)) -> Option<String> {
+    read_line_of(from, MAX_LINE).await
+}
+
+/// As [`read_line`], with a length of its own.
+async fn read_line_of(from: &mut (impl AsyncRead + Unpin), most: u64) -> Option<String> {
     let mut line = Vec::new();
-    let read = BufReader::new(from.take(MAX_LINE)).read_until(b'\n', &mut line).await.ok()?;
+    let read = BufReader::new(from.take(most)).read_until(b'\n', &mut line).await.ok()?;
     if read == 0 {
         return None;
     }
@@ -159,6 +197,19 @@ mod tests {
         assert_eq!(line_of(&refused), "{\"outcome\":\"refused\",\"reason\":\"two\\nlines\"}\n");
         let Reply::Draining { drain_timeout_ms, .. } = Reply::draining(Duration::from_millis(1_500)) else { panic!() };
         assert_eq!(drain_timeout_ms, 1_500);
+    }
+
+    #[test]
+    fn as_many_reasons_as_fit_into_a_line_are_told() {
+        let few = vec!["one".to_owned(), "two".to_owned()];
+        assert_eq!(Reply::rejected(few.clone()), Reply::Rejected { reasons: few, more: 0 });
+        // A quote takes two bytes on the line.
+        for reason in ["x".repeat(1_000), "\"".repeat(1_000)] {
+            let reply = Reply::rejected(vec![reason; 1_000]);
+            assert!(line_of(&reply).len() as u64 <= MAX_REASONS);
+            let Reply::Rejected { reasons, more } = reply else { panic!() };
+            assert!(reasons.len() >= 29 && reasons.len() + more == 1_000);
+        }
     }
 
     #[test]

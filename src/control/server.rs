@@ -74,7 +74,9 @@ async fn talk(mut peer: UnixStream, shared: &Shared) -> Option<Held> {
     let line = timeout(PATIENCE, read_line(&mut peer)).await.ok()??;
     match serde_json::from_str(&line) {
         Ok(Command::TakeOver {}) => hand_over(peer, process, shared).await,
-        Ok(command @ (Command::Drain {} | Command::Upgrade {})) => obey(peer, command, process, shared).await,
+        Ok(command @ (Command::Drain {} | Command::Reload {} | Command::Upgrade {})) => {
+            obey(peer, command, process, shared).await
+        }
         Ok(Command::Ready {}) | Err(_) => say(&mut peer, &Reply::refused(NO_COMMAND)).await.and(None),
     }
 }

@@ -55,6 +55,13 @@ impl Client {
         }
     }
 
+    /// Closes the connections to those that a reload has retired. Call it before one that took a place is used.
+    pub fn close_retired<'a>(&self, upstreams: impl IntoIterator<Item = &'a Arc<Upstream>>) {
+        for upstream in upstreams.into_iter().filter(|upstream| upstream.is_retired()) {
+            self.pool.close(upstream);
+        }
+    }
+
     /// Sends a request. A request whose used connection broke is repeated once on a new one if
     /// nothing of it was sent, or if it is a GET without a body (RFC 9110 section 9.2.2): nothing
     /// else is.

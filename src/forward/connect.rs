@@ -29,12 +29,12 @@ impl std::fmt::Debug for TlsConfigs {
 }
 
 impl TlsConfigs {
-    /// Reads the certificate authorities: those of the settings, else the system's.
-    pub(super) fn load(settings: &UpstreamSettings) -> Result<Self, String> {
+    /// Certificates are verified with these authorities; without any, with the system's, which are read now.
+    pub(super) fn new(settings: &UpstreamSettings, authorities: Option<&Authorities>) -> Result<Self, String> {
         let fault = |what: &str| format!("upstream {}: {what}", settings.name);
         let host = settings.url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         let name = ServerName::try_from(host).map_err(|_| fault("its host name cannot be verified by TLS"))?;
-        let roots = roots(settings).map_err(|message| fault(&message))?;
+        let roots = roots(authorities).map_err(|message| fault(&message))?;
         let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
         let with_alpn = |protocols: &[&[u8]]| {
             let mut config = config.clone();
@@ -50,15 +50,22 @@ impl TlsConfigs {
     }
 }
 
-fn roots(settings: &UpstreamSettings) -> Result<RootCertStore, String> {
+/// Certificate authorities, as their file has them.
+pub(super) type Authorities = Vec<CertificateDer<'static>>;
+
+/// Reads the certificate authorities that the settings name, if they do and TLS is spoken.
+pub(super) fn authorities(settings: &UpstreamSettings) -> Result<Option<Authorities>, String> {
+    let Some(path) = settings.ca.as_ref().filter(|_| settings.is_secure()) else { return Ok(None) };
+    let certificates = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    certificates.map(Some).map_err(|fault| format!("upstream {}: {}: {fault}", settings.name, path.display()))
+}
+
+fn roots(authorities: Option<&Authorities>) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
-    if let Some(path) = &settings.ca {
-        let certificates = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-        let certificates = certificates.map_err(|fault| format!("{}: {fault}", path.display()))?;
-        roots.add_parsable_certificates(certificates);
-    } else {
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    }
+    match authorities {
+        Some(authorities) => roots.add_parsable_certificates(authorities.iter().cloned()),
+        None => roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs),
+    };
     if roots.is_empty() { Err("no certificate authority was found to verify it with".into()) } else { Ok(roots) }
 }
 

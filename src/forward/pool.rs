@@ -1,4 +1,7 @@
 //! A worker's upstream connections. A pool belongs to one thread, so it needs no lock.
+//!
+//! An upstream that a reload has retired has no connections here, and its place may be another one's: requests that
+//! were admitted before open their own, and leave none behind.
 
 use std::cell::RefCell;
 
@@ -32,6 +35,9 @@ impl Pool {
     /// A connection that another request left behind, checked for a close that has arrived. The
     /// last one used comes first: it is the least likely to be stale.
     pub(super) fn take(&self, upstream: &Upstream, scratch: &Scratch) -> Option<Box<Http1>> {
+        if upstream.is_retired() {
+            return None;
+        }
         self.with(upstream, |connections| {
             while let Some(mut idle) = connections.idle.pop() {
                 if idle.connection.is_ready(scratch) {
@@ -45,16 +51,27 @@ impl Pool {
     /// Keeps a connection for the next request; in all, as many as there may be requests at once.
     /// Fewer would be opened and closed all the time by many clients that come in waves.
     pub(super) fn put(&self, upstream: &Upstream, connection: Box<Http1>) {
-        let keeps = longest(upstream) > 0;
+        let keeps = longest(upstream) > 0 && !upstream.is_retired();
+        if !keeps {
+            return;
+        }
         self.with(upstream, |connections| {
-            if keeps && connections.idle.len() < upstream.settings.max_requests {
+            if connections.idle.len() < upstream.settings.max_requests {
                 connections.idle.push(Idle { connection, sweeps: 0 });
             }
         });
     }
 
+    /// Closes the connections to an upstream that is one no more: another one may get its place.
+    pub(super) fn close(&self, upstream: &Upstream) {
+        self.with(upstream, |connections| *connections = Connections::default());
+    }
+
     /// The shared HTTP/2 connection, if there is a live one.
     pub(super) fn http2(&self, upstream: &Upstream) -> Option<http2::SendRequest<RequestBody>> {
+        if upstream.is_retired() {
+            return None;
+        }
         self.with(upstream, |connections| {
             connections.http2.take_if(|sender| sender.is_closed());
             connections.http2.clone()
@@ -62,7 +79,9 @@ impl Pool {
     }
 
     pub(super) fn put_http2(&self, upstream: &Upstream, sender: http2::SendRequest<RequestBody>) {
-        self.with(upstream, |connections| connections.http2 = Some(sender));
+        if !upstream.is_retired() {
+            self.with(upstream, |connections| connections.http2 = Some(sender));
+        }
     }
 
     /// Closes connections that could idle too long before the next sweep. Called every second, and
@@ -94,11 +113,10 @@ fn longest(upstream: &Upstream) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::time::Duration;
 
     use super::*;
-    use crate::config::{Protocol, UpstreamSettings};
+    use crate::config::{Protocol, Service, UpstreamSettings};
     use crate::wire::Io;
     use crate::wire::testing::pair;
 
@@ -110,7 +128,7 @@ mod tests {
             protocol: Protocol::Http1,
             ca: None,
             headers: Vec::new(),
-            service: BTreeMap::new(),
+            service: Service::default(),
             connect_timeout: deadline,
             first_byte_timeout: deadline,
             idle_timeout: deadline,
@@ -119,7 +137,7 @@ mod tests {
             pool_idle,
             max_requests,
         };
-        Upstream::new(settings, 0).expect("an upstream")
+        Upstream::new(settings, 0, None).expect("an upstream")
     }
 
     async fn connection() -> Box<Http1> {
@@ -143,6 +161,24 @@ mod tests {
             }
             assert_eq!(seen, sweeps, "{pool_idle} ms");
         }
+    }
+
+    #[tokio::test]
+    async fn one_that_is_retired_gets_and_leaves_nothing_at_a_place_that_is_anothers() {
+        let (pool, scratch) = (Pool::default(), Scratch::default());
+        let (old, new) = (upstream(Duration::from_secs(60), 10), upstream(Duration::from_secs(60), 10));
+        assert_eq!(old.index, new.index);
+        pool.put(&old, connection().await);
+        old.retire();
+        pool.close(&old);
+        assert_eq!(idle(&pool, &new), 0);
+        let (ours, theirs) = pair().await;
+        pool.put(&new, Http1::new(Io::Plain(ours)));
+        pool.put(&old, connection().await);
+        assert!(pool.take(&old, &scratch).is_none());
+        assert_eq!(idle(&pool, &new), 1);
+        assert!(pool.take(&new, &scratch).is_some());
+        drop(theirs);
     }
 
     #[tokio::test]

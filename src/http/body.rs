@@ -71,10 +71,11 @@ impl HttpBody for Body {
             Poll::Ready(None) | Poll::Pending => {}
         }
         if matches!(frame, Poll::Ready(None)) || self.is_end_stream() {
-            if let AnswerBody::Streamed(streamed) = &self.kind {
-                self.record.ended(streamed.ended());
+            let this = &mut *self;
+            if let AnswerBody::Streamed(streamed) = &this.kind {
+                this.record.ended(streamed.ended());
             }
-            self.record.complete();
+            this.record.complete();
         }
         frame
     }

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
-use super::Peer;
+use super::Seat;
 use super::io::Patient;
 use super::service::{Service, handle};
 use super::streams::{State, StreamExecutor, Streams, Watched};
@@ -57,23 +57,21 @@ pub async fn serve<S: Service>(
     tcp: TcpStream,
     tls: Option<Arc<ServerConfig>>,
     limits: &ConnectionLimits,
-    service: Rc<S>,
-    peer: Rc<Peer>,
+    seat: Rc<Seat>,
     draining: watch::Receiver<bool>,
 ) {
     let Some(Opened { io, http2 }) = open(tcp, tls, limits).await else { return };
     if !http2 {
-        return super::http1::serve(io, limits, service, peer, draining).await;
+        return super::http1::serve::<S>(io, limits, seat, draining).await;
     }
-    Box::pin(serve_http2(Patient::new(io, limits.write_timeout), limits, service, peer, draining)).await;
+    Box::pin(serve_http2::<S>(Patient::new(io, limits.write_timeout), limits, seat, draining)).await;
 }
 
 /// HTTP/2 has no deadlines of its own but for pings, which a client may answer for ever.
 async fn serve_http2<S: Service>(
     io: Patient,
     limits: &ConnectionLimits,
-    service: Rc<S>,
-    peer: Rc<Peer>,
+    seat: Rc<Seat>,
     mut draining: watch::Receiver<bool>,
 ) {
     let streams = Streams::new();
@@ -81,7 +79,7 @@ async fn serve_http2<S: Service>(
     let service = service_fn(move |request: Request<Incoming>| {
         let stream = opened.open();
         // In a box: the futures around it would each hold it twice.
-        let answer = Box::pin(handle(Rc::clone(&service), Rc::clone(&peer), request.map(ClientBody::Http2)));
+        let answer = Box::pin(handle::<S>(&seat, request.map(ClientBody::Http2)));
         async move { Ok::<_, Infallible>(answer.await.map(|body| Watched { body, stream })) }
     });
     let mut connection =

@@ -3,10 +3,9 @@
 //! request that changes anything, nor choose `Host` (DNS rebinding keeps the attacker's name there).
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::Response;
 use http::HeaderMap;
@@ -16,13 +15,10 @@ use sidegate_core::denial::{Code, Denial};
 
 use super::{convert, head};
 
-/// The host names that are known, beside `localhost` and IP addresses.
-pub(super) type Hosts = Arc<[String]>;
-
-/// Refuses web pages and unknown hosts.
-pub(super) async fn guard(State(hosts): State<Hosts>, request: Request, next: Next) -> Response {
+/// Refuses web pages, and hosts that are not among those known: beside `hosts`, `localhost` and IP addresses.
+pub(super) async fn guard(hosts: &[String], request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
-    match check(&hosts, &parts) {
+    match check(hosts, &parts) {
         Ok(()) => next.run(Request::from_parts(parts, body)).await,
         Err(code) => refuse(code),
     }

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
-use axum::middleware::from_fn_with_state;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::StatusCode;
@@ -21,15 +21,15 @@ use sidegate_core::denial::{Code, Denial};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-use super::guard::{Hosts, guard, refuse};
+use super::guard::{guard, refuse};
 use crate::config::LimitsOnError;
-use crate::gate::Gate;
+use crate::gate::Gates;
 use crate::metrics::{Metrics, scrape};
 
 /// What `/readyz` asks.
 pub struct Readiness {
     /// The shared state.
-    pub gate: Arc<Gate>,
+    pub gates: Gates,
     /// Whether the program has been told to stop.
     pub draining: AtomicBool,
     /// All workers' counters.
@@ -85,15 +85,19 @@ pub async fn serve_ops(socket: Arc<TcpListener>, router: Router, head_timeout: D
 
 /// All routes of the ops listener.
 pub fn ops_router(readiness: Arc<Readiness>) -> Router {
-    let hosts: Hosts = readiness.gate.listen.hosts.clone().into();
     let get_only = || async { refuse(Denial::method_not_allowed("GET, HEAD")) };
     Router::new()
         .route("/livez", get(|| async { plain("ok\n") }).fallback(get_only))
         .route("/readyz", get(readyz).fallback(get_only))
         .route("/metrics", get(metrics).fallback(get_only))
         .fallback(|| async { refuse(Code::NotFound) })
-        .layer(from_fn_with_state(hosts, guard))
+        .layer(from_fn_with_state(Arc::clone(&readiness), guarded))
         .with_state(readiness)
+}
+
+/// The hosts are those of the configuration of now.
+async fn guarded(State(readiness): State<Arc<Readiness>>, request: Request, next: Next) -> Response {
+    guard(&readiness.gates.load_full().listen.hosts, request, next).await
 }
 
 fn plain(text: impl Into<String>) -> Response {
@@ -103,7 +107,7 @@ fn plain(text: impl Into<String>) -> Response {
 /// 200 if every check passes, else 503; the body says which. A gate that is to go on without the
 /// store's counters stays ready without the store.
 async fn readyz(State(readiness): State<Arc<Readiness>>) -> Response {
-    let gate = &readiness.gate;
+    let gate = readiness.gates.load_full();
     let draining = readiness.draining.load(Ordering::Relaxed);
     let store = match gate.store.has_room().await {
         Ok(true) => "ok",
@@ -115,6 +119,9 @@ async fn readyz(State(readiness): State<Arc<Readiness>>) -> Response {
         "store": store,
         "apps": gate.registry.load().apps().count(),
     });
+    if let Some(first) = readiness.metrics.first() {
+        checks["config"] = if first.is_configuration_current() { "ok" } else { "refused" }.into();
+    }
     let unusable = gate.apps.unusable();
     if unusable > 0 {
         checks["apps_unusable"] = unusable.into();
@@ -136,15 +143,16 @@ async fn readyz(State(readiness): State<Arc<Readiness>>) -> Response {
 }
 
 async fn metrics(State(readiness): State<Arc<Readiness>>) -> Response {
-    let degraded = readiness.gate.store.counters().is_some_and(|counters| !counters.is_counting());
+    let gate = readiness.gates.load_full();
+    let degraded = gate.store.counters().is_some_and(|counters| !counters.is_counting());
     if let Some(first) = readiness.metrics.first() {
-        let registry = readiness.gate.registry.load();
+        let registry = gate.registry.load();
         let open = registry.upstreams().iter().filter(|upstream| upstream.trades.is_open()).count();
         first.trade_circuits_open.set(i64::try_from(open).unwrap_or(i64::MAX));
         first.limits_degraded.set(degraded.into());
-        let kept = readiness.gate.assets.as_ref().map_or(0, |assets| assets.bytes());
+        let kept = gate.assets.as_ref().map_or(0, |assets| assets.bytes());
         first.asset_bytes.set(i64::try_from(kept).unwrap_or(i64::MAX));
-        first.apps_unusable.set(i64::try_from(readiness.gate.apps.unusable()).unwrap_or(i64::MAX));
+        first.apps_unusable.set(i64::try_from(gate.apps.unusable()).unwrap_or(i64::MAX));
     }
     let text = scrape(readiness.metrics.iter().map(AsRef::as_ref));
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()

@@ -12,6 +12,7 @@ use sidegate_core::dialect::{orcheo, sigmic};
 
 use super::passed::Passing;
 use super::service::{Arrival, Common, Outcome, Service};
+use super::serving::Services;
 use super::{admin, api_session, exchange, guard, openai, session};
 use crate::metrics::Listener;
 use crate::wire::ClientBody;
@@ -33,6 +34,10 @@ impl Private {
 
 impl Service for Private {
     const LISTENER: Listener = Listener::Private;
+
+    fn of(services: &Services) -> &Rc<Self> {
+        &services.private
+    }
 
     fn common(&self) -> &Common {
         &self.common

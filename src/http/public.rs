@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use super::access::Facts;
 use super::service::{Arrival, Common, Outcome, Service};
+use super::serving::Services;
 use super::{assets, conversation, convert, exchange, guard, head, languages, target, token, widget, workspace};
 use crate::admit::{Admission, Asked, admit, admit_frame, admit_widget, is_frame, request_origin, unproven, widget_of};
 use crate::forward::{Forward, Refused, forward, read_json};
@@ -48,6 +49,10 @@ pub struct Public {
 
 impl Service for Public {
     const LISTENER: Listener = Listener::Public;
+
+    fn of(services: &Services) -> &Rc<Self> {
+        &services.public
+    }
 
     fn common(&self) -> &Common {
         &self.common

@@ -19,9 +19,10 @@ use tokio::time::Instant;
 use super::access::{Facts, Record};
 use super::body::Body;
 use super::request_ids::{RequestIds, X_REQUEST_ID};
-use super::{Peer, convert};
+use super::serving::Services;
+use super::{Peer, Seat, convert};
 use crate::forward::{AnswerBody, Client, Failure};
-use crate::gate::Gate;
+use crate::gate::{Gate, Gates};
 use crate::leash::Leashes;
 use crate::metrics::{Listener, Metrics};
 use crate::trade::Broker;
@@ -34,6 +35,9 @@ const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 pub trait Service: 'static {
     /// Which listener.
     const LISTENER: Listener;
+
+    /// The one of its kind.
+    fn of(services: &Services) -> &Rc<Self>;
 
     /// What it shares with the worker's other services.
     fn common(&self) -> &Common;
@@ -57,7 +61,7 @@ pub struct Common {
     pub client: Rc<Client>,
     /// This worker's streams.
     pub leashes: Rc<Leashes>,
-    request_ids: RequestIds,
+    request_ids: Rc<RequestIds>,
     /// The value of `Date`, as of the last [`Common::tick`].
     date: RefCell<HeaderValue>,
 }
@@ -129,28 +133,30 @@ impl Outcome {
 }
 
 /// Answers one request.
-pub(super) async fn handle<S: Service>(service: Rc<S>, peer: Rc<Peer>, request: Request<ClientBody>) -> Response<Body> {
-    let common = service.common();
-    let arrival = Arrival { peer, started: Instant::now(), request_id: common.request_ids.next() };
-    // If the client leaves before it has its answer, this is dropped, and so written.
-    let record = common.record(S::LISTENER, &arrival, request.method().clone());
-    let outcome = service.respond(&arrival, request).await;
-    common.finish(outcome, arrival.request_id, record)
+pub(super) fn handle<S: Service>(
+    seat: &Seat,
+    request: Request<ClientBody>,
+) -> impl Future<Output = Response<Body>> + use<S> {
+    let (service, peer) = seat.take::<S>();
+    async move {
+        let common = service.common();
+        let arrival = Arrival { peer, started: Instant::now(), request_id: common.request_ids.next() };
+        // If the client leaves before it has its answer, this is dropped, and so written.
+        let record = common.record(S::LISTENER, &arrival, request.method().clone());
+        let outcome = service.respond(&arrival, request).await;
+        common.finish(outcome, arrival.request_id, record)
+    }
 }
 
 /// Answers a head that was not read. What of it is known may be wrong, so it chooses nothing but
 /// whether its page may read the refusal.
-pub(super) fn refuse_head<S: Service>(
-    service: &S,
-    peer: Rc<Peer>,
-    fault: HeadFault,
-    origin: Option<&HeaderValue>,
-) -> Response<Body> {
+pub(super) fn refuse_head<S: Service>(seat: &Seat, fault: HeadFault, origin: Option<&HeaderValue>) -> Response<Body> {
     let code = match fault {
         HeadFault::Malformed => Code::InvalidRequest,
         HeadFault::TooLarge => Code::HeadTooLarge,
         HeadFault::TargetTooLong => Code::TargetTooLong,
     };
+    let (service, peer) = seat.take::<S>();
     let outcome = Outcome::refused(None, &code.into(), service.cors_of_unread(origin));
     let common = service.common();
     let arrival = Arrival { peer, started: Instant::now(), request_id: common.request_ids.next() };
@@ -161,14 +167,31 @@ pub(super) fn refuse_head<S: Service>(
 impl Common {
     /// What the services of a worker begin with; its request ids at `seed`.
     #[must_use]
-    pub fn new(gate: Arc<Gate>, metrics: Arc<Metrics>, seed: u64) -> Self {
+    pub fn new(gates: &Gates, metrics: Arc<Metrics>, seed: u64) -> Self {
         let date = RefCell::new(HeaderValue::from_static(""));
         let scratch = Rc::<Scratch>::default();
         let client = Rc::new(Client::new(Rc::clone(&scratch)));
-        let leashes = Leashes::new(Arc::clone(&gate), Arc::clone(&metrics));
-        let common = Self { gate, metrics, scratch, client, leashes, request_ids: RequestIds::new(seed), date };
+        let leashes = Leashes::new(Arc::clone(gates), Arc::clone(&metrics));
+        let request_ids = Rc::new(RequestIds::new(seed));
+        let common = Self { gate: gates.load_full(), metrics, scratch, client, leashes, request_ids, date };
         common.tick();
         common
+    }
+
+    /// The same worker's, with another gate; connections to upstreams that are none of its any more are closed.
+    #[must_use]
+    pub(super) fn renewed(&self, gate: Arc<Gate>) -> Self {
+        self.client.close_retired(self.gate.registry.load().upstreams());
+        self.client.close_retired(self.gate.assets.as_ref().and_then(|assets| assets.upstream()).as_ref());
+        Self {
+            gate,
+            metrics: Arc::clone(&self.metrics),
+            scratch: Rc::clone(&self.scratch),
+            client: Rc::clone(&self.client),
+            leashes: Rc::clone(&self.leashes),
+            request_ids: Rc::clone(&self.request_ids),
+            date: self.date.clone(),
+        }
     }
 
     /// Sets the date of answers to the time now. Called every second.

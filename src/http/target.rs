@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     fn cut_off(target: &str) -> Option<String> {
-        let registry = Registry::new(&[], Vec::new()).expect("a registry");
+        let registry = Registry::new(&[], Vec::new(), None).expect("a registry");
         let mut parts = http::Request::builder().uri(target).body(()).expect("a request").into_parts().0;
         named(&mut parts, &registry).ok().map(|_| parts.uri.to_string())
     }

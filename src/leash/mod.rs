@@ -26,7 +26,7 @@ use sidegate_core::policy::Permit;
 use sidegate_core::secret::SecretDigest;
 
 use self::seen::Seen;
-use crate::gate::Gate;
+use crate::gate::Gates;
 use crate::metrics::Metrics;
 use crate::store::Unavailable;
 
@@ -50,7 +50,8 @@ pub struct Grounds {
 
 /// A worker's streams.
 pub struct Leashes {
-    gate: Arc<Gate>,
+    /// A stream may live longer than the configuration that it began with.
+    gates: Gates,
     metrics: Arc<Metrics>,
     last: Cell<u64>,
     held: RefCell<BTreeMap<u64, Rc<Leash>>>,
@@ -81,10 +82,10 @@ pub struct Held {
 impl Leashes {
     /// None yet.
     #[must_use]
-    pub fn new(gate: Arc<Gate>, metrics: Arc<Metrics>) -> Rc<Self> {
+    pub fn new(gates: Gates, metrics: Arc<Metrics>) -> Rc<Self> {
         let (held, fresh) = (RefCell::default(), RefCell::default());
         Rc::new(Self {
-            gate,
+            gates,
             metrics,
             last: Cell::new(0),
             held,
@@ -128,15 +129,15 @@ impl Leashes {
 
     /// A session that streams have seen the end of was closed: its other streams end.
     pub fn closed(&self, session: &SessionDigest) {
-        self.gate.closings.add(session.clone());
+        self.gates.load().closings.add(session.clone());
     }
 
     /// Ends streams that would not be admitted any more, until the task is aborted.
     pub async fn follow(self: Rc<Self>) {
-        let mut seen = Seen::now(&self.gate);
+        let mut seen = Seen::now(&self.gates.load());
         loop {
             tokio::time::sleep(INTERVAL).await;
-            let now = Seen::now(&self.gate);
+            let now = Seen::now(&self.gates.load());
             let fresh = self.fresh.take();
             let asked: Vec<_> = match now.is_same(&seen) {
                 true => fresh.iter().filter_map(|number| self.held_by(*number)).collect(),
@@ -169,7 +170,7 @@ impl Leashes {
     }
 
     fn of_grounds(&self, leash: &Leash) -> Option<Ending> {
-        let (gate, grounds) = (&self.gate, &leash.grounds);
+        let (gate, grounds) = (self.gates.load(), &leash.grounds);
         let claims = grounds.permit.claims();
         if gate.registry.load().app(claims.app.as_str()).is_none() {
             return Some(Ending::Revoked);
@@ -192,7 +193,7 @@ impl Leashes {
         if let Some(ending) = asked.get(id) {
             return Ok(*ending);
         }
-        let ending = match self.gate.widgets.find(id).await? {
+        let ending = match self.gates.load_full().widgets.find(id).await? {
             Some(served) if served.widget.app != grounds.permit.app().id => Some(Ending::Revoked),
             Some(served) => match served.widget.enabled() {
                 Err(denial) if denial.code == Code::WidgetDisabled => Some(Ending::WidgetDisabled),
@@ -274,7 +275,7 @@ impl Held {
     /// Four bytes that nobody can guess, to mask a frame with (RFC 6455 section 5.3).
     #[must_use]
     pub fn mask(&self) -> [u8; 4] {
-        entropy::bytes(&*self.leashes.gate.entropy).unwrap_or_default()
+        entropy::bytes(&*self.leashes.gates.load().entropy).unwrap_or_default()
     }
 
     /// The dialect of its app, in whose words it ends.

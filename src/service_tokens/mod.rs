@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use secrecy::{ExposeSecret as _, SecretString};
 use sidegate_core::clock::{Clock, Timestamp};
 use sidegate_core::denial::{Code, Denial};
@@ -44,8 +44,8 @@ pub struct Kept {
 /// All service tokens, and where they are kept.
 pub struct ServiceTokens {
     entries: Arc<dyn Entries>,
-    /// The one of the configuration, which is not kept.
-    bootstrap: Option<Arc<ServiceToken>>,
+    /// The one of the configuration, which is not kept; a reload may put another one in its place.
+    bootstrap: ArcSwapOption<ServiceToken>,
     known: ArcSwap<Known>,
     /// Of the registry, as the task that follows it finds.
     silence: Silence,
@@ -75,7 +75,7 @@ impl ServiceTokens {
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, Unavailable> {
         let (known, silence, tally, reading) = (ArcSwap::default(), Silence::new(), Tally::default(), Mutex::default());
-        let bootstrap = bootstrap.map(Arc::new);
+        let bootstrap = ArcSwapOption::from(bootstrap.map(Arc::new));
         let tokens = Self { entries, bootstrap, known, silence, tally, reading, clock, entropy };
         tokens.refresh().await?;
         Ok(tokens)
@@ -106,6 +106,11 @@ impl ServiceTokens {
         self.entries.is_shared() && self.silence.is_too_long()
     }
 
+    /// Takes this one of the configuration from now on, in the place of the one of before.
+    pub fn set_bootstrap(&self, token: Option<ServiceToken>) {
+        self.bootstrap.store(token.map(Arc::new));
+    }
+
     /// Reads all anew.
     ///
     /// # Errors
@@ -117,7 +122,7 @@ impl ServiceTokens {
         let kept = self.entries.entries(EntryKind::ServiceToken).await?;
         // One that cannot be read is refused; the others go on.
         let kept = kept.iter().filter_map(|entry| parse(entry).ok()).map(Arc::new);
-        for token in kept.chain(self.bootstrap.clone()) {
+        for token in kept {
             // Whether a digest is still good is asked when it is shown.
             let previous = token.previous.as_ref().map(|previous| previous.digest.clone());
             for digest in std::iter::once(token.digest.clone()).chain(previous) {
@@ -152,7 +157,7 @@ impl ServiceTokens {
     }
 
     fn is_bootstrap(&self, token: &Arc<ServiceToken>) -> bool {
-        self.bootstrap.as_ref().is_some_and(|own| Arc::ptr_eq(own, token))
+        self.bootstrap.load().as_ref().is_some_and(|own| Arc::ptr_eq(own, token))
     }
 
     /// The token that somebody shows, without counting it as used.
@@ -164,9 +169,11 @@ impl ServiceTokens {
             return Err(Code::InvalidServiceToken.into());
         }
         let digest = SecretDigest::of(shown);
-        let token = self.known.load().by_digest.get(&digest).cloned();
+        let bootstrap = self.bootstrap.load_full().filter(|token| token.digest == digest);
+        let is_bootstrap = bootstrap.is_some();
+        let token = bootstrap.or_else(|| self.known.load().by_digest.get(&digest).cloned());
         let token = token.filter(|token| token.digests(self.now()).any(|good| *good == digest));
-        if self.are_stale() && !token.as_ref().is_some_and(|token| self.is_bootstrap(token)) {
+        if self.are_stale() && !is_bootstrap {
             return Err(Code::StoreUnavailable.into());
         }
         token.ok_or_else(|| Code::InvalidServiceToken.into())

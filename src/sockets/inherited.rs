@@ -121,13 +121,15 @@ mod tests {
 
     #[test]
     fn sockets_come_by_their_names() {
-        let inherited = Inherited::from_gate(&names(&["ops", "public"]), vec![listening(), listening()]).expect("taken");
+        let inherited =
+            Inherited::from_gate(&names(&["ops", "public"]), vec![listening(), listening()]).expect("taken");
         assert!(inherited.public.is_some() && inherited.ops.is_some() && inherited.private.is_none());
     }
 
     #[test]
     fn what_is_no_socket_of_ours_is_refused() {
-        let refused = |names: &[&str], sockets| Inherited::from_gate(&self::names(names), sockets).expect_err("refused");
+        let refused =
+            |names: &[&str], sockets| Inherited::from_gate(&self::names(names), sockets).expect_err("refused");
         assert!(refused(&["web"], vec![listening()]).contains("\"web\""));
         assert!(refused(&["ops", "ops"], vec![listening(), listening()]).contains("two sockets \"ops\""));
         assert!(refused(&["ops"], vec![]).contains("0 sockets came with 1 names"));

@@ -85,7 +85,8 @@ impl Sockets {
         drained: &watch::Receiver<bool>,
     ) -> (Accepting, Asks, Option<Place>) {
         let (control, asks, place) = self.take_commands();
-        let listen = &readiness.gate.listen;
+        let gate = readiness.gates.load();
+        let listen = &gate.listen;
         let acceptor = |socket, listener| Acceptor {
             socket,
             listener,
@@ -141,7 +142,8 @@ fn listener(
         let fault = |fault: std::io::Error| format!("cannot listen on {address} (listen.{name}): {fault}");
         return Ok(crate::socket::listen(address).map(Arc::new).map_err(fault)?);
     };
-    let fault = |fault: std::io::Error| format!("cannot listen on the socket that is handed over (listen.{name}): {fault}");
+    let fault =
+        |fault: std::io::Error| format!("cannot listen on the socket that is handed over (listen.{name}): {fault}");
     inherited.set_nonblocking(true).map_err(fault)?;
     Ok(TcpListener::from_std(inherited).map(Arc::new).map_err(fault)?)
 }

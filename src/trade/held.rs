@@ -27,8 +27,8 @@ const FAILED: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     app: AppId,
-    /// Its place among the upstreams: an app may change to another one.
-    upstream: usize,
+    /// The number of its upstream: an app may change to another one.
+    upstream: u64,
     /// The workflow of a chat; `None` for the Realtime API.
     workflow: Option<WorkflowId>,
     end_user: EndUserId,
@@ -40,7 +40,7 @@ impl Key {
     pub(super) fn of(order: &Order) -> Self {
         Self {
             app: order.registered.app.id.clone(),
-            upstream: order.registered.upstream.index,
+            upstream: order.registered.upstream.number,
             workflow: order.purpose.workflow().cloned(),
             authorization: order.registered.app.trade().map(|trade| trade.authorization.clone()),
             end_user: order.end_user.clone(),

@@ -13,7 +13,7 @@ use sidegate_core::dialect::chatbotkit::{Texts, TranslationService, Translator, 
 use sidegate_core::id::ObjectId;
 
 use super::languages::{object, read};
-use super::{Served, TRIES};
+use super::{Served, Setups, TRIES};
 use crate::forward::{Call, Client, Failure};
 use crate::gate::Gate;
 use crate::metrics::Metrics;
@@ -42,11 +42,12 @@ pub struct Translations {
 }
 
 impl Translations {
-    /// Runs setups as they are asked for, one after the other, until the task is aborted.
-    pub async fn run(self) {
+    /// Runs setups as they are asked for, one after the other, until the task is aborted; each with what there is
+    /// `now`.
+    pub async fn run(setups: Arc<Setups>, now: impl Fn() -> Self) {
         loop {
-            let job = self.gate.widgets.setups.next().await;
-            let this = self.clone();
+            let job = setups.next().await;
+            let this = now();
             // In a task of its own: a fault ends it, and not all that come after.
             let ended = tokio::task::spawn_local(async move {
                 if this.set_up(&job.widget).await.is_err() {

@@ -21,7 +21,7 @@ mod siege;
 mod slow;
 mod smuggling;
 mod splitting;
-#[allow(dead_code, reason = "what the integration tests share, of which this suite needs a part")]
+#[allow(dead_code, unused_imports, reason = "what the integration tests share, of which this suite needs a part")]
 #[path = "../it/support/mod.rs"]
 mod support;
 mod tokens;

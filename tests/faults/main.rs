@@ -7,6 +7,6 @@
 mod own;
 mod soak;
 #[path = "../it/support/mod.rs"]
-#[allow(dead_code, reason = "shared with the integration tests, which use the rest")]
+#[allow(dead_code, unused_imports, reason = "shared with the integration tests, which use the rest")]
 mod support;
 mod upstream;

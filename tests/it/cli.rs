@@ -35,6 +35,7 @@ fn help_lists_every_command_and_the_exit_codes() {
             "health",
             "drain",
             "upgrade",
+            "reload",
             "version",
         ] {
             let listed = |line: &str| line.trim_start().split(' ').next() == Some(command);
@@ -71,6 +72,7 @@ fn every_command_has_help_that_says_what_it_is_for() {
         (&["health"], "HEALTHCHECK"),
         (&["drain"], "--no-wait"),
         (&["upgrade"], "--control"),
+        (&["reload"], "every mistake"),
         (&["serve"], "--upgrade"),
         (&["version"], "version"),
     ] {

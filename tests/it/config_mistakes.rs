@@ -172,6 +172,9 @@ id = "no spaces please"
 dialect = "sigmik"
 upstream = "chat"
 orgins = ["https://shop.example.com"]
+
+[reload]
+watch = "always"
 "#;
     assert_mistakes(
         program(&["check"]).config(config),
@@ -183,6 +186,7 @@ orgins = ["https://shop.example.com"]
             "FILE1:11: apps[0].dialect: must be one of \"sigmic\", \"orcheo\", \"chat9\", \"mitigate\", \"chatbotkit\"; did you mean \"sigmic\"?",
             "FILE1:12: apps[0].upstream: is not the name of one of the [[upstreams]]",
             "FILE1:13: apps[0].orgins: unknown key; did you mean \"origins\"?",
+            "FILE1:16: reload.watch: must be true or false",
         ],
     );
 }

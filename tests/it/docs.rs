@@ -14,7 +14,7 @@ use crate::support::gate::{Gate, sidegate};
 use crate::support::openssl::{KeyPair, options};
 use crate::support::upstream::Upstream;
 
-const DOCUMENTS: [&str; 11] = [
+const DOCUMENTS: [&str; 12] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",

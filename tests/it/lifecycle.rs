@@ -246,11 +246,3 @@ async fn a_connection_that_has_sent_nothing_does_not_hold_up_the_end() {
     gate.signal("TERM");
     assert_eq!(within(gate.wait()).await.code(), Some(0));
 }
-
-#[tokio::test]
-async fn a_hangup_does_not_end_the_gate() {
-    let gate = Gate::start(&Upstream::start().await).await;
-    gate.signal("HUP");
-    gate.wait_for_line("SIGHUP is ignored").await;
-    assert_eq!(gate.ops("/livez").send().await.expect("an answer").status(), 200);
-}

@@ -43,6 +43,7 @@ mod ownership;
 mod pooling;
 mod preflight;
 mod private;
+mod reload;
 mod scoping;
 mod secrets;
 mod secrets_in_config;

@@ -37,7 +37,7 @@ async fn readyz_tells_each_check() {
     let gate = Gate::start(&Upstream::start().await).await;
     let answer = gate.ops("/readyz").send().await.expect("an answer");
     assert_eq!(answer.status(), 200);
-    let expected = json!({ "ready": true, "checks": { "accepting": "ok", "store": "ok", "apps": 1 } });
+    let expected = json!({ "ready": true, "checks": { "accepting": "ok", "store": "ok", "apps": 1, "config": "ok" } });
     assert_eq!(json_of(answer).await, expected);
 }
 

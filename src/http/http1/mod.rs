@@ -18,7 +18,7 @@ use self::answer::{Answer, End};
 use self::deadline::Deadline;
 use super::body::Body;
 use super::service::{Service, handle, refuse_head};
-use super::{ConnectionLimits, Peer};
+use super::{ConnectionLimits, Seat};
 use crate::wire::{ClientWire, Io, RequestHead, Unread};
 
 /// For how long a client may go on sending after an answer that ends its connection: many read
@@ -46,11 +46,10 @@ struct Asked {
 pub(super) async fn serve<S: Service>(
     io: Io,
     limits: &ConnectionLimits,
-    service: Rc<S>,
-    peer: Rc<Peer>,
+    seat: Rc<Seat>,
     draining: watch::Receiver<bool>,
 ) {
-    let wire = ClientWire::new(io, Rc::clone(&service.common().scratch));
+    let wire = ClientWire::new(io, Rc::clone(&seat.take::<S>().0.common().scratch));
     let mut drained = draining.clone();
     // An error means that the program's other end is gone: also a reason to drain.
     let mut drained = pin!(async move { drop(drained.wait_for(|draining| *draining).await) });
@@ -58,11 +57,11 @@ pub(super) async fn serve<S: Service>(
     let mut connection = Connection { wire, limits, deadline, draining };
     while let Some(head) = connection.head(drained.as_mut()).await {
         let end = match head {
-            Ok(head) => connection.request(head, &service, &peer).await,
+            Ok(head) => connection.request::<S>(head, &seat).await,
             Err(Unread::Closed) => End::Broken,
             Err(Unread::Refused(fault, origin)) => {
                 let asked = Asked { version: Version::HTTP_11, head_only: false, keep_alive: false };
-                connection.answer(refuse_head(&*service, Rc::clone(&peer), fault, origin.as_ref()), asked).await
+                connection.answer(refuse_head::<S>(&seat, fault, origin.as_ref()), asked).await
             }
         };
         match end {
@@ -105,12 +104,12 @@ impl Connection<'_> {
         .await
     }
 
-    async fn request<S: Service>(&mut self, head: RequestHead, service: &Rc<S>, peer: &Rc<Peer>) -> End {
+    async fn request<S: Service>(&mut self, head: RequestHead, seat: &Seat) -> End {
         let RequestHead { request, framing, keep_alive } = head;
         let asked = Asked { version: request.version(), head_only: request.method() == Method::HEAD, keep_alive };
         let request = request.map(|()| self.wire.begin_body(framing));
         // On the heap for as long as it takes to answer, not for as long as the answer streams.
-        let mut handler = Box::pin(handle(Rc::clone(service), Rc::clone(peer), request));
+        let mut handler = Box::pin(handle::<S>(seat, request));
         let response = poll_fn(|cx| match handler.as_mut().poll(cx) {
             Poll::Ready(response) => Poll::Ready(Some(response)),
             Poll::Pending => self.wire.poll_left(cx).map(|()| None),

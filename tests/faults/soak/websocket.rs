@@ -54,7 +54,7 @@ async fn echo(run: &Run<'_>, socket: &mut WebSocketStream<TcpStream>) -> Done {
     }
     // Half of them say goodbye.
     if run.chance.one_in(2) {
-        let _ = socket.close().await;
+        let _ = socket.close(None).await;
     }
     Ok(())
 }

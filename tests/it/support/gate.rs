@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
@@ -292,6 +293,17 @@ impl Gate {
         let answer = request.send().await.expect("an answer");
         assert_eq!(answer.status(), 200);
         json_of(answer).await["data"]["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// A path in the folder that has its config file, `sidegate.toml`, and unless a test says otherwise its store.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Puts another config file into the place of the one it was started with.
+    pub fn configure(&self, text: &str) {
+        std::fs::write(self.path("next"), text).expect("written");
+        std::fs::rename(self.path("next"), self.path("sidegate.toml")).expect("renamed");
     }
 
     /// Everything the program has printed so far.

@@ -56,6 +56,19 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Wire<I> {
         }
     }
 
+    /// An answer's status, with its body of a known length read.
+    pub async fn status(&mut self) -> u16 {
+        let head = self.head().await.to_ascii_lowercase();
+        let length = head.split("content-length: ").nth(1).and_then(|rest| rest.split('\r').next()?.parse().ok());
+        let length: usize = length.expect("a length");
+        while self.read.len() < length {
+            let got = within(self.io.read_buf(&mut self.read)).await.expect("readable");
+            assert!(got > 0, "the body breaks off behind {head}");
+        }
+        self.read.drain(..length);
+        head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status")
+    }
+
     /// A head.
     pub async fn head(&mut self) -> String {
         self.until("\r\n\r\n").await
