@@ -24,6 +24,7 @@ use sidegate_core::entropy;
 use sidegate_core::id::{ObjectId, SessionDigest};
 use sidegate_core::policy::Permit;
 use sidegate_core::secret::SecretDigest;
+use tokio::sync::Notify;
 
 use self::seen::Seen;
 use crate::gate::Gates;
@@ -31,7 +32,7 @@ use crate::metrics::Metrics;
 use crate::store::Unavailable;
 
 /// How often it is looked for changes. With the 300 ms after which a change is heard of it ends streams within a second.
-const INTERVAL: Duration = Duration::from_millis(100);
+const INTERVAL: Duration = Duration::from_millis(250);
 
 /// What a stream was admitted by.
 #[derive(Debug)]
@@ -57,6 +58,8 @@ pub struct Leashes {
     held: RefCell<BTreeMap<u64, Rc<Leash>>>,
     /// Those that no look has been taken at: something may have changed since they were admitted.
     fresh: RefCell<Vec<u64>>,
+    /// Told when there is a stream again.
+    taken_on: Notify,
     /// Why all end, those to come as well.
     all: Cell<Option<Ending>>,
     /// Whether the gate stops soon.
@@ -90,6 +93,7 @@ impl Leashes {
             last: Cell::new(0),
             held,
             fresh,
+            taken_on: Notify::new(),
             all: Cell::new(None),
             draining: Cell::new(false),
         })
@@ -107,6 +111,9 @@ impl Leashes {
             closes_session: Cell::new(false),
             has_news: self.draining.clone(),
         });
+        if self.held.borrow().is_empty() {
+            self.taken_on.notify_one();
+        }
         self.held.borrow_mut().insert(number, Rc::clone(&leash));
         self.fresh.borrow_mut().push(number);
         Held { number, leash, leashes: Rc::clone(self) }
@@ -136,6 +143,10 @@ impl Leashes {
     pub async fn follow(self: Rc<Self>) {
         let mut seen = Seen::now(&self.gates.load());
         loop {
+            // A worker without streams sleeps.
+            if self.held.borrow().is_empty() {
+                self.taken_on.notified().await;
+            }
             tokio::time::sleep(INTERVAL).await;
             let now = Seen::now(&self.gates.load());
             let fresh = self.fresh.take();
