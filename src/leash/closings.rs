@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use sidegate_core::id::SessionDigest;
 
-/// How many are remembered. They are looked at ten times a second.
+/// How many are remembered. They are looked at a few times a second.
 const KEPT: usize = 1_024;
 
 /// Sessions that were closed lately.
