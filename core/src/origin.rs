@@ -61,7 +61,9 @@ impl FromStr for Origin {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(SHAPE);
         }
-        Ok(Self(url.origin().ascii_serialization().into()))
+        let origin = url.origin().ascii_serialization();
+        // By an escape or another form of the letter (`%2a`, `＊`) a host could get what a wildcard is written with.
+        if origin.contains('*') { Err(SHAPE) } else { Ok(Self(origin.into())) }
     }
 }
 
@@ -245,6 +247,14 @@ mod tests {
         let list = set(&["HTTPS://Shop.Example.com:443", "https://bücher.example"]);
         assert!(list.contains("https://shop.example.com"));
         assert!(list.contains("https://xn--bcher-kva.example"));
+    }
+
+    /// It would be one for whoever reads the list anew, such as a browser that is told who may frame a page.
+    #[test]
+    fn a_wildcard_is_not_written_by_an_escape() {
+        for bad in ["https://%2a.example.com", "https://＊.example.com", "https://a.%2A.example.com", "https://*"] {
+            assert!(OriginSet::parse(&[bad]).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -67,7 +67,9 @@ impl FromStr for Rate {
             "h" => 3_600,
             _ => return Err(InvalidRate),
         };
-        let count = count.parse().map_err(|_| InvalidRate)?;
+        // The standard library takes a plus sign, too.
+        let digits = Some(count).filter(|count| count.bytes().all(|byte| byte.is_ascii_digit()));
+        let count = digits.ok_or(InvalidRate)?.parse().map_err(|_| InvalidRate)?;
         Ok(Self { count, period: Duration::from_secs(seconds), key })
     }
 }
@@ -144,7 +146,7 @@ mod tests {
 
     #[test]
     fn refuses_what_it_cannot_count() {
-        for bad in ["", "0/s", "1/d", "1", "/s", "-1/s", "1/s per", "1/s per moon", "4294967296/s"] {
+        for bad in ["", "0/s", "1/d", "1", "/s", "-1/s", "+1/s", "1_0/s", "1/s per", "1/s per moon", "4294967296/s"] {
             assert_eq!(bad.parse::<Rate>(), Err(InvalidRate), "{bad}");
         }
     }

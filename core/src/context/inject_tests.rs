@@ -90,6 +90,47 @@ fn a_value_cannot_climb_a_urls_path() {
 }
 
 #[test]
+fn a_value_cannot_climb_where_a_dot_or_a_slash_is_written_in_another_way() {
+    for (template, bad) in
+        [("/a/%2e{{env.A}}/x", "."), ("/a/{{env.A}}%2E", "."), ("/a\\{{env.A}}\\x", ".."), ("/a/.\t{{env.A}}", "")]
+    {
+        let out = body("/u", json!(format!("https://mcp.example.com{template}")), &[("A", bad)], "{}");
+        assert_eq!(out.map_err(|denial| denial.code), Err(Code::ContextUnresolved), "{template}");
+    }
+    for good in ["...", "a..", "%2e", ".e"] {
+        assert!(body("/u", json!("https://mcp.example.com/a/{{env.A}}"), &[("A", good)], "{}").is_ok(), "{good}");
+    }
+}
+
+/// Who reads by RFC 3986 and who reads as a browser find the same host, or there is none.
+#[test]
+fn a_value_that_is_a_url_has_one_host_for_every_reader() {
+    let body = BTreeMap::from([("/s".to_owned(), json!({ "url": "{{env.H}}" }))]);
+    let allowed_hosts = vec!["a.example.com".into()];
+    let injection = compile(&InjectionSource { body, allowed_hosts, ..InjectionSource::default() }).expect("ok");
+    let render = |url: &str| with(&context(&[("H", url)]), |values| injection.apply_body(values, &[], None, b"{}"));
+    for good in ["https://a.example.com/x?y#z", "https://A.example.com:8443", "wss://a.example.com:/"] {
+        assert!(render(good).is_ok(), "{good}");
+    }
+    for bad in [
+        "https://a.example.com\\@evil.example/",
+        "https://a.example.com\\.evil.example/",
+        "https://evil.example@a.example.com/",
+        "https://%61.example.com/",
+        "https:a.example.com/",
+        "https:/\\a.example.com/",
+        " https://a.example.com/",
+        "https://a.exa\tmple.com/",
+        "https://ａ.example.com/",
+        "//a.example.com/",
+        "a.example.com",
+        "",
+    ] {
+        assert!(render(bad).is_err(), "{bad:?}");
+    }
+}
+
+#[test]
 fn a_placeholder_in_a_host_needs_allowed_hosts() {
     let body = BTreeMap::from([("/u".to_owned(), json!("https://{{env.H}}.example.com/x"))]);
     let mut source = InjectionSource { body, ..InjectionSource::default() };

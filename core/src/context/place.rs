@@ -111,7 +111,7 @@ impl UrlTemplate {
         let Some(text) = self.template.render(values, self.encode)? else {
             return Ok(None);
         };
-        if text.split(['/', '?', '#']).any(|segment| matches!(segment, "." | "..")) {
+        if has_dot_segment(&text) {
             return Err(Denial::because(Code::ContextUnresolved, "A value of this token would change a URL's path"));
         }
         if self.hosts.as_ref().is_some_and(|hosts| !hosts.iter().any(|host| leads_to(&text, host))) {
@@ -138,6 +138,16 @@ fn leads_to(url: &str, host: &str) -> bool {
 /// Digits alone: `parse` would take a sign as well.
 fn is_port(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok()
+}
+
+/// Whether a path goes up or stays, by whatever a reader takes for `.` and `..` (URL Standard, "URL path segment"): an
+/// escaped dot, segments between backslashes; tabs, line ends and space around the whole count for nothing.
+fn has_dot_segment(url: &str) -> bool {
+    let is_dots = |segment: &str| {
+        let may_be = !segment.is_empty() && segment.bytes().all(|byte| b".%2eE\t\n\r".contains(&byte));
+        may_be && matches!(&*segment.replace(['\t', '\n', '\r'], "").to_lowercase().replace("%2e", "."), "." | "..")
+    };
+    url.trim_matches(|letter: char| letter <= ' ').split(['/', '\\', '?', '#']).any(is_dots)
 }
 
 /// A JSON value whose strings may be templates.
