@@ -14,7 +14,7 @@ use crate::support::gate::{Gate, sidegate};
 use crate::support::openssl::{KeyPair, options};
 use crate::support::upstream::Upstream;
 
-const DOCUMENTS: [&str; 12] = [
+const DOCUMENTS: [&str; 13] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -27,6 +27,7 @@ const DOCUMENTS: [&str; 12] = [
     "docs/operations.md",
     "docs/performance.md",
     "docs/reliability.md",
+    "docs/threat-model.md",
 ];
 
 fn path_of(name: &str) -> PathBuf {

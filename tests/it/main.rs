@@ -64,6 +64,7 @@ mod streaming;
 mod stripping;
 mod support;
 mod systemd;
+mod threat_model;
 mod tls;
 mod tokens;
 mod upgrade;
