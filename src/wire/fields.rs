@@ -19,7 +19,7 @@ pub(crate) fn end_of_head(bytes: &[u8], scanned: usize) -> Option<usize> {
 
 /// Whether a line of the head ends with a bare LF. RFC 9112 section 2.2 lets a recipient take it for a
 /// line's end; whoever else reads the bytes may not. (A CR that stands alone is refused by httparse.)
-pub(super) fn has_bare_line_ends(head: &[u8]) -> bool {
+pub(crate) fn has_bare_line_ends(head: &[u8]) -> bool {
     memchr_iter(b'\n', head).any(|at| at == 0 || head[at - 1] != b'\r')
 }
 

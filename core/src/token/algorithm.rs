@@ -28,8 +28,13 @@ pub enum Algorithm {
 struct Header<'a> {
     #[serde(borrow)]
     alg: Cow<'a, str>,
-    #[serde(default)]
-    crit: Option<serde::de::IgnoredAny>,
+    #[serde(default, deserialize_with = "is_there")]
+    crit: bool,
+}
+
+/// Whatever it is, `null` too.
+fn is_there<'de, D: serde::Deserializer<'de>>(value: D) -> Result<bool, D::Error> {
+    serde::de::IgnoredAny::deserialize(value).map(|_| true)
 }
 
 impl Algorithm {
@@ -66,7 +71,7 @@ impl Algorithm {
     fn named_by(header: &str) -> Option<Self> {
         let json = URL_SAFE_NO_PAD.decode(header).ok()?;
         let header: Header<'_> = serde_json::from_str(json::check_object(&json).ok()?).ok()?;
-        Self::ALL.into_iter().find(|known| header.crit.is_none() && known.name() == header.alg)
+        Self::ALL.into_iter().find(|known| !header.crit && known.name() == header.alg)
     }
 }
 

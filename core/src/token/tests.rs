@@ -67,6 +67,7 @@ fn headers_choose_nothing() {
         r#"{"alg":"HS256","kid":"1","kid":"2"}"#,
         r#"{"alg":"HS256","crit":["b64"],"b64":false}"#,
         r#"{"alg":"HS256","crit":[]}"#,
+        r#"{"alg":"HS256","crit":null}"#,
         r#"{"alg":"none","alg":"HS256"}"#,
         r#"{"alg":["HS256"]}"#,
     ] {

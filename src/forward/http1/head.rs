@@ -59,8 +59,8 @@ pub(super) struct AnswerHead {
 /// [`Malformed`]: no HTTP/1 head, too many fields, or an end of its body that could be read in two
 /// ways.
 pub(super) fn parse(head: &[u8], method: &Method) -> Result<AnswerHead, Malformed> {
-    // httparse would take empty lines in front of it.
-    if !head.starts_with(b"HTTP/1.") {
+    // httparse would take empty lines in front of it, and a bare LF within a field's value for the next field.
+    if !head.starts_with(b"HTTP/1.") || wire::has_bare_line_ends(head) {
         return Err(Malformed);
     }
     // The values of all fields share this one allocation.
