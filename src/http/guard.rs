@@ -77,6 +77,7 @@ mod tests {
         assert_eq!(outcome(&[("host", "evil.example")]), Err(Code::MisdirectedRequest));
         assert_eq!(outcome(&[("host", "localhost.evil.example")]), Err(Code::MisdirectedRequest));
         assert_eq!(outcome(&[("host", "user@localhost")]), Err(Code::InvalidRequest));
+        assert_eq!(outcome(&[("host", "[::1].evil.example")]), Err(Code::InvalidRequest));
         assert_eq!(outcome(&[("host", "localhost"), ("host", "localhost")]), Err(Code::InvalidRequest));
         assert_eq!(outcome(&[]), Err(Code::InvalidRequest));
     }

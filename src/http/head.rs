@@ -29,7 +29,8 @@ pub(super) fn host(parts: &Parts) -> Option<Authority> {
     }
 }
 
-/// A host and perhaps a port; no user.
+/// A host and perhaps a port; no user, and no name behind the brackets of an address, which `host` would leave out.
 fn is_host(authority: &Authority) -> bool {
-    !authority.as_str().contains('@')
+    let port = authority.as_str().strip_prefix(authority.host());
+    port.is_some_and(|port| port.is_empty() || port.starts_with(':'))
 }

@@ -231,7 +231,8 @@ async fn a_rapid_reset_with_a_good_token_is_cut_off() {
 /// Many that ask for more than they ever read: their answers wait for a window that never opens.
 #[tokio::test]
 async fn answers_that_nobody_takes_are_few() {
-    let siege = Siege::with(|gate| gate.set(TRUSTED).set("listen.write_timeout=1s")).await;
+    let siege =
+        Siege::with(|gate| gate.set(TRUSTED).set("listen.write_timeout=1s").set("listen.head_timeout=1s")).await;
     let get: Vec<_> = good(&siege).into_iter().filter(|(name, _)| name != "authorization").collect();
     let get = block(&get);
     siege

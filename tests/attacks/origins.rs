@@ -11,8 +11,9 @@ async fn ask(siege: &Siege, method: &str, path: &str, secret: &str, fields: &str
     let address = siege.gate.public;
     let length = if method == "POST" { "Content-Type: application/json\r\nContent-Length: 2\r\n" } else { "" };
     let body = if method == "POST" { "{}" } else { "" };
-    let head =
-        format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {secret}\r\n{fields}{length}");
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {secret}\r\nConnection: close\r\n{fields}{length}"
+    );
     let mut raw = Raw::connect(address).await;
     raw.send(format!("{head}\r\n{body}")).await;
     raw.answer_or_end().await
