@@ -73,7 +73,7 @@ async fn whoever_comes_waits_until_some_are_given_back() {
 #[tokio::test]
 async fn a_request_for_which_no_connection_can_be_opened_says_who_is_to_blame() {
     let upstream = Upstream::start().await;
-    let gate = Gate::builder(&upstream).upstream("pool_idle = \"0s\"").set("listen.workers=1").start().await;
+    let gate = Gate::builder(&upstream).upstream("pool_idle = \"1ms\"").set("listen.workers=1").start().await;
     let token = gate.token("ada").mint().await;
     // A connection to the gate that is there, and none from it to the upstream.
     let ask = || gate.chat(Method::GET, "/api/v1/tasks", &token).send();

@@ -183,7 +183,7 @@ pub async fn refused(run: Run<'_>) -> Done {
     };
     let get = |token: &str| run.chat(Method::GET, TASKS, token);
     let invalid = Want::refusal(401, "INVALID_TOKEN");
-    run.page("garbage", invalid, get("a.b.c")).await?;
+    run.page("garbage", Want::refusal(401, "INVALID_AUTH_FORMAT"), get("a.b.c")).await?;
     run.page("expired", invalid, get(&claims(json!({ "exp": forge::now() - 60 })))).await?;
     run.page("early", invalid, get(&claims(json!({ "nbf": forge::now() + 600 })))).await?;
     let foreign = forge::token_of(APP, "another-key-of-the-tests-0123456789abcdef", &json!({ "sub": run.mark }));

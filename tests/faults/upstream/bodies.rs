@@ -1,7 +1,7 @@
 //! Behind the answer's head: what is read is refused as a whole; what passes breaks off, so that no page takes half of an answer
 //! for all of it.
 
-use super::scripted::Step::{HalfClose, Read, Reset, Silence};
+use super::scripted::Step::{HalfClose, Read, Reset, Silence, Taken};
 use super::scripted::{Scripted, Step, say};
 use super::{INCOMPLETE, Kind, Outcome, ask, each_refused, failures, gate_for, tunnel};
 use crate::support::wire::{metric_becomes, within};
@@ -12,10 +12,10 @@ const SHORT: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConten
 const CHUNKED: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n\
                        9\r\ndata: 1\n\n\r\n";
 
-/// What comes behind a head, or behind a chunk, and makes it an answer that is not whole.
+/// What comes behind a head that has been read, or behind a chunk, and makes it an answer that is not whole.
 fn faults() -> Vec<(&'static str, Vec<Step>)> {
     let short = |steps: Vec<Step>| [vec![Read, say(SHORT)], steps].concat();
-    let chunked = |text: &str, steps: Vec<Step>| [vec![Read, say(CHUNKED), say(text)], steps].concat();
+    let chunked = |text: &str, steps: Vec<Step>| [vec![Read, say(CHUNKED), Taken, say(text)], steps].concat();
     vec![
         ("short, closed", short(vec![])),
         ("short, reset", short(vec![Reset])),

@@ -2,7 +2,7 @@
 
 use super::scripted::Step::{ReadHeaders, Reset, Silence};
 use super::scripted::{Scripted, Step, say};
-use super::{INCOMPLETE, INVALID, Kind, Outcome, TERMINATED, TIMEOUT, ask, failures, gate_for};
+use super::{INCOMPLETE, Kind, Outcome, TERMINATED, TIMEOUT, ask, failures, gate_for};
 use crate::support::gate::{Gate, SHOP};
 use crate::support::wire::{metric_becomes, within};
 
@@ -48,25 +48,25 @@ fn after_hello(steps: Vec<Step>) -> Vec<Step> {
 #[tokio::test]
 async fn until_the_head_is_there_it_is_a_refusal() {
     let rows = [
-        ("no HTTP/2", vec![say("HTTP/1.1 400 Bad Request\r\n\r\n"), Silence], INVALID),
+        ("no HTTP/2", vec![say("HTTP/1.1 400 Bad Request\r\n\r\n"), Silence], TERMINATED),
         ("silent from the start", vec![Silence], TIMEOUT),
         ("silent", after_hello(vec![Silence]), TIMEOUT),
         ("closed", after_hello(vec![]), TERMINATED),
         ("reset", after_hello(vec![Reset]), TERMINATED),
         ("the stream is reset", after_hello(vec![reset_stream(2), Silence]), TERMINATED),
-        ("no status", after_hello(vec![frame(1, 4, 1, &[]), Silence]), INVALID),
-        ("data before the head", after_hello(vec![data("{}"), Silence]), INVALID),
+        ("no status", after_hello(vec![frame(1, 4, 1, &[]), Silence]), TERMINATED),
+        ("data before the head", after_hello(vec![data("{}"), Silence]), TERMINATED),
         (
             "a field that is none",
             after_hello(vec![frame(1, 4, 1, &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff]), Silence]),
-            INVALID,
+            TERMINATED,
         ),
         (
             "a frame beyond its size",
             after_hello(vec![Step::Say([&[0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 1][..], &[0; 64]].concat()), Silence]),
-            INVALID,
+            TERMINATED,
         ),
-        ("another stream", after_hello(vec![frame(1, 4, 2, &[0x88]), Silence]), INVALID),
+        ("another stream", after_hello(vec![frame(1, 4, 2, &[0x88]), Silence]), TERMINATED),
         ("told to go away", after_hello(vec![go_away(1, 2)]), TERMINATED),
     ];
     for (what, steps, outcome) in rows {

@@ -18,6 +18,8 @@ pub enum Step {
     /// Reads until the bytes `SETTINGS` of HTTP/2 and the first request are surely there: a HEADERS frame.
     ReadHeaders,
     Say(Vec<u8>),
+    /// Until the other side has read what was said.
+    Taken,
     /// Until the other side has had enough.
     Silence,
     /// No more will be said; the rest is still read, until the other side has had enough.
@@ -115,6 +117,7 @@ async fn play(mut socket: TcpStream, steps: Vec<Step>, shared: &Shared) {
             Step::Say(bytes) => {
                 let _ = socket.write_all(&bytes).await;
             }
+            Step::Taken => acknowledged(&socket).await,
             Step::Silence => drain(&mut socket).await,
             Step::HalfClose => {
                 let _ = SockRef::from(&socket).shutdown(Shutdown::Write);
