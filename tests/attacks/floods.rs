@@ -19,7 +19,7 @@ use crate::support::wire::within;
 
 const DEAF: &str = "a-key-of-an-app-that-is-deaf-0123456789abcdef";
 /// Frames, or groups of them, in a flood.
-const MANY: u32 = 20_000;
+const MANY: u32 = 5_000;
 /// How many go out at once.
 const BATCH: u32 = 100;
 /// Memory in KiB that a flood may take while it lasts, with all that one connection may have under way.
