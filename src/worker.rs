@@ -181,7 +181,7 @@ async fn serve_one<S: Service>(local: &Local, socket: TcpStream, address: IpAddr
     let limits = ConnectionLimits {
         head_timeout: listen.head_timeout,
         write_timeout: listen.write_timeout,
-        leave_timeout: LEAVE.min(listen.drain_timeout / 4).min(listen.head_timeout),
+        leave_timeout: LEAVE.min(listen.drain_timeout / 8).min(listen.head_timeout),
         max_head: listen.max_head,
         h2c: S::LISTENER == Listener::Public && seat.is_trusted(),
     };
