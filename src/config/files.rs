@@ -10,7 +10,7 @@ use super::settings::Settings;
 /// A file as it was at one moment, behind all symbolic links: enough to tell that it has been written, replaced, or put
 /// in the place of another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp {
+struct Stamp {
     device: u64,
     inode: u64,
     size: u64,
