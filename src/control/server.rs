@@ -66,12 +66,13 @@ struct Held;
 /// One command and its answer.
 async fn talk(mut peer: UnixStream, shared: &Shared) -> Option<Held> {
     let credentials = peer.peer_cred().ok()?;
+    // Read first, whoever it is: a connection that is closed with something unread is reset, and its answer lost.
+    let line = timeout(PATIENCE, read_line(&mut peer)).await.ok()??;
     if !may_ask(credentials.uid(), shared.owner) {
         tracing::warn!(user = credentials.uid(), "a process of another user was refused at listen.control");
         return say(&mut peer, &Reply::refused("only root and the gate's own user may ask")).await.and(None);
     }
     let process = credentials.pid().and_then(|pid| u32::try_from(pid).ok());
-    let line = timeout(PATIENCE, read_line(&mut peer)).await.ok()??;
     match serde_json::from_str(&line) {
         Ok(Command::TakeOver {}) => hand_over(peer, process, shared).await,
         Ok(command @ (Command::Drain {} | Command::Reload {} | Command::Upgrade {})) => {
