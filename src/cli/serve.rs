@@ -74,9 +74,7 @@ async fn run(settings: Settings, origins: Origins, around: Surroundings) -> Resu
         started = start(settings, inherited, upgrade) => started?,
         () = wait(&mut terminate, &mut interrupt) => return Err(Exit::Failure("told to stop before it was ready".into())),
     };
-    if !gate.serves_apps() {
-        tracing::warn!("no [[apps]] are configured, and none are in the registry: every token will be refused");
-    }
+    say_apps(gate.serves_apps());
     say_kept(gate.store);
     say_registry(registry_is_apart);
     if let Some(predecessor) = predecessor {
@@ -99,23 +97,35 @@ async fn run(settings: Settings, origins: Origins, around: Surroundings) -> Resu
         }.serve() => Stop::Command,
     };
     notifier.stopping();
-    tracing::info!("draining");
-    let hurried = async {
-        // What a preStop hook has begun, the platform's own signal follows up.
-        if stop == Stop::Command {
-            wait(&mut terminate, &mut interrupt).await;
-        }
-        wait(&mut terminate, &mut interrupt).await;
-    };
+    say_draining();
     let drain_timeout = gate.drain_timeout();
     let finished = tokio::select! {
         finished = gate.stop() => finished,
         // A second signal: at once.
-        () = hurried => false,
+        () = hurry(stop, &mut terminate, &mut interrupt) => false,
         never = drain_on(&mut asks, &mut place, drain_timeout) => match never {},
     };
     say_stopped(finished);
     Ok(())
+}
+
+/// Waits until whoever stops the gate will not wait for it.
+async fn hurry(stop: Stop, terminate: &mut Signal, interrupt: &mut Signal) {
+    // What a preStop hook has begun, the platform's own signal follows up.
+    if stop == Stop::Command {
+        wait(terminate, interrupt).await;
+    }
+    wait(terminate, interrupt).await;
+}
+
+fn say_apps(there_are_some: bool) {
+    if !there_are_some {
+        tracing::warn!("no [[apps]] are configured, and none are in the registry: every token will be refused");
+    }
+}
+
+fn say_draining() {
+    tracing::info!("draining");
 }
 
 /// Binds, or takes over, what it listens on, and builds the rest.

@@ -60,10 +60,7 @@ pub(super) fn read_app(
     check_authorize(&table, authorize.as_ref(), &workflows, (&origins, allow_missing_origin));
     let limits = read_limits(&table, dialect, resolve);
     let leash = read_leash(&table);
-    let known = upstreams.iter().find(|known| Some(&known.name) == upstream.as_ref());
-    if upstream.is_some() && known.is_none() {
-        table.problem("upstream", "is not the name of one of the [[upstreams]]");
-    }
+    let known = known_upstream(&table, upstream.as_deref(), upstreams);
     let injection = read_injection(&table, id.as_ref(), dialect, known.map(|known| &known.service.0));
     check_scoping(&table, scoping, &injection);
     table.finish();
@@ -92,6 +89,18 @@ pub(super) fn read_app(
         pass,
     };
     Some((app, upstream?))
+}
+
+fn known_upstream<'a>(
+    table: &Reader<'_>,
+    name: Option<&str>,
+    upstreams: &[&'a UpstreamSettings],
+) -> Option<&'a UpstreamSettings> {
+    let known = upstreams.iter().copied().find(|known| Some(&*known.name) == name);
+    if name.is_some() && known.is_none() {
+        table.problem("upstream", "is not the name of one of the [[upstreams]]");
+    }
+    known
 }
 
 fn check_scoping(table: &Reader<'_>, scoping: Scoping, injection: &Injection) {
