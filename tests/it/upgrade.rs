@@ -143,7 +143,7 @@ async fn ten_upgrades_under_load_fail_no_request_and_end_no_stream() {
 
 /// Needs 10,000 file descriptors here and as many in the gate: `cargo test --test it five_thousand -- --ignored --nocapture`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes minutes; its figures are in docs/reliability.md"]
+#[ignore = "takes minutes and 20,000 file descriptors"]
 async fn ten_upgrades_with_five_thousand_streams() {
     upgrades(5_000).await;
 }
