@@ -94,7 +94,7 @@ async fn act(world: Arc<World>, stop: Arc<AtomicBool>, seed: u64, pause: Duratio
         match scenario(run).await {
             Ok(()) => {}
             Err(End::Excused(why)) => world.tally.excused(name, why),
-            Err(End::Wrong(what)) => world.tally.wrong(name, what),
+            Err(End::Wrong(what)) => world.tally.wrong(name, &what),
         }
     }
 }

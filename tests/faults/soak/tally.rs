@@ -51,7 +51,7 @@ impl Tally {
         self.change(scenario, |row| *row.excused.entry(why).or_default() += 1);
     }
 
-    pub fn wrong(&self, scenario: &'static str, what: String) {
+    pub fn wrong(&self, scenario: &'static str, what: &str) {
         self.change(scenario, |row| row.wrong += 1);
         let mut wrong = self.wrong.lock().unwrap();
         if wrong.len() < KEPT {
