@@ -164,7 +164,7 @@ async fn a_target_names_no_other_host() {
         .rounds(async || {
             for address in [siege.gate.public, siege.gate.private] {
                 for (target, host) in [
-                    (format!("http://evil.example{{}}"), address.to_string()),
+                    ("http://evil.example{}".to_owned(), address.to_string()),
                     (format!("http://{address}{{}}"), "evil.example".to_owned()),
                     (format!("http://{address}@evil.example{{}}"), address.to_string()),
                     (format!("http://evil.example@{address}{{}}"), address.to_string()),
