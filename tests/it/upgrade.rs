@@ -181,6 +181,11 @@ async fn upgrades(open_streams: usize) {
     for stream in streams {
         stream.ends().await;
     }
+    all_stop(former, gate, &path).await;
+}
+
+/// Those of before have ended well, and so does the last one when it is told to.
+async fn all_stop(former: Vec<Gate>, gate: Gate, path: &Path) {
     for old in former {
         old.wait_for_line("\"stopped\"").await;
         assert_eq!(within(old.wait()).await.code(), Some(0));
