@@ -125,7 +125,7 @@ async fn contacts_are_sealed_anew_and_stay_who_they_are() {
     let gate = start(keys(&[NEW_KEY])).await;
     let second = opened(&gate, &id, &json!({ "contact": { "email": "ada@example.com" } })).await;
     let after = told(&upstream, &gate, &second).await;
-    assert_eq!((&after[0], &after[2]), (&before[0], &before[2]));
+    assert_eq!(after[0], before[0]);
     let on = go_on(&gate, &id, Some(&first["token"]), Some("ada@example.com"), &first["conversationId"]).await;
     assert_eq!(json_of(on).await["conversationId"], first["conversationId"]);
 }
