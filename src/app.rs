@@ -17,6 +17,7 @@ use crate::assemble::{Prepared, lasting};
 use crate::config::{ListenSettings, Settings};
 use crate::control::{Asks, Place};
 use crate::follow::follow;
+use crate::forward;
 use crate::gate::{Gate, Gates, Lasting};
 use crate::http::Readiness;
 use crate::notify::Beats;
@@ -30,6 +31,9 @@ use crate::worker::{Parts, Worker};
 
 /// How often expired contexts and counters at rest are dropped.
 const SWEEP: Duration = Duration::from_secs(5);
+
+/// How often somebody looks for upstreams that are not checked yet.
+const NEW_UPSTREAMS: Duration = Duration::from_secs(1);
 
 /// How often the uses of service tokens are written down: what a crash forgets at most.
 const KEEP_USES: Duration = Duration::from_secs(3);
@@ -100,6 +104,7 @@ impl Sidegate {
             tokio::spawn(follow(Arc::clone(&gates))),
             tokio::spawn(keep_uses(lasting)),
             tokio::spawn(resume_setups(Arc::clone(&gates))),
+            tokio::spawn(watch_upstreams(Arc::clone(&gates))),
             tokio::spawn(sweep(gates)),
         ];
         let (sockets, accepting) = (Some(sockets), Accepting::default());
@@ -209,12 +214,13 @@ fn start_workers(
     gates: &Gates,
     draining: &watch::Receiver<bool>,
 ) -> Result<Vec<Worker>, StartError> {
+    let workers = worker_count(listen);
     let start = |index| {
-        let parts = Parts { gates: Arc::clone(gates), draining: draining.clone(), seed: seed()? };
+        let parts = Parts { gates: Arc::clone(gates), draining: draining.clone(), seed: seed()?, workers };
         Worker::start(format!("worker-{index}"), parts)
             .map_err(|fault| StartError::from(format!("cannot start a worker: {fault}")))
     };
-    (0..worker_count(listen)).map(start).collect()
+    (0..workers).map(start).collect()
 }
 
 async fn sweep(gates: Gates) {
@@ -238,6 +244,14 @@ async fn resume_setups(gates: Gates) {
         while lasting.widgets.resume_setups(&registered.app.id).await.is_err() {
             tokio::time::sleep(RETRY).await;
         }
+    }
+}
+
+/// Whatever upstreams there are: a reload may bring others.
+async fn watch_upstreams(gates: Gates) {
+    loop {
+        forward::watch(gates.load().registry.load().upstreams());
+        tokio::time::sleep(NEW_UPSTREAMS).await;
     }
 }
 

@@ -1,6 +1,5 @@
 //! Whether a page's visitor may have a token: the app's own rule, and the customer's server if that decides.
 
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use sidegate_core::denial::{Code, Denial};
 
 use crate::forward::{Call, Client, Failure, Refused, picked};
 use crate::gate::Gate;
-use crate::limits::{Counted, stranger};
+use crate::limits::{Counted, Sender, stranger};
 use crate::registry::Registered;
 
 /// For the customer's server to answer, everything included.
@@ -28,10 +27,10 @@ pub async fn authorize(
     registered: &Registered,
     client: &Rc<Client>,
     headers: &HeaderMap,
-    address: IpAddr,
+    sender: Sender<'_>,
 ) -> Result<Authorized, Refused> {
-    let counted = Counted { address, end_user: &stranger(address)?, workflow: None };
-    gate.count(registered.limits.authorize.as_ref(), counted).await?;
+    let nobody = stranger(sender.address)?;
+    gate.count(registered.limits.authorize.as_ref(), Counted::of(sender, &nobody)).await?;
     match sidegate_core::authorize::authorize(&registered.app, headers, gate.now())? {
         Verdict::Yes(authorized) => Ok(authorized),
         Verdict::Ask(question) => ask(question, registered, client, headers).await,

@@ -1,22 +1,36 @@
 //! A circuit breaker: an upstream that fails again and again is left alone for a while, then tried once.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Failures in a row until it opens.
-const FAILURES: u32 = 5;
+/// When a circuit breaker opens, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BreakerRule {
+    /// Failures in a row until it opens; with 0 it never does.
+    pub failures: u32,
+    /// For how long it stays open at first; each failed trial doubles that.
+    pub wait: Duration,
+    /// The longest that it stays open.
+    pub longest: Duration,
+}
 
-/// For how long it stays open at first; each failed trial doubles that.
-const FIRST_WAIT: Duration = Duration::from_secs(1);
-
-/// The longest that it stays open.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+impl Default for BreakerRule {
+    fn default() -> Self {
+        Self { failures: 5, wait: Duration::from_secs(1), longest: Duration::from_secs(30) }
+    }
+}
 
 /// A circuit breaker, shared by all workers.
 #[derive(Debug, Default)]
-pub struct Breaker(Mutex<State>);
+pub struct Breaker {
+    rule: BreakerRule,
+    /// Whether anything stands in `state`: who works well costs no lock.
+    troubled: AtomicBool,
+    state: Mutex<State>,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -50,6 +64,20 @@ pub enum Turn {
 }
 
 impl Breaker {
+    /// One that is closed.
+    #[must_use]
+    pub fn new(rule: BreakerRule) -> Self {
+        Self { rule, ..Self::default() }
+    }
+
+    /// Asks for leave now. While all is well neither clock nor lock is asked.
+    ///
+    /// # Errors
+    /// How long it will still be open.
+    pub fn enter_now(&self) -> Result<Pass<'_>, Duration> {
+        if self.is_troubled() { self.enter(Instant::now()) } else { Ok(Pass { breaker: self, trial: false }) }
+    }
+
     /// Asks for leave.
     ///
     /// # Errors
@@ -59,7 +87,7 @@ impl Breaker {
         let trial = match state.open_until {
             None => false,
             Some(until) if until > now => return Err(until - now),
-            Some(_) if state.trying => return Err(FIRST_WAIT),
+            Some(_) if state.trying => return Err(self.rule.wait),
             Some(_) => true,
         };
         state.trying = trial;
@@ -69,17 +97,24 @@ impl Breaker {
     /// Whether it is open, or being tried.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.state().open_until.is_some()
+        self.is_troubled() && self.state().open_until.is_some()
+    }
+
+    fn is_troubled(&self) -> bool {
+        self.troubled.load(Ordering::Relaxed)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Pass<'_> {
     /// The upstream works.
     pub fn succeeded(self) -> Turn {
+        if !self.breaker.is_troubled() {
+            return Turn::None;
+        }
         let mut state = self.breaker.state();
         let was_open = state.open_until.is_some();
         // A request from before it opened says nothing about now.
@@ -87,18 +122,24 @@ impl Pass<'_> {
             return Turn::None;
         }
         *state = State::default();
+        self.breaker.troubled.store(false, Ordering::Relaxed);
         if was_open { Turn::Closed } else { Turn::None }
     }
 
     /// The upstream does not work.
     pub fn failed(self, now: Instant) -> Turn {
-        let mut state = self.breaker.state();
-        state.failures += 1;
-        let was_open = state.open_until.is_some();
-        if (was_open && !self.trial) || state.failures < FAILURES {
+        let rule = self.breaker.rule;
+        if rule.failures == 0 {
             return Turn::None;
         }
-        state.wait = if self.trial { (state.wait * 2).min(LONGEST_WAIT) } else { FIRST_WAIT };
+        let mut state = self.breaker.state();
+        self.breaker.troubled.store(true, Ordering::Relaxed);
+        state.failures = state.failures.saturating_add(1);
+        let was_open = state.open_until.is_some();
+        if (was_open && !self.trial) || state.failures < rule.failures {
+            return Turn::None;
+        }
+        state.wait = if self.trial { state.wait.saturating_mul(2).min(rule.longest) } else { rule.wait };
         state.open_until = Some(now + state.wait);
         if was_open { Turn::None } else { Turn::Opened }
     }
@@ -117,6 +158,8 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+    const FAILURES: u32 = 5;
+    const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
     fn fail(breaker: &Breaker, now: Instant) -> Turn {
         breaker.enter(now).expect("leave").failed(now)
@@ -172,6 +215,19 @@ mod tests {
         let breaker = opened(now);
         drop(breaker.enter(now + SECOND).expect("the trial"));
         assert!(breaker.enter(now + SECOND).is_ok());
+    }
+
+    #[test]
+    fn its_rule_says_when_it_opens_and_for_how_long() {
+        let now = Instant::now();
+        let rule = BreakerRule { failures: 1, wait: 3 * SECOND, longest: 4 * SECOND };
+        let breaker = Breaker::new(rule);
+        assert_eq!(fail(&breaker, now), Turn::Opened);
+        assert_eq!(breaker.enter(now).expect_err("open"), 3 * SECOND);
+        fail(&breaker, now + 3 * SECOND);
+        assert_eq!(breaker.enter(now + 3 * SECOND).expect_err("open"), 4 * SECOND);
+        let never = Breaker::new(BreakerRule { failures: 0, ..rule });
+        assert!((0..50).all(|_| fail(&never, now) == Turn::None) && never.enter_now().is_ok());
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! The first use case: a credential becomes a token.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use secrecy::SecretString;
@@ -19,7 +18,7 @@ use sidegate_core::service_token::{Scope, ServiceToken};
 
 use crate::forward::Refused;
 use crate::gate::Gate;
-use crate::limits::{Counted, stranger};
+use crate::limits::{Counted, Sender, stranger};
 use crate::registry::{Registered, Registry};
 use crate::trade::{Broker, Order};
 
@@ -28,7 +27,7 @@ use crate::trade::{Broker, Order};
 ///
 /// # Errors
 /// A [`Denial`] with one of Sigmic's codes or, for what they do not cover, of ours.
-pub async fn exchange(gate: &Gate, body: &[u8], address: IpAddr) -> Result<Reply, Denial> {
+pub async fn exchange(gate: &Gate, body: &[u8], sender: Sender<'_>) -> Result<Reply, Denial> {
     let wire = sigmic::parse_exchange(body)?;
     let registry = gate.registry.load();
     let registered = registry.app(&wire.credential.unverified_app);
@@ -36,7 +35,7 @@ pub async fn exchange(gate: &Gate, body: &[u8], address: IpAddr) -> Result<Reply
     let principal = authenticate(registered.map(|registered| &registered.app), &wire.credential)?;
     let registered = registered.ok_or(Code::InvalidCredentials)?;
     let request = wire.into_request(&gate.limits.context)?;
-    let counted = Counted { address, end_user: &request.subject, workflow: None };
+    let counted = Counted::of(sender, &request.subject);
     gate.count(registered.limits.exchange.as_ref(), counted).await?;
     issue(gate, registered, principal, request).await
 }
@@ -50,7 +49,7 @@ pub async fn session(
     broker: &Broker,
     caller: &ServiceToken,
     (query, body): (Option<&str>, &[u8]),
-    address: IpAddr,
+    sender: Sender<'_>,
 ) -> Result<Reply, Refused> {
     let gate = &*broker.gate;
     let now = gate.now();
@@ -65,7 +64,7 @@ pub async fn session(
     let principal = authorize(caller, &registered.app, now)?;
     let anonymous = !wire.names_end_user();
     let request = wire.into_request(workflow, &*gate.entropy)?;
-    let counted = Counted { address, end_user: &request.subject, workflow: request.workflow.as_ref() };
+    let counted = Counted::of(sender, &request.subject).for_workflow(request.workflow.as_ref());
     gate.count(registered.limits.exchange.as_ref(), counted).await?;
     match registered.app.authority {
         Authority::Local => Ok(issue(gate, registered, principal, request).await?),
@@ -104,13 +103,13 @@ pub async fn token_of_visitor(
     registered: &Arc<Registered>,
     authorized: &Authorized,
     VisitorRequest { purpose, current }: VisitorRequest,
-    address: IpAddr,
+    sender: Sender<'_>,
 ) -> Result<Reply, Refused> {
     let gate = &*broker.gate;
     let known = authorized.end_user();
     // Each token for somebody whom nobody knows is for somebody new: such are counted by where they come from.
-    let counted_as = known.cloned().map_or_else(|| stranger(address), Ok)?;
-    let counted = Counted { address, end_user: &counted_as, workflow: purpose.workflow() };
+    let counted_as = known.cloned().map_or_else(|| stranger(sender.address), Ok)?;
+    let counted = Counted::of(sender, &counted_as).for_workflow(purpose.workflow());
     gate.count(registered.limits.exchange.as_ref(), counted).await?;
     let subject =
         known.cloned().map_or_else(|| EndUserId::anonymous(&*gate.entropy), Ok).map_err(|_| Code::Internal)?;

@@ -25,6 +25,7 @@ pub mod limits;
 pub mod metrics;
 pub mod notify;
 pub mod openai;
+pub mod overload;
 pub mod registry;
 pub mod reload;
 pub mod revocations;

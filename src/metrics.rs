@@ -19,7 +19,8 @@ use sidegate_core::dialect::mitigate::Reason;
 use sidegate_core::ending::Ending;
 use sidegate_core::session::Mode;
 
-use crate::forward::Failure;
+use crate::forward::{EndpointState, Failure};
+use crate::overload;
 
 /// Seconds; chat answers begin between a millisecond and half a minute.
 const BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
@@ -105,6 +106,8 @@ pub struct Metrics {
     trades: [IntCounter; 3],
     /// Set likewise: upstreams that are left alone because they made no tokens.
     pub trade_circuits_open: IntGauge,
+    addresses: [IntGauge; 3],
+    shed: [IntCounter; 3],
     /// Requests repeated on another connection because the first one had gone stale.
     pub repeats: IntCounter,
     /// Bytes of answer bodies sent to browsers.
@@ -178,7 +181,9 @@ const IDENTITIES: Named = ("sidegate_identity_tokens_total", "Identity tokens th
 const TRADES: Named = ("sidegate_trades_total", "Tokens of upstreams that were asked for, by outcome.");
 const TRADE_CIRCUITS_OPEN: Named =
     ("sidegate_trade_circuits_open", "Upstreams that are not asked for tokens for a while, because they failed.");
+const ADDRESSES: Named = ("sidegate_upstream_addresses", "Addresses of all upstreams, by how they fare.");
 const REPEATS: Named = ("sidegate_upstream_repeats_total", "Requests repeated on another upstream connection.");
+const SHED: Named = ("sidegate_shed_total", "Requests refused because there was too much to do, by reason.");
 const SENT_BYTES: Named = ("sidegate_sent_bytes_total", "Bytes of answer bodies sent on the public listener.");
 const LIMITS_DEGRADED: Named =
     ("sidegate_limits_degraded", "1 while the store that counts limits for all replicas does not, else 0.");
@@ -213,12 +218,15 @@ impl Metrics {
         {
             identities.with_label_values(&[outcome]);
         }
+        let shed = counters(&registry, SHED, &["reason"])?;
         let trades = counters(&registry, TRADES, &["outcome"])?;
         let endings = counters(&registry, STREAMS_ENDED, &["reason"])?;
         let reloads = counters(&registry, CONFIG_RELOADS, &["result"])?;
         let connections = IntGaugeVec::new(Opts::new(CONNECTIONS.0, CONNECTIONS.1), &["listener"])?;
         let connections = register(&registry, connections)?;
         let assets = counters(&registry, ASSETS, &["result"])?;
+        let addresses = IntGaugeVec::new(Opts::new(ADDRESSES.0, ADDRESSES.1), &["state"])?;
+        let addresses = register(&registry, addresses)?;
         let route = |operation: Operation| [operation.template(), operation.method()];
         let classes = |operation| {
             let [template, method] = route(operation);
@@ -240,7 +248,9 @@ impl Metrics {
             identities,
             trades: ["fetched", "reused", "failed"].map(|outcome| trades.with_label_values(&[outcome])),
             trade_circuits_open: register(&registry, IntGauge::new(TRADE_CIRCUITS_OPEN.0, TRADE_CIRCUITS_OPEN.1)?)?,
+            addresses: EndpointState::ALL.map(|(_, label)| addresses.with_label_values(&[label])),
             repeats: counter(&registry, REPEATS)?,
+            shed: overload::Reason::ALL.map(|(_, label)| shed.with_label_values(&[label])),
             sent_bytes: counter(&registry, SENT_BYTES)?,
             client_aborts: counter(&registry, CLIENT_ABORTS)?,
             asset_bytes: register(&registry, IntGauge::new(ASSET_BYTES.0, ASSET_BYTES.1)?)?,
@@ -306,6 +316,18 @@ impl Metrics {
     #[must_use]
     pub fn is_configuration_current(&self) -> bool {
         self.config_current.get() != 0
+    }
+
+    /// Says how many addresses of upstreams fare how. Set at a scrape, in the metrics of one worker.
+    pub fn set_addresses(&self, endpoints: impl Iterator<Item = EndpointState>) {
+        let mut counts = [0; 3];
+        endpoints.for_each(|state| counts[state as usize] += 1);
+        self.addresses.iter().zip(counts).for_each(|(gauge, count)| gauge.set(count));
+    }
+
+    /// Counts a request that is refused because there is too much to do.
+    pub fn shed(&self, reason: overload::Reason) {
+        self.shed[reason as usize].inc();
     }
 
     /// Counts a request for an asset.

@@ -2,7 +2,6 @@
 //! they go on to OpenAI, within what the app's settings allow. Each makes a session of its own, because that one can
 //! be cancelled; nothing is shared or kept.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use sidegate_core::credential::authorize;
@@ -14,7 +13,7 @@ use sidegate_core::message::Reply;
 use sidegate_core::service_token::{Scope, ServiceToken};
 
 use crate::forward::Refused;
-use crate::limits::Counted;
+use crate::limits::{Counted, Sender};
 use crate::metrics::TradeOutcome;
 use crate::registry::{Registered, Registry};
 use crate::trade::Broker;
@@ -31,7 +30,7 @@ pub struct Request<'a> {
     /// Its body.
     pub body: &'a [u8],
     /// Where it comes from.
-    pub address: IpAddr,
+    pub sender: Sender<'a>,
 }
 
 /// Handles a call.
@@ -72,7 +71,7 @@ async fn create(broker: &Broker, request: &Request<'_>) -> Result<(Arc<Registere
         (set, asked) => asked.or_else(|| set.clone()),
     };
     let settings = asked.settings.within(&trade.session)?;
-    let counted = Counted { address: request.address, end_user: &asked.end_user, workflow: Some(&asked.workflow) };
+    let counted = Counted::of(request.sender, &asked.end_user).for_workflow(Some(&asked.workflow));
     broker.gate.count(registered.limits.exchange.as_ref(), counted).await?;
     let body = settings.body(&asked.end_user, &Workflow { version, ..listed.clone() });
     Ok((registered, Ask::session(body)))
@@ -95,7 +94,7 @@ async fn client_secret(broker: &Broker, request: &Request<'_>) -> Result<(Arc<Re
     let settings = asked.within(bounds)?;
     let end_user = format!("service-token:{}", request.caller.id.as_str());
     let end_user = EndUserId::parse(&end_user).map_err(|_| Code::Internal)?;
-    let counted = Counted { address: request.address, end_user: &end_user, workflow: None };
+    let counted = Counted::of(request.sender, &end_user);
     broker.gate.count(registered.limits.exchange.as_ref(), counted).await?;
     let ask = Ask::client_secret(settings.body());
     Ok((registered, ask))

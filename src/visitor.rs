@@ -104,10 +104,10 @@ async fn visit(
     };
     let permit = policy::admit_visitor(app, &workflow, end_user, from, (gate.now(), own))?;
     // The visitor's own limits come first: who is refused by them takes no place of the workflow's.
-    let admission = check(gate, permit, Arc::clone(&registered), asked.call, (from, asked.client)).await?;
+    let admission = check(gate, permit, Arc::clone(&registered), asked.call, (from, asked.sender)).await?;
     let admission = admission.tethered(gate, None)?;
     let end_user = &admission.permit().claims().subject;
-    let counted = Counted { address: asked.client, end_user, workflow: Some(&workflow.id) };
+    let counted = Counted::of(asked.sender, end_user).for_workflow(Some(&workflow.id));
     gate.count(registered.limits.publish.as_ref(), counted).await?;
     let field = if known { orcheo::X_ORCHEO_OAUTH_SUBJECT } else { orcheo::X_ORCHEO_VISITOR_ID };
     Ok(Visit { admission: admission.naming_end_user(field)?, set_cookie })
@@ -120,7 +120,7 @@ async fn logged_in(
     asked: &Asked<'_>,
     gate: &Gate,
 ) -> Result<EndUserId, Refused> {
-    let authorized = authorize(gate, registered, client, asked.headers, asked.client).await;
+    let authorized = authorize(gate, registered, client, asked.headers, asked.sender).await;
     let authorized = authorized.map_err(|refused| match refused.denial.code {
         Code::AuthRequired | Code::InvalidAuthFormat => Refused::from(Code::LoginRequired),
         _ => refused,

@@ -31,6 +31,9 @@ const LEAVE: Duration = Duration::from_secs(1);
 /// Of the time to drain, what streams and WebSockets have to say goodbye, at most: a WebSocket may take 2.6 s.
 const LAST_WORDS: Duration = Duration::from_secs(4);
 
+/// For a client to send its request when all that it can be told is that there is no room.
+const CROWDED: Duration = Duration::from_secs(5);
+
 /// A running worker.
 pub struct Worker {
     /// Where it takes connections from.
@@ -51,6 +54,8 @@ pub struct Parts {
     pub draining: watch::Receiver<bool>,
     /// Where its request ids begin.
     pub seed: u64,
+    /// How many workers there are.
+    pub workers: usize,
 }
 
 impl Worker {
@@ -89,6 +94,8 @@ async fn run(
     let (setups, at_work) = (Arc::clone(&local.serving.now().gate().widgets.setups), Rc::clone(&local));
     let translations = tokio::task::spawn_local(Translations::run(setups, move || at_work.translations()));
     let leashes = tokio::task::spawn_local(local.leashes().follow());
+    let overload = Rc::clone(&local.serving.now().common.overload);
+    let pulse = tokio::task::spawn_local(async move { overload.watch().await });
     let drain = tokio::task::spawn_local(drain(Rc::clone(&local)));
     let connections = Rc::new(());
     while let Some(accepted) = inbox.recv().await {
@@ -100,14 +107,15 @@ async fn run(
     ticker.abort();
     translations.abort();
     leashes.abort();
+    pulse.abort();
     drain.abort();
     beats.store(ENDED, Ordering::Relaxed);
 }
 
 impl Local {
     fn new(parts: Parts, metrics: Arc<Metrics>) -> Self {
-        let Parts { gates, draining, seed } = parts;
-        Self { draining, serving: Rc::new(Serving::new(gates, Arc::clone(&metrics), seed)), metrics }
+        let Parts { gates, draining, seed, workers } = parts;
+        Self { draining, serving: Rc::new(Serving::new(gates, Arc::clone(&metrics), seed, workers)), metrics }
     }
 
     fn leashes(&self) -> Rc<Leashes> {
@@ -158,32 +166,43 @@ impl Drop for Alive {
 
 async fn connection(local: Rc<Local>, accepted: Accepted, counted: Rc<()>) {
     let Accepted { socket, address, listener, place } = accepted;
+    let crowded = place.is_spare();
     let Ok(socket) = TcpStream::from_std(socket) else { return };
     let gauge = local.metrics.connections(listener).clone();
     gauge.inc();
     let _alive = Alive { _place: place, _counted: counted, gauge };
+    let client = Client { socket, address: address.ip(), crowded };
     match listener {
-        Listener::Public => serve_one::<Public>(&local, socket, address.ip()).await,
-        Listener::Private => serve_one::<Private>(&local, socket, address.ip()).await,
+        Listener::Public => serve_one::<Public>(&local, client).await,
+        Listener::Private => serve_one::<Private>(&local, client).await,
     }
 }
 
+/// Who has connected.
+struct Client {
+    socket: TcpStream,
+    address: IpAddr,
+    /// Whether there was no room for it.
+    crowded: bool,
+}
+
 /// What a connection bears, and how it speaks TLS, is of the gate that it finds when it comes.
-async fn serve_one<S: Service>(local: &Local, socket: TcpStream, address: IpAddr) {
+async fn serve_one<S: Service>(local: &Local, Client { socket, address, crowded }: Client) {
     let gate = Arc::clone(local.serving.now().gate());
     let tls = match S::LISTENER {
         Listener::Public => &gate.tls,
         Listener::Private => &gate.private_tls,
     };
     let tls = tls.as_ref().map(|tls| Arc::clone(&tls.config));
-    let seat = Rc::new(Seat::new(Rc::clone(&local.serving), address, tls.is_some()));
+    let seat = Rc::new(Seat::new(Rc::clone(&local.serving), (address, tls.is_some()), crowded));
     let listen = &gate.listen;
     let limits = ConnectionLimits {
-        head_timeout: listen.head_timeout,
+        head_timeout: if crowded { listen.head_timeout.min(CROWDED) } else { listen.head_timeout },
         write_timeout: listen.write_timeout,
         leave_timeout: LEAVE.min(listen.drain_timeout / 8).min(listen.head_timeout),
         max_head: listen.max_head,
         h2c: S::LISTENER == Listener::Public && seat.is_trusted(),
+        once: crowded,
     };
     // A connection may live longer than its configuration.
     drop(gate);

@@ -245,8 +245,12 @@ pub enum UsedUp {
     Address(IpAddr),
     /// That of the clients around the caller.
     Network,
+    /// The session's.
+    Session,
     /// The end user's.
     EndUser,
+    /// The route's.
+    Route,
     /// The workflow's.
     Workflow,
     /// The app's.

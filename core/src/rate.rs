@@ -12,12 +12,36 @@ pub enum RateKey {
     Address,
     /// One counter for each network of clients: an IPv4 one of 24 bits, an IPv6 one of 64.
     Network,
+    /// One counter for each session, or token that has an id; without one, for each end user.
+    Session,
     /// One counter for each end user of the app.
     EndUser,
+    /// One counter for each chat route of the app.
+    Route,
     /// One counter for each workflow of the app (Orcheo).
     Workflow,
     /// One counter for the whole app.
     App,
+}
+
+impl RateKey {
+    /// Every key, in the order in which rates are asked.
+    pub const ALL: [Self; 7] =
+        [Self::Address, Self::Network, Self::Session, Self::EndUser, Self::Route, Self::Workflow, Self::App];
+
+    /// As the config writes it behind `per`, and policies of `RateLimit-Policy` are called.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Address => "address",
+            Self::Network => "network",
+            Self::Session => "session",
+            Self::EndUser => "end_user",
+            Self::Route => "route",
+            Self::Workflow => "workflow",
+            Self::App => "app",
+        }
+    }
 }
 
 /// So many in a period, counted by a key. The whole count may come at once (a burst), and is
@@ -32,6 +56,14 @@ pub struct Rate {
     pub key: RateKey,
 }
 
+impl Rate {
+    /// How long it takes until one is given back.
+    #[must_use]
+    pub fn interval(&self) -> Duration {
+        (self.period / self.count.get()).max(Duration::from_nanos(1))
+    }
+}
+
 /// Why a text is not a rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidRate;
@@ -39,8 +71,8 @@ pub struct InvalidRate;
 impl fmt::Display for InvalidRate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "must be COUNT/s, COUNT/m or COUNT/h, and may go on with `per app`, `per workflow`, `per end_user`, \
-             `per network` or `per address`",
+            "must be COUNT/s, COUNT/m or COUNT/h, and may go on with `per app`, `per workflow`, `per route`, \
+             `per end_user`, `per session`, `per network` or `per address`",
         )
     }
 }
@@ -53,12 +85,10 @@ impl FromStr for Rate {
     fn from_str(text: &str) -> Result<Self, InvalidRate> {
         let (amount, key) = match text.split_once(" per ") {
             None => (text, RateKey::App),
-            Some((amount, "app")) => (amount, RateKey::App),
-            Some((amount, "workflow")) => (amount, RateKey::Workflow),
-            Some((amount, "end_user")) => (amount, RateKey::EndUser),
-            Some((amount, "network")) => (amount, RateKey::Network),
-            Some((amount, "address")) => (amount, RateKey::Address),
-            Some(_) => return Err(InvalidRate),
+            Some((amount, name)) => {
+                let key = RateKey::ALL.into_iter().find(|key| key.name() == name);
+                (amount, key.ok_or(InvalidRate)?)
+            }
         };
         let (count, unit) = amount.split_once('/').ok_or(InvalidRate)?;
         let seconds = match unit {
@@ -75,7 +105,7 @@ impl FromStr for Rate {
 }
 
 /// Rates that all count the same requests, in the order of their keys. There is no key twice, so there are
-/// five at most; none is no limit.
+/// seven at most; none is no limit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rates(Vec<Rate>);
 
@@ -130,9 +160,18 @@ mod tests {
             ("50/s per workflow", RateKey::Workflow),
             ("50/s per address", RateKey::Address),
             ("50/s per network", RateKey::Network),
+            ("50/s per session", RateKey::Session),
+            ("50/s per route", RateKey::Route),
         ] {
             assert_eq!(text.parse::<Rate>().map(|rate| rate.key), Ok(key), "{text}");
         }
+    }
+
+    #[test]
+    fn the_order_of_keys_is_that_of_their_list() {
+        assert!(RateKey::ALL.is_sorted());
+        assert!(RateKey::ALL.iter().all(|key| format!("1/s per {}", key.name()).parse()
+            == Ok(Rate { count: NonZeroU32::MIN, period: Duration::from_secs(1), key: *key })));
     }
 
     #[test]

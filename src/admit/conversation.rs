@@ -1,18 +1,17 @@
 //! Requests of ChatBotKit's conversations, and of the frames that show them.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use sidegate_core::cors::Cors;
 use sidegate_core::denial::{Code, Denial};
 use sidegate_core::dialect::chatbotkit::{self, Fields, Operation, Serving};
 use sidegate_core::dialect::{self, Call, Dialect};
-use sidegate_core::id::ConversationId;
+use sidegate_core::id::{ConversationId, TokenId};
 use sidegate_core::policy::{self, ConversationCall, Permit, Provenance};
 
 use super::{Admission, Asked, cors_of, request_origin, unproven};
 use crate::gate::Gate;
-use crate::limits::{Counted, stranger};
+use crate::limits::{Counted, Sender, stranger};
 use crate::registry::Registered;
 use crate::sessions::{Conversation, Live};
 use crate::store::Counts;
@@ -70,10 +69,11 @@ pub async fn admit_opened(
     registered: &Arc<Registered>,
     opened: &Conversation,
     call: Call,
-    (widget, address): (Option<&Arc<Served>>, IpAddr),
+    (widget, sender): (Option<&Arc<Served>>, Sender<'_>),
 ) -> Result<Admission, Denial> {
     let permit = policy::admit_opened(&registered.app, opened.claims.clone(), gate.now())?;
-    let counted = Counted { address, end_user: &permit.claims().subject, workflow: None };
+    let counted = Counted::of(sender, &permit.claims().subject).by(call.operation);
+    let counted = counted.in_session(permit.claims().id.as_ref().map(TokenId::as_str));
     let counting = gate.count(registered.limits.chat.as_ref(), counted).await;
     counting.inspect_err(|_| {
         if let Some(served) = widget {
@@ -96,7 +96,7 @@ pub async fn admit_frame(gate: &Gate, asked: Asked<'_>, path: &str) -> (Cors, Re
     let of_url = || asked.named.or(registry.only_of(Dialect::ChatBotKit)).cloned();
     let found = match chatbotkit::framed(path) {
         Some(_) if of_url().is_some_and(|registered| registered.app.is_passed()) => Some((of_url(), None)),
-        Some(id) => match gate.widgets.find_for(&id, asked.client).await {
+        Some(id) => match gate.widgets.find_for(&id, asked.sender.address).await {
             Ok(served) => Some((registry.app(served.widget.app.as_str()).cloned(), Some(served))),
             Err(denial) => return (Cors::Silent, Err(denial)),
         },
@@ -123,8 +123,8 @@ async fn framed(
         served.widget.enabled()?;
         served.serving()?.ready()?;
     }
-    let permit = policy::admit_frame(&registered.app, stranger(asked.client)?, gate.now());
-    let counted = Counted { address: asked.client, end_user: &permit.claims().subject, workflow: None };
+    let permit = policy::admit_frame(&registered.app, stranger(asked.sender.address)?, gate.now());
+    let counted = Counted::of(asked.sender, &permit.claims().subject);
     gate.count(registered.limits.config.as_ref(), counted).await?;
     Ok(Admission {
         permit,

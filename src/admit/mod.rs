@@ -9,7 +9,6 @@ mod session;
 pub use conversation::{admit_frame, admit_opened, is_frame};
 pub use session::{admit_widget, widget_of};
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::header::ORIGIN;
@@ -19,7 +18,7 @@ use sidegate_core::context::{ContextKey, SessionContext};
 use sidegate_core::cors::Cors;
 use sidegate_core::denial::{Code, Denial};
 use sidegate_core::dialect::{Call, Dialect, Operation};
-use sidegate_core::id::ConversationId;
+use sidegate_core::id::{ConversationId, TokenId};
 use sidegate_core::origin::RequestOrigin;
 use sidegate_core::policy::{self, Moment, Permit, Provenance};
 use sidegate_core::secret::SecretDigest;
@@ -27,7 +26,7 @@ use sidegate_core::secret::SecretDigest;
 use crate::forward::Upstream;
 use crate::gate::Gate;
 use crate::leash::{Grounds, Tether};
-use crate::limits::Counted;
+use crate::limits::{Counted, Sender};
 use crate::registry::{Registered, Registry};
 use crate::sessions::{Live, of_claims};
 use crate::store::{Owner, Owners};
@@ -138,8 +137,8 @@ pub struct Asked<'a> {
     pub call: Call,
     /// Its fields.
     pub headers: &'a HeaderMap,
-    /// The client's address.
-    pub client: IpAddr,
+    /// Who sends it.
+    pub sender: Sender<'a>,
     /// The app that its URL names.
     pub named: Option<&'a Arc<Registered>>,
 }
@@ -169,7 +168,7 @@ pub fn cors_of(app: &App, is_named: bool, origin: RequestOrigin<'_>) -> Cors {
 
 /// Admits a request or refuses it; either way says what the answer may tell a page of its origin.
 pub async fn admit(gate: &Gate, verified: &VerifiedTokens, asked: Asked<'_>) -> (Cors, Result<Admission, Denial>) {
-    let Asked { call, headers, client, named } = asked;
+    let Asked { call, headers, sender, named } = asked;
     let registry = gate.registry.load();
     let origin = request_origin(headers);
     let dialect = call.operation.dialect();
@@ -187,7 +186,7 @@ pub async fn admit(gate: &Gate, verified: &VerifiedTokens, asked: Asked<'_>) -> 
         policy::admit(&registered.app, claims, text, from, moment)
     });
     match permit {
-        Ok(permit) => match check(gate, permit, registered, call, (from, client)).await {
+        Ok(permit) => match check(gate, permit, registered, call, (from, sender)).await {
             Err(denial) if denial.code == Code::OriginNotAllowed => (Cors::Silent, Err(denial)),
             checked => (cors, checked.and_then(|admission| admission.tethered(gate, Some(token)))),
         },
@@ -221,10 +220,11 @@ pub(crate) async fn check(
     permit: Permit,
     registered: Arc<Registered>,
     call: Call,
-    (from, address): (Provenance<'_>, IpAddr),
+    (from, sender): (Provenance<'_>, Sender<'_>),
 ) -> Result<Admission, Denial> {
     let claims = permit.claims();
-    let counted = Counted { address, end_user: &claims.subject, workflow: claims.workflow.as_ref() };
+    let counted = Counted::of(sender, &claims.subject).for_workflow(claims.workflow.as_ref()).by(call.operation);
+    let counted = counted.in_session(claims.id.as_ref().map(TokenId::as_str));
     let counting = gate.count(registered.limits.chat.as_ref(), counted).await;
     counting.inspect_err(|_| conversation::limited(gate, &permit))?;
     if let Some(conversation) = &call.conversation

@@ -7,6 +7,7 @@ use sidegate_core::cors::Cors;
 use sidegate_core::denial::{Code, Denial};
 use sidegate_core::dialect::chat9::{Operation, Query};
 use sidegate_core::dialect::{self, Dialect};
+use sidegate_core::id::TokenId;
 use sidegate_core::policy::{self, Moment};
 
 use super::{Admission, Asked, cors_of, provenance, request_origin, unproven};
@@ -76,8 +77,8 @@ async fn of_session(
     let limit = limit_of(&registered.limits, operation);
     // Who guesses asks the store, so that is counted, too, where it can be before anybody is known.
     let (of_user, of_anybody) = (limit.filter(|limit| limit.is_of_users()), limit.filter(|limit| !limit.is_of_users()));
-    let nobody = stranger(asked.client)?;
-    gate.count(of_anybody, Counted { address: asked.client, end_user: &nobody, workflow: None }).await?;
+    let nobody = stranger(asked.sender.address)?;
+    gate.count(of_anybody, Counted::of(asked.sender, &nobody).by(asked.call.operation)).await?;
     let id = query.session().map_err(no_session)?;
     let live = Live::find(gate, app, &id).await.map_err(no_session)?;
     let permit = {
@@ -89,8 +90,8 @@ async fn of_session(
     if live.is_closed() && operation != Operation::History {
         return Err(Code::SessionClosed.into());
     }
-    let counted = Counted { address: asked.client, end_user: &permit.claims().subject, workflow: None };
-    gate.count(of_user, counted).await?;
+    let counted = Counted::of(asked.sender, &permit.claims().subject).by(asked.call.operation);
+    gate.count(of_user, counted.in_session(permit.claims().id.as_ref().map(TokenId::as_str))).await?;
     let context = Some(live.context().clone());
     let admission = Admission {
         permit,
@@ -114,8 +115,8 @@ async fn of_page(
     registered: Arc<Registered>,
 ) -> Result<Admission, Denial> {
     let (from, moment) = (provenance(asked.headers), (gate.now(), gate.own_origin()));
-    let permit = policy::admit_page(&registered.app, stranger(asked.client)?, from, moment)?;
-    let counted = Counted { address: asked.client, end_user: &permit.claims().subject, workflow: None };
+    let permit = policy::admit_page(&registered.app, stranger(asked.sender.address)?, from, moment)?;
+    let counted = Counted::of(asked.sender, &permit.claims().subject).by(asked.call.operation);
     gate.count(limit_of(&registered.limits, operation), counted).await?;
     Ok(Admission {
         permit,

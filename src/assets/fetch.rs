@@ -255,7 +255,7 @@ const fn is_redirect(status: StatusCode) -> bool {
 
 /// Where a redirect leads: on the same origin and below the base URL, else nowhere.
 fn next(upstream: &Upstream, target: &str, headers: &HeaderMap) -> Option<String> {
-    let base = Url::parse(&upstream.settings.url.to_string()).ok()?;
+    let base = Url::parse(&upstream.settings.url().to_string()).ok()?;
     let folder = base.path().trim_end_matches('/').to_owned();
     let mut from = base.clone();
     let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));

@@ -9,7 +9,7 @@ use super::layered::parsers::{boolean, bytes, duration, non_empty};
 use super::layered::{Faults, Node, Reader};
 use super::orcheo;
 use super::settings::Resolve;
-use super::upstream::{Protocol, Service, UpstreamSettings, base_url, parse_base_url};
+use super::upstream::{UpstreamSettings, base_url, parse_base_url};
 
 /// Where the files are if nothing else is configured, as the vendor has it.
 const CDN: &str = "https://cdn.platform.openai.com/";
@@ -39,19 +39,13 @@ impl AssetSettings {
     #[must_use]
     pub fn upstream(&self, max_requests: usize, within: Duration) -> UpstreamSettings {
         UpstreamSettings {
-            name: "of assets.base_url".to_owned(),
-            url: self.base_url.clone(),
-            protocol: Protocol::Auto,
             ca: self.ca.clone(),
-            headers: Vec::new(),
-            service: Service::default(),
             connect_timeout: CONNECT_TIMEOUT,
             first_byte_timeout: within,
             idle_timeout: within,
             keep_alive: None,
-            read_on: None,
-            pool_idle: Duration::from_secs(4),
             max_requests,
+            ..UpstreamSettings::new("of assets.base_url", vec![self.base_url.clone()])
         }
     }
 }

@@ -29,8 +29,26 @@ pub(super) fn read_limits(table: &Reader<'_>, dialect: Option<Dialect>, resolve:
             AppLimits { exchange, chat, ..AppLimits::default() }
         }
     };
+    refuse_sessions(&limits, &read);
     limits.finish();
     read
+}
+
+/// What has no session is not counted by it, and a limit of one route not by route.
+fn refuse_sessions(limits: &Reader<'_>, read: &AppLimits) {
+    let AppLimits { exchange, chat: _, publish, authorize, history, escalate, config, guest, upload: _ } = read;
+    let others =
+        [("exchange", exchange), ("publish", publish), ("authorize", authorize), ("config", config), ("guest", guest)];
+    for (key, rates) in others {
+        if rates.count_by(RateKey::Session) {
+            limits.problem(key, "cannot be `per session`: these requests have none");
+        }
+    }
+    for (key, rates) in others.into_iter().chain([("history", history), ("escalate", escalate)]) {
+        if rates.count_by(RateKey::Route) {
+            limits.problem(key, "cannot be `per route`: only `chat` is for several");
+        }
+    }
 }
 
 fn read_orcheo(limits: &Reader<'_>, resolve: &Resolve<'_>) -> AppLimits {

@@ -33,6 +33,10 @@ pub struct ListenSettings {
     pub workers: usize,
     /// Open connections at once, on each of the two listeners.
     pub max_connections: usize,
+    /// Requests under way at once, streams included, on both listeners and all workers together.
+    pub max_requests: usize,
+    /// How late a worker may be before it refuses new requests; `None` is never.
+    pub max_lag: Option<Duration>,
     /// Bytes of a request's head.
     pub max_head: usize,
     /// For a request's head, and for an idle connection.
@@ -78,6 +82,8 @@ pub(super) fn read_listen(root: &Reader<'_>) -> Option<ListenSettings> {
     let trusted_proxies = table.required("trusted_proxies", list(network));
     let workers = table.required("workers", integer(0..=1024));
     let max_connections = table.required("max_connections", integer(1..=1_000_000));
+    let max_requests = table.required("max_requests", integer(1..=10_000_000));
+    let max_lag = table.required("max_lag", duration_or_never);
     let max_head = table.required("max_head", bytes);
     if max_head.is_some_and(|size| !(MIN_HEAD..=1024 * 1024).contains(&size)) {
         table.problem("max_head", "must be from 8KiB to 1MiB");
@@ -104,6 +110,8 @@ pub(super) fn read_listen(root: &Reader<'_>) -> Option<ListenSettings> {
         trusted_proxies: trusted_proxies?,
         workers: workers?,
         max_connections: max_connections?,
+        max_requests: max_requests?,
+        max_lag: max_lag?,
         max_head: max_head?,
         head_timeout: head_timeout?,
         body_timeout: body_timeout?,
@@ -123,6 +131,11 @@ fn socket_path(node: &Node) -> Result<PathBuf, Faults> {
         path if path.ends_with('/') => Err("must name a file".into()),
         path => Ok(path.into()),
     }
+}
+
+/// How long, or `"0s"` for never.
+pub(super) fn duration_or_never(node: &Node) -> Result<Option<Duration>, Faults> {
+    if node.as_text() == Some("0s") { Ok(None) } else { duration(node).map(Some) }
 }
 
 /// A network such as `10.0.0.0/8`, or one address.

@@ -38,4 +38,4 @@ pub use settings::{ConfiguredApp, KeyUses, LimitSettings, LogFormat, Settings};
 pub use store::{LimitsOnError, RegistrySettings, StateSettings, StoreSettings};
 pub use supervisor::{HandedSockets, Supervisor};
 pub use token::TokenOf;
-pub use upstream::{Protocol, Service, UpstreamSettings};
+pub use upstream::{HealthRule, MAX_URLS, Protocol, Service, UpstreamSettings};

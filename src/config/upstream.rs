@@ -1,6 +1,6 @@
 //! `[[upstreams]]`: the chat services.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,17 +11,20 @@ use sidegate_core::context::place::HeaderTemplate;
 use sidegate_core::context::template::Scope;
 use sidegate_core::secret::SecretDigest;
 
-use super::layered::parsers::{duration, integer, non_empty, one_of, string};
+use super::layered::parsers::{duration, integer, list, non_empty, one_of, string};
 use super::layered::{Faults, Node, Reader};
+use super::listen::duration_or_never;
 use super::settings::{Resolve, secret};
+use crate::breaker::BreakerRule;
 
 /// A chat service.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UpstreamSettings {
     /// Its name among the upstreams.
     pub name: String,
-    /// Its base URL: scheme, authority and a path without a trailing slash.
-    pub url: Uri,
+    /// Its base URLs, one or more: scheme, authority and a path without a trailing slash. Scheme and path are the
+    /// same in all.
+    pub urls: Vec<Uri>,
     /// Which HTTP it speaks.
     pub protocol: Protocol,
     /// Its certificate authorities, PEM, instead of the system's.
@@ -44,6 +47,56 @@ pub struct UpstreamSettings {
     pub pool_idle: Duration,
     /// Requests under way at once.
     pub max_requests: usize,
+    /// When one of its addresses is left alone.
+    pub circuit: BreakerRule,
+    /// How its addresses are checked, if they are.
+    pub health: Option<HealthRule>,
+}
+
+/// How addresses are checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthRule {
+    /// What is asked for, below the base path; an answer of 2xx or 3xx is a good one.
+    pub path: String,
+    /// Between two checks.
+    pub interval: Duration,
+    /// For one check, connecting included.
+    pub timeout: Duration,
+    /// Failed checks in a row after which an address is unhealthy.
+    pub unhealthy: u32,
+    /// Good ones in a row after which it is healthy again.
+    pub healthy: u32,
+}
+
+impl UpstreamSettings {
+    /// One with these addresses that says nothing else.
+    #[must_use]
+    pub fn new(name: &str, urls: Vec<Uri>) -> Self {
+        let seconds = Duration::from_secs;
+        Self {
+            name: name.to_owned(),
+            urls,
+            protocol: Protocol::Auto,
+            ca: None,
+            headers: Vec::new(),
+            service: Service::default(),
+            connect_timeout: seconds(5),
+            first_byte_timeout: seconds(60),
+            idle_timeout: seconds(120),
+            keep_alive: Some(seconds(15)),
+            read_on: None,
+            pool_idle: seconds(4),
+            max_requests: 4096,
+            circuit: BreakerRule::default(),
+            health: None,
+        }
+    }
+
+    /// The first of its base URLs.
+    #[must_use]
+    pub fn url(&self) -> &Uri {
+        &self.urls[0]
+    }
 }
 
 /// The secrets of an upstream, by their names.
@@ -60,10 +113,10 @@ impl PartialEq for Service {
 }
 
 impl UpstreamSettings {
-    /// Whether TLS is spoken with it.
+    /// Whether TLS is spoken with it: with all of its addresses.
     #[must_use]
     pub fn is_secure(&self) -> bool {
-        self.url.scheme() == Some(&Scheme::HTTPS)
+        self.url().scheme() == Some(&Scheme::HTTPS)
     }
 }
 
@@ -78,34 +131,79 @@ pub enum Protocol {
     Http2,
 }
 
+/// The most addresses of one upstream.
+pub const MAX_URLS: usize = 64;
+
 const PROTOCOLS: &[(&str, Protocol)] =
     &[("auto", Protocol::Auto), ("http1", Protocol::Http1), ("http2", Protocol::Http2)];
 
 pub(super) fn read_upstream(table: Reader<'_>, resolve: &Resolve<'_>) -> Option<UpstreamSettings> {
-    let seconds = Duration::from_secs;
     let name = table.required("name", non_empty);
-    let url = table.required("url", base_url);
-    let protocol = table.or("protocol", one_of(PROTOCOLS), Protocol::Auto);
+    let urls = read_urls(&table);
+    let default = UpstreamSettings::new(name.as_deref().unwrap_or_default(), urls.clone().unwrap_or_default());
+    let protocol = table.or("protocol", one_of(PROTOCOLS), default.protocol);
     let ca = table.optional("ca", non_empty).map(PathBuf::from);
     let service: BTreeMap<_, _> = table.map_of("service", secret(resolve)).into_iter().collect();
     let headers = read_headers(&table, &service);
     let settings = UpstreamSettings {
-        name: name.clone().unwrap_or_default(),
-        url: url.clone().unwrap_or_default(),
         protocol,
         ca,
         headers,
         service: Service(service),
-        connect_timeout: table.or("connect_timeout", duration, seconds(5)),
-        first_byte_timeout: table.or("first_byte_timeout", duration, seconds(60)),
-        idle_timeout: table.or("idle_timeout", duration, seconds(120)),
-        keep_alive: table.or("keep_alive", duration_or_off, Some(seconds(15))),
+        connect_timeout: table.or("connect_timeout", duration, default.connect_timeout),
+        first_byte_timeout: table.or("first_byte_timeout", duration, default.first_byte_timeout),
+        idle_timeout: table.or("idle_timeout", duration, default.idle_timeout),
+        keep_alive: table.or("keep_alive", duration_or_never, default.keep_alive),
         read_on: read_disconnect(&table),
-        pool_idle: table.or("pool_idle", duration, seconds(4)),
-        max_requests: table.or("max_requests", integer(1..=1_000_000), 4096),
+        pool_idle: table.or("pool_idle", duration, default.pool_idle),
+        max_requests: table.or("max_requests", integer(1..=1_000_000), default.max_requests),
+        circuit: read_circuit(&table),
+        health: table.table("health").and_then(read_health),
+        ..default
     };
     table.finish();
-    name.and(url).map(|_| settings)
+    name.and(urls).map(|_| settings)
+}
+
+/// `url`, or several in its place.
+fn read_urls(table: &Reader<'_>) -> Option<Vec<Uri>> {
+    if table.node("urls").is_none() {
+        return table.required("url", base_url).map(|url| vec![url]);
+    }
+    if table.optional("url", base_url).is_some() {
+        table.problem("url", "and `urls` cannot both be given");
+    }
+    table.optional("urls", |node| -> Result<_, Faults> {
+        let urls = list(base_url)(node)?;
+        check_urls(&urls).map(|()| urls).map_err(Into::into)
+    })
+}
+
+fn check_urls(urls: &[Uri]) -> Result<(), &'static str> {
+    let Some(first) = urls.first() else { return Err("must not be empty") };
+    if urls.len() > MAX_URLS {
+        return Err("must not be more than 64");
+    }
+    if urls.iter().any(|url| url.scheme() != first.scheme() || url.path() != first.path()) {
+        return Err("must all have the same scheme and path");
+    }
+    let authorities: BTreeSet<_> = urls.iter().filter_map(Uri::authority).map(|found| found.as_str()).collect();
+    if authorities.len() < urls.len() { Err("must not have an address twice") } else { Ok(()) }
+}
+
+/// `[upstreams.circuit]`: when an address is left alone, and for how long.
+fn read_circuit(table: &Reader<'_>) -> BreakerRule {
+    let (section, default) = (table.section("circuit"), BreakerRule::default());
+    let rule = BreakerRule {
+        failures: section.or("failures", integer(0..=1_000_000), default.failures),
+        wait: section.or("wait", duration, default.wait),
+        longest: section.or("longest", duration, default.longest),
+    };
+    if rule.longest < rule.wait {
+        section.problem("longest", "must not be shorter than `wait`");
+    }
+    section.finish();
+    rule
 }
 
 fn read_headers(table: &Reader<'_>, service: &BTreeMap<String, SecretString>) -> Vec<(HeaderName, HeaderValue)> {
@@ -147,9 +245,23 @@ fn read_disconnect(table: &Reader<'_>) -> Option<Duration> {
     }
 }
 
-/// A span, or `"0s"` for never.
-fn duration_or_off(node: &Node) -> Result<Option<Duration>, Faults> {
-    if node.as_text() == Some("0s") { Ok(None) } else { duration(node).map(Some) }
+/// `[upstreams.health]`: how its addresses are checked.
+fn read_health(section: Reader<'_>) -> Option<HealthRule> {
+    let seconds = Duration::from_secs;
+    let path = section.required("path", |node| -> Result<_, Faults> {
+        let path = string(node)?;
+        let is_path = path.starts_with('/') && path.parse::<Uri>().is_ok_and(|uri| uri.query().is_none());
+        if is_path && !path.contains('#') { Ok(path) } else { Err("must be a path such as \"/healthz\"".into()) }
+    });
+    let rule = HealthRule {
+        path: path.clone().unwrap_or_default(),
+        interval: section.or("interval", duration, seconds(5)),
+        timeout: section.or("timeout", duration, seconds(2)),
+        unhealthy: section.or("unhealthy", integer(1..=1_000), 3),
+        healthy: section.or("healthy", integer(1..=1_000), 2),
+    };
+    section.finish();
+    path.map(|_| rule)
 }
 
 /// `http(s)://host[:port][/path]`, nothing behind.

@@ -10,7 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::client::Client;
 use super::http1::{Http1, Incoming};
-use super::{Failure, Upstream};
+use super::{Endpoint, Failure};
 
 /// An answer's body.
 pub(super) enum UpstreamBody {
@@ -29,12 +29,12 @@ pub(super) struct Leased {
 struct Lease {
     connection: Box<Http1>,
     client: Rc<Client>,
-    upstream: Arc<Upstream>,
+    endpoint: Arc<Endpoint>,
 }
 
 impl Leased {
-    pub(super) fn new(incoming: Incoming, connection: Box<Http1>, client: Rc<Client>, upstream: Arc<Upstream>) -> Self {
-        let mut body = Self { incoming, lease: Some(Lease { connection, client, upstream }) };
+    pub(super) fn new(incoming: Incoming, connection: Box<Http1>, client: Rc<Client>, endpoint: Arc<Endpoint>) -> Self {
+        let mut body = Self { incoming, lease: Some(Lease { connection, client, endpoint }) };
         body.give_back_if_read();
         body
     }
@@ -63,7 +63,7 @@ impl Leased {
             && let Some(mut lease) = self.lease.take()
             && lease.connection.is_ready(&lease.client.scratch)
         {
-            lease.client.pool.put(&lease.upstream, lease.connection);
+            lease.client.pool.put(&lease.endpoint, lease.connection);
         }
     }
 }

@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
 use super::client::Client;
 use super::head::remove_all;
 use super::request_body::RequestBody;
+use super::route::Route;
 use super::{Failure, Upstream};
 
 /// A request of the gate's own.
@@ -45,12 +46,12 @@ impl Client {
         *request.uri_mut() = Uri::from(target);
         *request.headers_mut() = call.headers;
         let headers = request.headers_mut();
-        headers.insert(HOST, upstream.host.clone());
+        headers.insert(HOST, upstream.host().clone());
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         for (name, value) in &upstream.settings.headers {
             headers.insert(name, value.clone());
         }
-        let answered = self.send(upstream, request, None).await?;
+        let answered = self.send(&mut Route::of_call(upstream), request, None).await?;
         let (parts, body) = answered.response.into_parts();
         let body = body.collect(call.limit, upstream.settings.idle_timeout).await?;
         Ok(Response::from_parts(parts, body))

@@ -19,7 +19,8 @@ use super::connect::{Connected, connect};
 use super::http1::{Answer, Http1, MAX_ANSWER_HEAD};
 use super::pool::Pool;
 use super::request_body::{Progress, RequestBody};
-use super::{Failure, Upstream};
+use super::route::Route;
+use super::{Endpoint, Failure, Upstream};
 use crate::wire::{Io, Scratch};
 
 /// A worker's client. Not shared between threads.
@@ -50,51 +51,74 @@ impl Client {
 
     /// Closes connections that have idled too long. Call it every second.
     pub fn sweep(&self, upstreams: &[Arc<Upstream>]) {
-        for upstream in upstreams {
-            self.pool.sweep(upstream);
+        for endpoint in upstreams.iter().flat_map(|upstream| upstream.endpoints()) {
+            self.pool.sweep(endpoint);
         }
     }
 
     /// Closes the connections to those that a reload has retired. Call it before one that took a place is used.
     pub fn close_retired<'a>(&self, upstreams: impl IntoIterator<Item = &'a Arc<Upstream>>) {
-        for upstream in upstreams.into_iter().filter(|upstream| upstream.is_retired()) {
-            self.pool.close(upstream);
+        let retired = upstreams.into_iter().filter(|upstream| upstream.is_retired());
+        for endpoint in retired.flat_map(|upstream| upstream.endpoints()) {
+            self.pool.close(endpoint);
         }
     }
 
     /// Sends a request. A request whose used connection broke is repeated once on a new one if
     /// nothing of it was sent, or if it is a GET without a body (RFC 9110 section 9.2.2): nothing
-    /// else is.
+    /// else is, and not more than a tenth of all. One whose address cannot be reached goes to the next.
     pub(super) async fn send(
         self: &Rc<Self>,
-        upstream: &Arc<Upstream>,
+        route: &mut Route<'_>,
         mut request: Request<RequestBody>,
         progress: Option<&Progress>,
     ) -> Result<Answered, Failure> {
         let mut repeated = false;
-        if let Some(used) = self.used(upstream) {
-            match self.send_on(used, upstream, request, progress).await {
+        if route.is_one_of_several() {
+            request.headers_mut().insert(HOST, route.endpoint().host.clone());
+        }
+        if let Some(used) = self.used(route.endpoint()) {
+            match self.send_on(used, route.endpoint(), request, progress).await {
                 Ok(response) => return Ok(Answered { response, repeated }),
-                Err((failure, again)) => request = again.ok_or(failure)?,
+                Err((failure, again)) => {
+                    let again = again.filter(|_| self.pool.may_repeat(route.endpoint()));
+                    request = again.ok_or(failure)?;
+                }
             }
             repeated = true;
         }
         // In boxes, here and below, what most requests do not need: it would make room in every one.
-        let fresh = Box::pin(self.fresh(upstream)).await?;
-        let response = self.send_on(fresh, upstream, request, progress).await.map_err(|(failure, _)| failure)?;
+        let fresh = Box::pin(self.fresh(route, request.headers_mut())).await?;
+        let sent = self.send_on(fresh, route.endpoint(), request, progress).await;
+        let response = sent.map_err(|(failure, _)| failure)?;
         Ok(Answered { response, repeated })
     }
 
     /// A connection that has been used before.
-    fn used(&self, upstream: &Upstream) -> Option<Connection> {
-        let shared = self.pool.http2(upstream).map(Connection::Http2);
-        shared.or_else(|| self.pool.take(upstream, &self.scratch).map(Connection::Http1))
+    fn used(&self, endpoint: &Endpoint) -> Option<Connection> {
+        let shared = self.pool.begin(endpoint).map(Connection::Http2);
+        shared.or_else(|| self.pool.take(endpoint, &self.scratch).map(Connection::Http1))
     }
 
-    async fn fresh(&self, upstream: &Upstream) -> Result<Connection, Failure> {
-        let Connected { io, http2 } = connect(upstream, false).await?;
+    /// A new connection, to the first address that can be reached; `headers` then name it.
+    async fn fresh(&self, route: &mut Route<'_>, headers: &mut HeaderMap) -> Result<Connection, Failure> {
+        loop {
+            let failure = match self.open(route.endpoint()).await {
+                Ok(connection) => return Ok(connection),
+                Err(failure) => failure,
+            };
+            // Another address would need as much as this side has not.
+            if failure == Failure::Exhausted || !route.goes_on() {
+                return Err(failure);
+            }
+            headers.insert(HOST, route.endpoint().host.clone());
+        }
+    }
+
+    async fn open(&self, endpoint: &Endpoint) -> Result<Connection, Failure> {
+        let Connected { io, http2 } = connect(endpoint, false).await?;
         if http2 {
-            return self.open_http2(upstream, io).await.map(Connection::Http2);
+            return self.open_http2(endpoint, io).await.map(Connection::Http2);
         }
         Ok(Connection::Http1(Http1::new(io)))
     }
@@ -103,31 +127,31 @@ impl Client {
     async fn send_on(
         self: &Rc<Self>,
         connection: Connection,
-        upstream: &Arc<Upstream>,
+        endpoint: &Arc<Endpoint>,
         request: Request<RequestBody>,
         progress: Option<&Progress>,
     ) -> Result<Response<UpstreamBody>, (Failure, Option<Request<RequestBody>>)> {
         match connection {
-            Connection::Http1(connection) => self.send_http1(connection, upstream, request, progress).await,
-            Connection::Http2(sender) => Box::pin(send_http2(sender, upstream, request, progress)).await,
+            Connection::Http1(connection) => self.send_http1(connection, endpoint, request, progress).await,
+            Connection::Http2(sender) => Box::pin(send_http2(sender, endpoint, request, progress)).await,
         }
     }
 
     async fn send_http1(
         self: &Rc<Self>,
         mut connection: Box<Http1>,
-        upstream: &Arc<Upstream>,
+        endpoint: &Arc<Endpoint>,
         mut request: Request<RequestBody>,
         progress: Option<&Progress>,
     ) -> Result<Response<UpstreamBody>, (Failure, Option<Request<RequestBody>>)> {
-        let deadline = upstream.settings.first_byte_timeout;
+        let deadline = endpoint.settings.first_byte_timeout;
         let sent = within(deadline, progress, connection.send(&mut request, &self.scratch)).await;
         match sent.ok_or((Failure::ResponseTimeout, None))? {
             Ok(Answer { head, .. }) if head.status() == StatusCode::SWITCHING_PROTOCOLS => {
                 Err((Failure::Protocol, None))
             }
             Ok(Answer { head, body }) => {
-                let body = Leased::new(body, connection, Rc::clone(self), Arc::clone(upstream));
+                let body = Leased::new(body, connection, Rc::clone(self), Arc::clone(endpoint));
                 Ok(head.map(|()| UpstreamBody::Http1(body)))
             }
             Err(fault) => {
@@ -137,7 +161,7 @@ impl Client {
         }
     }
 
-    async fn open_http2(&self, upstream: &Upstream, io: Io) -> Result<http2::SendRequest<RequestBody>, Failure> {
+    async fn open_http2(&self, endpoint: &Endpoint, io: Io) -> Result<http2::SendRequest<RequestBody>, Failure> {
         let handshake = http2::Builder::new(LocalExecutor)
             .timer(TokioTimer::new())
             .keep_alive_interval(Duration::from_secs(20))
@@ -146,22 +170,22 @@ impl Client {
         let (sender, driver) = handshake.await.map_err(|fault| Failure::from(&fault))?;
         // Many requests share it, so none of them can drive it; it ends with its last sender.
         tokio::task::spawn_local(driver);
-        self.pool.put_http2(upstream, sender.clone());
+        self.pool.put_http2(endpoint, sender.clone());
         Ok(sender)
     }
 }
 
 async fn send_http2(
     mut sender: http2::SendRequest<RequestBody>,
-    upstream: &Upstream,
+    endpoint: &Endpoint,
     mut request: Request<RequestBody>,
     progress: Option<&Progress>,
 ) -> Result<Response<UpstreamBody>, (Failure, Option<Request<RequestBody>>)> {
     let spare = is_repeatable(&request).then(|| copy(&request));
     let target = request.uri().clone();
-    *request.uri_mut() = absolute(&target, upstream).ok_or((Failure::Protocol, None))?;
+    *request.uri_mut() = absolute(&target, endpoint).ok_or((Failure::Protocol, None))?;
     let host = request.headers_mut().remove(HOST);
-    let deadline = upstream.settings.first_byte_timeout;
+    let deadline = endpoint.settings.first_byte_timeout;
     let sent = within(deadline, progress, sender.try_send_request(request)).await;
     match sent.ok_or((Failure::ResponseTimeout, None))? {
         Ok(response) => Ok(response.map(UpstreamBody::Http2)),
@@ -179,9 +203,9 @@ async fn send_http2(
 }
 
 /// The target as HTTP/2 says it: with scheme and authority.
-fn absolute(target: &Uri, upstream: &Upstream) -> Option<Uri> {
-    let scheme = if upstream.tls.is_some() { "https" } else { "http" };
-    let uri = Uri::builder().scheme(scheme).authority(upstream.authority.clone());
+fn absolute(target: &Uri, endpoint: &Endpoint) -> Option<Uri> {
+    let scheme = if endpoint.tls.is_some() { "https" } else { "http" };
+    let uri = Uri::builder().scheme(scheme).authority(endpoint.authority.clone());
     uri.path_and_query(target.path_and_query()?.clone()).build().ok()
 }
 

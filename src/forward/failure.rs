@@ -60,16 +60,45 @@ failures! {
     Unauthorized = "proxy_configuration_error", UpstreamUnavailable;
     /// It answers that it cannot do it now.
     Unavailable = "destination_unavailable", UpstreamUnavailable;
+    /// It has failed again and again, and is left alone for a while.
+    Suspended = "destination_unavailable", UpstreamSuspended;
     /// As many requests are under way as it may get.
     Busy = "connection_limit_reached", UpstreamOverloaded;
     /// The gate itself has no descriptor, port or memory left for a connection.
     Exhausted = "proxy_internal_error", Overloaded;
 }
 
+impl Failure {
+    /// Whether it says something about the address that was asked, and not only about one request.
+    pub(super) const fn is_of_endpoint(self) -> bool {
+        match self {
+            Self::Dns
+            | Self::ConnectionRefused
+            | Self::ConnectionTimeout
+            | Self::TlsCertificate
+            | Self::TlsProtocol
+            | Self::Terminated
+            | Self::ResponseTimeout
+            | Self::Protocol => true,
+            Self::Incomplete
+            | Self::TooLarge
+            | Self::Unreadable
+            | Self::UpgradeRefused
+            | Self::Unauthorized
+            | Self::Unavailable
+            | Self::Suspended
+            | Self::Busy
+            | Self::Exhausted => false,
+        }
+    }
+}
+
 impl From<Failure> for Denial {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Busy | Failure::Exhausted => Self::retry(failure.code(), std::time::Duration::from_secs(1)),
+            Failure::Busy | Failure::Suspended | Failure::Exhausted => {
+                Self::retry(failure.code(), std::time::Duration::from_secs(1))
+            }
             _ => failure.code().into(),
         }
     }

@@ -40,7 +40,7 @@ pub(super) fn prepare_request(
     remove_named_by_connection(headers);
     let kept_forwarded = if forwarded.trusted { headers.get(FORWARDED).cloned() } else { None };
     remove_all(headers, |name| is_hop_by_hop(name) || is_stripped(name, pass));
-    headers.insert(HOST, upstream.host.clone());
+    headers.insert(HOST, upstream.host().clone());
     headers.insert(X_FORWARDED_FOR, forwarded.addresses);
     headers.insert(X_FORWARDED_PROTO, forwarded.scheme);
     if let Some(host) = forwarded.host {

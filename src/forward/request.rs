@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST};
 use http::request::Parts;
-use http::{HeaderValue, Request, Response, Uri};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
 use secrecy::ExposeSecret as _;
 use sidegate_core::app::Scoping;
 use sidegate_core::authorize::Authorize;
@@ -18,9 +18,11 @@ use sidegate_core::dialect::{AnswerUse, BodyUse, Dialect};
 use tokio::time::Instant;
 
 use super::client::{Answered, Client};
+use super::connect::{Connected, connect};
 use super::decide::Decided;
 use super::head::{Forwarded, ask_for_identity, prepare_request};
 use super::request_body::{Progress, RequestBody};
+use super::route::Route;
 use super::stream::{Streamed, UnderWay};
 use super::tunnel::Tunnel;
 use super::{Failure, Upstream, websocket};
@@ -109,17 +111,19 @@ pub async fn forward(this: Forward<'_>, parts: Parts, body: ClientBody) -> Resul
         // In a box, as all that few requests need: what they await would make room in every request.
         return Box::pin(websocket::forward(&this, parts, under_way)).await;
     }
+    let mut route = this.route()?;
     let Prepared { mut request, progress, answer_use, begins } = this.request(parts, body).await?;
     this.reserve_owner(answer_use).await?;
     if answer_use != AnswerUse::Pass {
         ask_for_identity(request.headers_mut());
     }
-    let sent = this.send(request, progress.as_deref()).await?;
+    let sent = this.send(&mut route, request, progress.as_deref()).await?;
     // A client that sends too much or too slowly breaks the exchange itself: that is not the
     // upstream's failure.
     if let Some(fault) = progress.as_deref().and_then(Progress::fault) {
         return Err(Code::from(fault).into());
     }
+    route.note(sent.as_ref().map(|answered| answered.response.status()).map_err(|failure| *failure));
     let answered = sent?;
     if answered.repeated {
         this.metrics.repeats.inc();
@@ -149,6 +153,29 @@ impl Forward<'_> {
     pub(super) fn owner(&self) -> Owner<'_> {
         let claims = self.admission.permit().claims();
         Owner { app: &claims.app, end_user: &claims.subject }
+    }
+
+    /// The way of the request, by its end user.
+    fn route(&self) -> Result<Route<'_>, Refused> {
+        let claims = self.admission.permit().claims();
+        Route::new(self.upstream(), self.upstream().key(&claims.app, &claims.subject))
+    }
+
+    /// A connection of its own for a WebSocket, to the first address that can be reached; `headers` then name it.
+    pub(super) async fn connect(&self, headers: &mut HeaderMap) -> Result<Connected, Refused> {
+        let mut route = self.route()?;
+        loop {
+            headers.insert(HOST, route.endpoint().host.clone());
+            match connect(route.endpoint(), true).await {
+                Ok(connected) => {
+                    route.note(Ok(StatusCode::SWITCHING_PROTOCOLS));
+                    return Ok(connected);
+                }
+                Err(Failure::Exhausted) => return Err(Failure::Exhausted.into()),
+                Err(failure) if !route.goes_on() => return Err(failure.into()),
+                Err(_) => {}
+            }
+        }
     }
 
     pub(super) fn values(&self) -> Values<'_> {
@@ -198,10 +225,11 @@ impl Forward<'_> {
     /// now and then would hold it open for ever.
     async fn send(
         &self,
+        route: &mut Route<'_>,
         request: Request<RequestBody>,
         upload: Option<&Progress>,
     ) -> Result<Result<Answered, Failure>, Denial> {
-        let sending = self.client.send(self.upstream(), request, upload);
+        let sending = self.client.send(route, request, upload);
         if upload.is_none() {
             return Ok(sending.await);
         }

@@ -1,15 +1,17 @@
 //! An upstream at run time: its settings, prepared, and how many requests are under way to it.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use http::HeaderValue;
-use http::uri::{Authority, PathAndQuery};
+use http::uri::PathAndQuery;
+use sidegate_core::id::{AppId, EndUserId};
 
-use super::Failure;
 use super::connect::{Authorities, TlsConfigs, authorities};
+use super::{Endpoint, Failure};
 use crate::breaker::Breaker;
-use crate::config::{Protocol, UpstreamSettings};
+use crate::config::UpstreamSettings;
 
 /// The number of the next upstream that is prepared.
 static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -18,23 +20,19 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 #[derive(Debug)]
 pub struct Upstream {
     /// Its settings.
-    pub settings: UpstreamSettings,
+    pub settings: Arc<UpstreamSettings>,
     /// Its number, which no other upstream ever has in this process.
     pub number: u64,
     /// Its place in each worker's pool.
     pub index: usize,
-    /// How TLS is spoken with it; `None` for plain HTTP.
-    pub tls: Option<TlsConfigs>,
-    /// The value of `Host`.
-    pub host: HeaderValue,
-    /// The authority, with its port.
-    pub authority: Authority,
+    /// Its addresses: one or more, with one scheme and one base path.
+    endpoints: Box<[Arc<Endpoint>]>,
     base_path: String,
     authorities: Option<Authorities>,
-    /// Shared with those that had its name and URL before it.
+    /// Shared with those that had its name and URLs before it.
     under_way: Arc<AtomicUsize>,
-    /// Whether no new request goes to it, as it is none of the configuration's any more.
-    retired: AtomicBool,
+    /// Whose turn it is among the addresses, for requests of nobody.
+    turn: AtomicUsize,
     /// Whether it makes tokens.
     pub trades: Breaker,
 }
@@ -49,7 +47,7 @@ impl Upstream {
         index: impl FnOnce() -> usize,
         before: Option<&Arc<Self>>,
     ) -> Result<Arc<Self>, String> {
-        if let Some(same) = before.filter(|before| before.settings == *settings)
+        if let Some(same) = before.filter(|before| *before.settings == *settings)
             && same.authorities == authorities(settings)?
         {
             return Ok(Arc::clone(same));
@@ -57,48 +55,77 @@ impl Upstream {
         Self::new(settings.clone(), index(), before).map(Arc::new)
     }
 
-    /// Prepares an upstream; requests that are under way at `before`, if that is at the same URL, are counted on.
+    /// Prepares an upstream, which has the place `index` in each worker's pool. Requests that are under way at `before`,
+    /// if that is at the same URLs, are counted on.
     ///
     /// # Errors
-    /// A message if its certificate authorities cannot be read, or its URL has no authority.
+    /// A message if its certificate authorities cannot be read, or a URL has no authority.
     pub fn new(settings: UpstreamSettings, index: usize, before: Option<&Arc<Self>>) -> Result<Self, String> {
-        let name = &settings.name;
-        let authority = settings.url.authority().cloned().ok_or_else(|| format!("upstream {name}: no host"))?;
-        let host = HeaderValue::from_str(authority.as_str()).map_err(|_| format!("upstream {name}: no host name"))?;
+        let settings = Arc::new(settings);
+        if settings.urls.is_empty() {
+            return Err(format!("upstream {}: no address", settings.name));
+        }
         let authorities = authorities(&settings)?;
         let tls = settings.is_secure().then(|| TlsConfigs::new(&settings, authorities.as_ref())).transpose()?;
-        let base_path = settings.url.path().trim_end_matches('/').to_owned();
-        let before = before.filter(|before| before.settings.url == settings.url);
+        let endpoint = |(place, url)| {
+            let tls = tls.as_ref().map(|tls| tls.at(&settings, url)).transpose()?;
+            let known = before.map_or(&[][..], |before| before.endpoints());
+            Endpoint::new(&settings, url, (index, place), (tls, known)).map(Arc::new)
+        };
+        let endpoints = settings.urls.iter().enumerate().map(endpoint).collect::<Result<_, String>>()?;
+        let base_path = settings.url().path().trim_end_matches('/').to_owned();
+        let before = before.filter(|before| before.settings.urls == settings.urls);
         Ok(Self {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             index,
-            tls,
-            host,
-            authority,
+            endpoints,
             base_path,
             authorities,
             under_way: before.map(|before| Arc::clone(&before.under_way)).unwrap_or_default(),
-            retired: AtomicBool::new(false),
+            turn: AtomicUsize::new(0),
             trades: Breaker::default(),
             settings,
         })
     }
 
-    /// Whether HTTP/2 is spoken without negotiation.
+    /// Its addresses, one or more.
     #[must_use]
-    pub fn is_plain_http2(&self) -> bool {
-        self.tls.is_none() && self.settings.protocol == Protocol::Http2
+    pub fn endpoints(&self) -> &[Arc<Endpoint>] {
+        &self.endpoints
     }
 
-    /// From now on no connection to it is kept for another request.
+    /// The value of `Host` for the first of its addresses; one that is sent elsewhere gets another.
+    #[must_use]
+    pub fn host(&self) -> &HeaderValue {
+        &self.endpoints[0].host
+    }
+
+    /// By what an end user's requests go to one address.
+    #[must_use]
+    pub fn key(&self, app: &AppId, end_user: &EndUserId) -> u64 {
+        if self.endpoints.len() == 1 {
+            return 0;
+        }
+        // The same in every process: replicas send a user to the same address.
+        let mut key = DefaultHasher::new();
+        (app.as_str(), end_user.as_str()).hash(&mut key);
+        key.finish()
+    }
+
+    /// A key for a request of nobody: each goes to the next address.
+    pub(super) fn next_key(&self) -> u64 {
+        if self.endpoints.len() == 1 { 0 } else { self.turn.fetch_add(1, Ordering::Relaxed) as u64 }
+    }
+
+    /// From now on no connection to it is kept for another request, and nobody checks it.
     pub fn retire(&self) {
-        self.retired.store(true, Ordering::Relaxed);
+        self.endpoints.iter().for_each(|endpoint| endpoint.retire());
     }
 
     /// Whether it is one of the configuration's no more. Requests that were admitted before go on.
     #[must_use]
     pub fn is_retired(&self) -> bool {
-        self.retired.load(Ordering::Relaxed)
+        self.endpoints[0].is_retired()
     }
 
     /// The path and query to ask for: the upstream's base path, the route's path, the query.

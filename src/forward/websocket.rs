@@ -6,7 +6,6 @@ use http::{HeaderValue, Method, Response, StatusCode, Version};
 use http_body::Body as _;
 
 use super::Failure;
-use super::connect::connect;
 use super::head::prepare_answer;
 use super::http1::Http1;
 use super::request::{AnswerBody, Forward, Refused};
@@ -35,7 +34,7 @@ pub(super) async fn forward(
     let mut request = this.head(parts, RequestBody::Empty)?;
     mark_upgrade(request.headers_mut());
     let upstream = this.admission.upstream();
-    let connected = connect(upstream, true).await?;
+    let connected = this.connect(request.headers_mut()).await?;
     let (mut connection, scratch) = (Http1::new(connected.io), &this.client.scratch);
     let answer = connection.send(&mut request, scratch);
     let answer = tokio::time::timeout(upstream.settings.first_byte_timeout, answer).await;

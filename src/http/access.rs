@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::service::Arrival;
 use crate::forward::{BrokenOff, Failure};
 use crate::metrics::{Listener, Metrics};
+use crate::overload::UnderWay;
 use crate::store::Counts;
 use crate::widgets::{Served, Widgets};
 
@@ -52,6 +53,7 @@ pub(super) struct Record {
     facts: Facts,
     sent_bytes: u64,
     complete: bool,
+    _under_way: UnderWay,
 }
 
 impl Record {
@@ -62,6 +64,7 @@ impl Record {
         listener: Listener,
         arrival: &Arrival,
         method: Method,
+        under_way: UnderWay,
     ) -> Self {
         Self {
             metrics,
@@ -74,6 +77,7 @@ impl Record {
             facts: Facts::default(),
             sent_bytes: 0,
             complete: false,
+            _under_way: under_way,
         }
     }
 

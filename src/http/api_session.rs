@@ -98,8 +98,8 @@ async fn opened(
         upstream_token: None,
     };
     let opened = opening.open(gate, &registered.app).await?;
-    let (peer, request_id) = (&arrival.peer, &arrival.request_id);
-    let caller = Caller { common, peer, request_id, parts, registered, widget: None };
+    let Arrival { peer, told, request_id, .. } = arrival;
+    let caller = Caller { common, peer, told, request_id, parts, registered, widget: None };
     let Said { messages, failed } = caller.say(&opened, Vec::new(), asked.messages).await;
     let said = (&*messages, failed.as_ref().map(failure));
     Ok(match bot {

@@ -44,6 +44,8 @@ pub struct ConnectionLimits {
     pub max_head: usize,
     /// Whether HTTP/2 without TLS is spoken when the client begins with it.
     pub h2c: bool,
+    /// Whether it ends with the first answer.
+    pub once: bool,
 }
 
 /// A connection whose client has chosen its protocol.
@@ -85,7 +87,10 @@ async fn serve_http2<S: Service>(
     let mut connection =
         pin!(http2_builder(limits, StreamExecutor(Rc::clone(&streams))).serve_connection(TokioIo::new(io), service));
     let started = Instant::now();
-    let mut leaving = false;
+    let mut leaving = limits.once;
+    if leaving {
+        connection.as_mut().graceful_shutdown();
+    }
     loop {
         let tick = limits.head_timeout.min(limits.write_timeout);
         let done = match leaving {

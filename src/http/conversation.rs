@@ -1,7 +1,6 @@
 //! `POST …/integration/widget/{id}/session/create`, on the public listener: a page opens a session with the id of a
 //! widget (ChatBotKit), which everybody may know. What holds strangers off is the widget's list of origins, and limits.
 
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -27,7 +26,7 @@ use super::public::Incoming;
 use super::service::{Common, Outcome};
 use crate::admit::{cors_of, provenance, request_origin};
 use crate::forward::{Refused, read_json_or_none};
-use crate::limits::{Counted, stranger};
+use crate::limits::{Counted, Sender, Told, stranger};
 use crate::metrics::SessionOutcome;
 use crate::registry::Registered;
 use crate::sessions::{First, Opening, REPLAYED, Replay, sent_origin};
@@ -47,9 +46,9 @@ pub(super) async fn answer(
 ) -> Outcome {
     if let Some(registered) = passed(common, &incoming) {
         let Incoming { arrival, parts, body, .. } = incoming;
-        let (cors, address) = (unproven, arrival.peer.client(&common.gate, &parts.headers));
+        let (cors, sender) = (unproven, arrival.sender(&common.gate, &parts.headers));
         let passing = Passing { common, registered: &registered, parts: &parts };
-        return passing.page_session(body, address, cors, SessionRoute::TEMPLATE).await;
+        return passing.page_session(body, sender, cors, SessionRoute::TEMPLATE).await;
     }
     let outcome = match found(common, &incoming, &route.widget, SessionRoute::ALLOW).await {
         Ok((registered, served)) => of_widget(common, incoming, &registered, &served).await,
@@ -96,11 +95,12 @@ async fn of_widget(
         common: Rc::clone(common),
         peer: Rc::clone(&arrival.peer),
         request_id: arrival.request_id.clone(),
+        told: Told::default(),
         parts,
         registered: Arc::clone(registered),
         served: Arc::clone(served),
     });
-    let (outcome, counts) = match page.opened(body).await {
+    let (mut outcome, counts) = match page.opened(body).await {
         Ok(reply) => {
             let new = reply.headers.get(REPLAYED).is_none();
             (Outcome::of(convert::response(reply), cors), Counts { sessions: new.into(), ..Counts::default() })
@@ -111,6 +111,7 @@ async fn of_widget(
             (refused, Counts { refused: 1, ..Counts::default() })
         }
     };
+    page.told.put_on(outcome.response.headers_mut());
     common.gate.widgets.tally.add(&served.widget.id, counts);
     outcome.of_widget(&common.gate.widgets, served)
 }
@@ -120,6 +121,8 @@ struct Page {
     common: Rc<Common>,
     peer: Rc<Peer>,
     request_id: HeaderValue,
+    /// What its limits say; the arrival is not there any more when it ends on its own.
+    told: Told,
     parts: Parts,
     registered: Arc<Registered>,
     served: Arc<Served>,
@@ -127,25 +130,25 @@ struct Page {
 
 impl Page {
     /// Opens a session, or gives the answer of before.
-    async fn opened(self: Rc<Self>, body: ClientBody) -> Result<Reply, Refused> {
+    async fn opened(self: &Rc<Self>, body: ClientBody) -> Result<Reply, Refused> {
         let (gate, app) = (&self.common.gate, &self.registered.app);
-        let (from, address) = (provenance(&self.parts.headers), self.address());
+        let (from, sender) = (provenance(&self.parts.headers), self.sender());
         let serving = self.served.serving()?;
         policy::check_widget(app, serving, from, gate.own_origin())?;
         self.served.widget.enabled()?;
         serving.ready()?;
-        let counted = Counted { address, end_user: &stranger(address)?, workflow: None };
-        gate.count(self.registered.limits.exchange.as_ref(), counted).await?;
+        let nobody = stranger(sender.address)?;
+        gate.count(self.registered.limits.exchange.as_ref(), Counted::of(sender, &nobody)).await?;
         let body = read_json_or_none(&self.parts, body, MAX_BODY, gate.listen.body_timeout).await?;
         let mut asked = parse_session(&body)?;
         // Who is not asked for it has nothing to say of itself.
         asked.contact = asked.contact.filter(|contact| serving.contact_collection && contact.is_reachable());
         let origin = sent_origin(from);
-        let by = (origin.as_deref(), address);
+        let by = (origin.as_deref(), sender.address);
         let replay = Replay::of(&self.parts.headers, (&app.id, &self.served.widget.id), by, &body)?;
         let Some(replay) = replay else { return Ok(self.open(asked, origin).await?) };
         // It comes to its end even if its page leaves: whoever asks again gets its answer.
-        let this = Rc::clone(&self);
+        let this = Rc::clone(self);
         let opening = tokio::task::spawn_local(async move { this.open_once(replay, asked, origin).await });
         Ok(opening.await.map_err(|_| Code::Internal)??)
     }
@@ -163,8 +166,8 @@ impl Page {
         }
     }
 
-    fn address(&self) -> IpAddr {
-        self.peer.client(&self.common.gate, &self.parts.headers)
+    fn sender(&self) -> Sender<'_> {
+        Sender { address: self.peer.client(&self.common.gate, &self.parts.headers), told: &self.told }
     }
 
     async fn open(&self, asked: Asked, origin: Option<String>) -> Result<Reply, Denial> {
@@ -191,6 +194,7 @@ impl Page {
         let caller = Caller {
             common: &self.common,
             peer: &self.peer,
+            told: &self.told,
             request_id: &self.request_id,
             parts: &self.parts,
             registered: &self.registered,

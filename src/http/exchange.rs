@@ -35,5 +35,5 @@ async fn checked(common: &Common, arrival: &Arrival, parts: &Parts, body: Client
     }
     let gate = &common.gate;
     let body = read(body, gate.limits.exchange_body, gate.listen.body_timeout).await?;
-    exchange(gate, &body, arrival.peer.client(gate, &parts.headers)).await
+    exchange(gate, &body, arrival.sender(gate, &parts.headers)).await
 }

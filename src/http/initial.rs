@@ -20,6 +20,7 @@ use super::Peer;
 use super::service::Common;
 use crate::admit::admit_opened;
 use crate::forward::{AnswerBody, Failure, Forward, Refused, forward};
+use crate::limits::{Sender, Told};
 use crate::registry::Registered;
 use crate::sessions::Conversation;
 use crate::store::Counts;
@@ -33,6 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(super) struct Caller<'a> {
     pub(super) common: &'a Common,
     pub(super) peer: &'a Peer,
+    pub(super) told: &'a Told,
     pub(super) request_id: &'a HeaderValue,
     pub(super) parts: &'a Parts,
     pub(super) registered: &'a Arc<Registered>,
@@ -76,8 +78,8 @@ impl Caller<'_> {
         let path = format!("{}/conversation/{}/complete", prefix(self.parts.uri.path()), conversation.as_str());
         let call =
             Call { operation: dialect::Operation::ChatBotKit(Operation::Complete), conversation: Some(conversation) };
-        let by = (self.widget, self.peer.client(gate, &self.parts.headers));
-        let admission = admit_opened(gate, self.registered, opened, call, by).await?;
+        let sender = Sender { address: self.peer.client(gate, &self.parts.headers), told: self.told };
+        let admission = admit_opened(gate, self.registered, opened, call, (self.widget, sender)).await?;
         let request = Forward {
             client: &self.common.client,
             metrics: &self.common.metrics,

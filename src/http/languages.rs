@@ -59,9 +59,9 @@ async fn allowed(
         policy::check_widget(&registered.app, serving, from, gate.own_origin())?;
     }
     served.widget.enabled()?;
-    let address = incoming.arrival.peer.client(gate, &incoming.parts.headers);
-    let counted = Counted { address, end_user: &stranger(address)?, workflow: None };
-    gate.count(registered.limits.config.as_ref(), counted).await?;
+    let sender = incoming.arrival.sender(gate, &incoming.parts.headers);
+    let nobody = stranger(sender.address)?;
+    gate.count(registered.limits.config.as_ref(), Counted::of(sender, &nobody)).await?;
     gate.widgets.languages(served).await
 }
 

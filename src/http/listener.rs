@@ -28,6 +28,15 @@ pub struct Accepted {
 pub struct Place {
     load: Arc<AtomicUsize>,
     _permit: OwnedSemaphorePermit,
+    spare: bool,
+}
+
+impl Place {
+    /// Whether it is one of those beyond the limit, where clients are only told that there is no room.
+    #[must_use]
+    pub const fn is_spare(&self) -> bool {
+        self.spare
+    }
 }
 
 impl Drop for Place {
@@ -45,6 +54,9 @@ pub struct Inbox {
     pub load: Arc<AtomicUsize>,
 }
 
+/// Connections beyond the limit that are open at once.
+const SPARES: usize = 64;
+
 /// One listener's acceptor.
 pub struct Acceptor {
     /// The bound socket. Whoever takes over gets it while this accepts.
@@ -58,17 +70,27 @@ pub struct Acceptor {
 }
 
 impl Acceptor {
-    /// Accepts until `draining` turns true. At the limit, new connections wait in the kernel's
-    /// queue.
+    /// Accepts until `draining` turns true. At the limit some more are taken, each to be told so: a page that waits
+    /// in the kernel's queue learns nothing, and does not know what it waits for. When those are taken, too, new
+    /// connections do wait there.
     pub async fn run(self, mut draining: watch::Receiver<bool>) {
         let places = Arc::new(Semaphore::new(self.max_connections));
+        let spares = Arc::new(Semaphore::new(SPARES));
         let mut want = Want::default();
         loop {
             let next = async {
-                let permit = Arc::clone(&places).acquire_owned().await;
-                (permit, self.socket.accept().await)
+                let place = tokio::select! {
+                    biased;
+                    place = Arc::clone(&places).acquire_owned() => (place, false),
+                    spare = Arc::clone(&spares).acquire_owned() => (spare, true),
+                };
+                let accepted = self.socket.accept().await;
+                // There may be room by now.
+                let found = if place.1 { Arc::clone(&places).try_acquire_owned().ok() } else { None };
+                let (permit, spare) = found.map_or(place, |found| (Ok(found), false));
+                (permit, spare, accepted)
             };
-            let (permit, accepted) = tokio::select! {
+            let (permit, spare, accepted) = tokio::select! {
                 biased;
                 _ = draining.wait_for(|draining| *draining) => return,
                 next = next => next,
@@ -76,7 +98,7 @@ impl Acceptor {
             match (permit, accepted) {
                 (Ok(permit), Ok((socket, address))) => {
                     want.accepted();
-                    self.deal(socket, address, permit);
+                    self.deal(socket, address, (permit, spare));
                 }
                 (Ok(_), Err(fault)) => want.pause_after(&fault).await,
                 (Err(_), _) => return,
@@ -84,13 +106,13 @@ impl Acceptor {
         }
     }
 
-    fn deal(&self, socket: TcpStream, address: SocketAddr, permit: OwnedSemaphorePermit) {
+    fn deal(&self, socket: TcpStream, address: SocketAddr, (permit, spare): (OwnedSemaphorePermit, bool)) {
         let alive = self.workers.iter().filter(|worker| !worker.sender.is_closed());
         let Some(worker) = alive.min_by_key(|worker| worker.load.load(Ordering::Relaxed)) else { return };
         crate::socket::prepare(&socket);
         let Ok(socket) = socket.into_std() else { return };
         worker.load.fetch_add(1, Ordering::Relaxed);
-        let place = Place { load: Arc::clone(&worker.load), _permit: permit };
+        let place = Place { load: Arc::clone(&worker.load), _permit: permit, spare };
         // A worker that is gone drops the socket, which tells the client.
         let _ = worker.sender.send(Accepted { socket, address, listener: self.listener, place });
     }
@@ -179,14 +201,27 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn at_the_limit_a_connection_waits_until_another_one_ends() {
-        let (address, mut receivers) = start(1, 1).await;
-        let _first = TcpStream::connect(address).await.expect("connected");
-        let held = receivers[0].recv().await.expect("accepting");
-        let _second = TcpStream::connect(address).await.expect("queued by the kernel");
+    async fn at_the_limit_some_more_are_taken_and_marked_and_then_the_next_waits() {
+        let (address, mut receivers) = start(1, 2).await;
+        let mut next = async |clients: &mut Vec<TcpStream>| {
+            clients.push(TcpStream::connect(address).await.expect("connected"));
+            receivers[0].recv().await.expect("accepting")
+        };
+        let mut clients = Vec::new();
+        let first = next(&mut clients).await;
+        let _second = next(&mut clients).await;
+        assert!(!first.place.is_spare());
+        let mut spare = Vec::new();
+        for _ in 0..SPARES {
+            spare.push(next(&mut clients).await);
+        }
+        assert!(spare.iter().all(|accepted| accepted.place.is_spare()));
+        let waits = TcpStream::connect(address).await.expect("queued by the kernel");
         tokio::task::yield_now().await;
         assert!(receivers[0].try_recv().is_err());
-        drop(held);
-        assert!(receivers[0].recv().await.is_some());
+        drop(first);
+        let taken = receivers[0].recv().await.expect("accepting");
+        assert!(!taken.place.is_spare(), "there is room again");
+        drop((waits, spare));
     }
 }

@@ -67,8 +67,8 @@ async fn checked(
         }
         _ => denial,
     })?;
-    let address = arrival.peer.client(gate, &parts.headers);
-    let request = openai::Request { caller: &caller, named, call: &call, body: &body, address };
+    let sender = arrival.sender(gate, &parts.headers);
+    let request = openai::Request { caller: &caller, named, call: &call, body: &body, sender };
     let reply = openai::answer(&common.broker(), request).await?;
     Ok((reply, call))
 }

@@ -15,7 +15,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use sidegate_core::denial::{Code, Denial};
 
 use tokio::net::TcpListener;
@@ -23,8 +23,10 @@ use tokio::sync::Semaphore;
 
 use super::guard::{guard, refuse};
 use crate::config::LimitsOnError;
+use crate::forward::{EndpointState, Upstream};
 use crate::gate::Gates;
 use crate::metrics::{Metrics, scrape};
+use crate::registry::Registry;
 
 /// What `/readyz` asks.
 pub struct Readiness {
@@ -126,6 +128,10 @@ async fn readyz(State(readiness): State<Arc<Readiness>>) -> Response {
     if unusable > 0 {
         checks["apps_unusable"] = unusable.into();
     }
+    let upstreams = troubled(&gate.registry.load());
+    if !upstreams.is_empty() {
+        checks["upstreams"] = upstreams.into();
+    }
     let counters = gate.store.counters();
     if let Some(counters) = counters {
         checks["revocations"] = if gate.revoked.is_stale() { "stale" } else { "ok" }.into();
@@ -142,12 +148,27 @@ async fn readyz(State(readiness): State<Arc<Readiness>>) -> Response {
     (status, [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")], format!("{body}\n")).into_response()
 }
 
+/// Upstreams that have addresses which do not work, and how these fare. The gate stays ready: it tells pages so in
+/// words that they can read, and all replicas would leave together.
+fn troubled(registry: &Registry) -> Map<String, Value> {
+    let states = |upstream: &Upstream| {
+        let endpoints = upstream.endpoints().iter().map(|endpoint| (endpoint.authority.to_string(), endpoint.state()));
+        let bad = endpoints.filter(|(_, state)| *state != EndpointState::Healthy);
+        let bad: Map<_, _> =
+            bad.map(|(address, state)| (address, EndpointState::ALL[state as usize].1.into())).collect();
+        (!bad.is_empty()).then(|| (upstream.settings.name.clone(), Value::from(bad)))
+    };
+    registry.upstreams().iter().filter_map(|upstream| states(upstream)).collect()
+}
+
 async fn metrics(State(readiness): State<Arc<Readiness>>) -> Response {
     let gate = readiness.gates.load_full();
     let degraded = gate.store.counters().is_some_and(|counters| !counters.is_counting());
     if let Some(first) = readiness.metrics.first() {
         let registry = gate.registry.load();
         let open = registry.upstreams().iter().filter(|upstream| upstream.trades.is_open()).count();
+        let endpoints = registry.upstreams().iter().flat_map(|upstream| upstream.endpoints());
+        first.set_addresses(endpoints.map(|endpoint| endpoint.state()));
         first.trade_circuits_open.set(i64::try_from(open).unwrap_or(i64::MAX));
         first.limits_degraded.set(degraded.into());
         let kept = gate.assets.as_ref().map_or(0, |assets| assets.bytes());

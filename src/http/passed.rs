@@ -2,7 +2,6 @@
 //! which the upstream's settings have. Sessions are opened there, and their tokens stay here: whoever asked gets one of
 //! the gate's.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +20,7 @@ use super::convert;
 use super::service::{Common, Outcome};
 use crate::admit::provenance;
 use crate::forward::{Call, Failure, Refused, picked, read};
-use crate::limits::{Counted, stranger};
+use crate::limits::{Counted, Sender, stranger};
 use crate::registry::Registered;
 use crate::sessions::{Opening, sent_origin};
 use crate::wire::ClientBody;
@@ -66,24 +65,24 @@ impl Passing<'_> {
     pub(super) async fn page_session(
         &self,
         body: ClientBody,
-        address: IpAddr,
+        sender: Sender<'_>,
         cors: Cors,
         route: &'static str,
     ) -> Outcome {
-        let answered = self.of_page(body, address).await;
+        let answered = self.of_page(body, sender).await;
         let is_elsewhere = matches!(&answered, Err(refused) if refused.denial.code == Code::OriginNotAllowed);
         self.outcome(answered, if is_elsewhere { Cors::Silent } else { cors }).of_route(route)
     }
 
-    async fn of_page(&self, body: ClientBody, address: IpAddr) -> Result<Response<Bytes>, Refused> {
+    async fn of_page(&self, body: ClientBody, sender: Sender<'_>) -> Result<Response<Bytes>, Refused> {
         let (gate, app) = (&self.common.gate, &self.registered.app);
         if self.parts.method != Method::POST {
             return Err(Denial::method_not_allowed("POST").into());
         }
         let from = provenance(&self.parts.headers);
         policy::check_origin(app, from, gate.own_origin())?;
-        let counted = Counted { address, end_user: &stranger(address)?, workflow: None };
-        gate.count(self.registered.limits.exchange.as_ref(), counted).await?;
+        let nobody = stranger(sender.address)?;
+        gate.count(self.registered.limits.exchange.as_ref(), Counted::of(sender, &nobody)).await?;
         self.opened(self.passed(body).await?, None, sent_origin(from)).await
     }
 

@@ -20,15 +20,17 @@ pub struct Peer {
     pub trusted: bool,
     /// Whether the connection is TLS.
     pub secure: bool,
+    /// Whether it came when the listener had as many connections as it takes: it is told so, and nothing else.
+    pub crowded: bool,
 }
 
 impl Peer {
     /// The peer at `address`.
     #[must_use]
-    pub fn new(gate: &Gate, address: IpAddr, secure: bool) -> Self {
+    pub fn new(gate: &Gate, address: IpAddr, secure: bool, crowded: bool) -> Self {
         let address = address.to_canonical();
         let text = HeaderValue::try_from(address.to_string()).unwrap_or(HeaderValue::from_static("unknown"));
-        Self { address, text, trusted: gate.trusts(address), secure }
+        Self { address, text, trusted: gate.trusts(address), secure, crowded }
     }
 
     /// The client's address: the peer's, or the last one in `X-Forwarded-For` that is no trusted

@@ -8,7 +8,7 @@ use http::{HeaderValue, Request};
 use sidegate_core::cors::Cors;
 use sidegate_core::denial::Code;
 use sidegate_core::dialect::chatbotkit::ApiSessionRoute;
-use sidegate_core::dialect::{orcheo, sigmic};
+use sidegate_core::dialect::{Dialect, orcheo, sigmic};
 
 use super::passed::Passing;
 use super::service::{Arrival, Common, Outcome, Service};
@@ -47,6 +47,17 @@ impl Service for Private {
         let (parts, body) = request.into_parts();
         if let Err(code) = guard::check(&self.common.gate.listen.hosts, &parts) {
             return Outcome::refused(None, &code.into(), Cors::Silent);
+        }
+        // Who runs the gate can do so also when it is overloaded, if there is a connection left for that.
+        if (arrival.peer.crowded || admin::Shape::of(parts.uri.path()).is_none())
+            && let Err(denial) = self.common.check_load(arrival)
+        {
+            let dialect = match parts.uri.path() {
+                sigmic::EXCHANGE_PATH => Some(Dialect::Sigmic),
+                orcheo::SESSION_PATH | orcheo::TOKEN_PATH => Some(Dialect::Orcheo),
+                _ => None,
+            };
+            return Outcome::refused(dialect, &denial, Cors::Silent);
         }
         match parts.uri.path() {
             sigmic::EXCHANGE_PATH => exchange::answer(&self.common, arrival, &parts, body).await,

@@ -99,6 +99,10 @@ impl Public {
         if cors::is_preflight(&parts.method, &parts.headers) {
             return self.preflight(&parts, named.as_ref());
         }
+        if let Err(denial) = self.common.check_load(arrival) {
+            let dialect = self.methods(parts.uri.path()).map(|(dialect, _)| dialect);
+            return Outcome::refused(dialect, &denial, self.unproven(&parts, named.as_ref(), dialect));
+        }
         match dialect::route(&parts.method, parts.uri.path()) {
             Ok(call) => self.chat(Incoming { arrival, parts, body, named }, call).await,
             Err(NoCall::OtherMethod { dialect, allow }) => {
@@ -221,8 +225,8 @@ impl Public {
 
     fn asked<'a>(&self, incoming: &'a Incoming<'_>, call: Call) -> Asked<'a> {
         let headers = &incoming.parts.headers;
-        let client = incoming.arrival.peer.client(&self.common.gate, headers);
-        Asked { call, headers, client, named: incoming.named.as_ref() }
+        let sender = incoming.arrival.sender(&self.common.gate, headers);
+        Asked { call, headers, sender, named: incoming.named.as_ref() }
     }
 
     /// A request without a token, in a route that knows of workflows for everybody.

@@ -8,7 +8,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::header::DATE;
-use http::{HeaderName, HeaderValue, Method, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use http_body::Body as _;
 use sidegate_core::cors::Cors;
 use sidegate_core::denial::{Code, Denial};
@@ -24,10 +24,15 @@ use super::{Peer, Seat, convert};
 use crate::forward::{AnswerBody, Client, Failure};
 use crate::gate::{Gate, Gates};
 use crate::leash::Leashes;
+use crate::limits::{Sender, Told};
 use crate::metrics::{Listener, Metrics};
+use crate::overload::{Overload, Reason};
 use crate::trade::Broker;
 use crate::widgets::{Served, Widgets};
 use crate::wire::{ClientBody, HeadFault, Scratch};
+
+/// When somebody may come back who was refused because there was too much to do.
+const COME_BACK: Duration = Duration::from_secs(1);
 
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
@@ -61,6 +66,8 @@ pub struct Common {
     pub client: Rc<Client>,
     /// This worker's streams.
     pub leashes: Rc<Leashes>,
+    /// How loaded this worker is.
+    pub overload: Rc<Overload>,
     request_ids: Rc<RequestIds>,
     /// The value of `Date`, as of the last [`Common::tick`].
     date: RefCell<HeaderValue>,
@@ -74,6 +81,20 @@ pub struct Arrival {
     pub started: Instant,
     /// Its id.
     pub request_id: HeaderValue,
+    /// What its limits say.
+    pub told: Told,
+}
+
+impl Arrival {
+    /// A request that has just been read.
+    fn new(peer: Rc<Peer>, request_id: HeaderValue) -> Self {
+        Self { peer, started: Instant::now(), request_id, told: Told::default() }
+    }
+
+    /// Whom limits count, by a head of these fields.
+    pub(super) fn sender(&self, gate: &Gate, headers: &HeaderMap) -> Sender<'_> {
+        Sender { address: self.peer.client(gate, headers), told: &self.told }
+    }
 }
 
 /// An answer on its way out, with what its record will say.
@@ -140,11 +161,11 @@ pub(super) fn handle<S: Service>(
     let (service, peer) = seat.take::<S>();
     async move {
         let common = service.common();
-        let arrival = Arrival { peer, started: Instant::now(), request_id: common.request_ids.next() };
+        let arrival = Arrival::new(peer, common.request_ids.next());
         // If the client leaves before it has its answer, this is dropped, and so written.
         let record = common.record(S::LISTENER, &arrival, request.method().clone());
         let outcome = service.respond(&arrival, request).await;
-        common.finish(outcome, arrival.request_id, record)
+        common.finish(outcome, arrival, record)
     }
 }
 
@@ -159,21 +180,22 @@ pub(super) fn refuse_head<S: Service>(seat: &Seat, fault: HeadFault, origin: Opt
     let (service, peer) = seat.take::<S>();
     let outcome = Outcome::refused(None, &code.into(), service.cors_of_unread(origin));
     let common = service.common();
-    let arrival = Arrival { peer, started: Instant::now(), request_id: common.request_ids.next() };
+    let arrival = Arrival::new(peer, common.request_ids.next());
     let record = common.record(S::LISTENER, &arrival, Method::default());
-    common.finish(outcome, arrival.request_id, record)
+    common.finish(outcome, arrival, record)
 }
 
 impl Common {
-    /// What the services of a worker begin with; its request ids at `seed`.
+    /// What the services of one of `workers` begin with; its request ids at `seed`.
     #[must_use]
-    pub fn new(gates: &Gates, metrics: Arc<Metrics>, seed: u64) -> Self {
-        let date = RefCell::new(HeaderValue::from_static(""));
+    pub fn new(gates: &Gates, metrics: Arc<Metrics>, seed: u64, workers: usize) -> Self {
+        let (gate, date) = (gates.load_full(), RefCell::new(HeaderValue::from_static("")));
         let scratch = Rc::<Scratch>::default();
         let client = Rc::new(Client::new(Rc::clone(&scratch)));
         let leashes = Leashes::new(Arc::clone(gates), Arc::clone(&metrics));
+        let overload = Rc::new(Overload::new(&gate.listen, workers));
         let request_ids = Rc::new(RequestIds::new(seed));
-        let common = Self { gate: gates.load_full(), metrics, scratch, client, leashes, request_ids, date };
+        let common = Self { gate, metrics, scratch, client, leashes, overload, request_ids, date };
         common.tick();
         common
     }
@@ -183,12 +205,14 @@ impl Common {
     pub(super) fn renewed(&self, gate: Arc<Gate>) -> Self {
         self.client.close_retired(self.gate.registry.load().upstreams());
         self.client.close_retired(self.gate.assets.as_ref().and_then(|assets| assets.upstream()).as_ref());
+        self.overload.follow(&gate.listen);
         Self {
             gate,
             metrics: Arc::clone(&self.metrics),
             scratch: Rc::clone(&self.scratch),
             client: Rc::clone(&self.client),
             leashes: Rc::clone(&self.leashes),
+            overload: Rc::clone(&self.overload),
             request_ids: Rc::clone(&self.request_ids),
             date: self.date.clone(),
         }
@@ -207,16 +231,29 @@ impl Common {
         Broker { gate, client: Rc::clone(&self.client), metrics }
     }
 
+    /// Refuses a request because there is too much to do; before anything is done for it.
+    ///
+    /// # Errors
+    /// [`Code::Overloaded`].
+    pub(super) fn check_load(&self, arrival: &Arrival) -> Result<(), Denial> {
+        let crowded = arrival.peer.crowded.then_some(Reason::Connections);
+        let Some(reason) = crowded.or_else(|| self.overload.sheds()) else { return Ok(()) };
+        self.metrics.shed(reason);
+        Err(Denial::retry(Code::Overloaded, COME_BACK))
+    }
+
     fn record(&self, listener: Listener, arrival: &Arrival, method: Method) -> Record {
-        Record::new(Arc::clone(&self.metrics), self.gate.access_log, listener, arrival, method)
+        let under_way = self.overload.enter();
+        Record::new(Arc::clone(&self.metrics), self.gate.access_log, listener, arrival, method, under_way)
     }
 
     /// The answer with what every answer has, and its record.
-    fn finish(&self, outcome: Outcome, request_id: HeaderValue, mut record: Record) -> Response<Body> {
+    fn finish(&self, outcome: Outcome, arrival: Arrival, mut record: Record) -> Response<Body> {
         let Outcome { mut response, cors, facts } = outcome;
         let headers = response.headers_mut();
         cors.apply(headers);
-        headers.insert(X_REQUEST_ID, request_id);
+        arrival.told.put_on(headers);
+        headers.insert(X_REQUEST_ID, arrival.request_id);
         headers.entry(DATE).or_insert_with(|| self.date.borrow().clone());
         record.answered(response.status(), facts);
         if is_empty(response.body()) {

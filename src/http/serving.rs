@@ -45,10 +45,10 @@ pub struct Serving {
 }
 
 impl Serving {
-    /// What a worker begins with; its request ids at `seed`.
+    /// What one of `workers` begins with; its request ids at `seed`.
     #[must_use]
-    pub fn new(gates: Gates, metrics: Arc<Metrics>, seed: u64) -> Self {
-        let services = Services::of(Common::new(&gates, metrics, seed));
+    pub fn new(gates: Gates, metrics: Arc<Metrics>, seed: u64, workers: usize) -> Self {
+        let services = Services::of(Common::new(&gates, metrics, seed, workers));
         Self { gates: RefCell::new(Cache::new(gates)), services: RefCell::new(services) }
     }
 
@@ -70,19 +70,21 @@ pub struct Seat {
     serving: Rc<Serving>,
     address: IpAddr,
     secure: bool,
+    /// Whether there was no room for it.
+    crowded: bool,
     /// Of the gate that sees the peer as it stands here.
     generation: Cell<u64>,
     peer: RefCell<Rc<Peer>>,
 }
 
 impl Seat {
-    /// For a connection from `address`, with TLS or without.
+    /// For a connection from `address`, with TLS or without; `crowded` if it is only to be told that there is no room.
     #[must_use]
-    pub fn new(serving: Rc<Serving>, address: IpAddr, secure: bool) -> Self {
+    pub fn new(serving: Rc<Serving>, (address, secure): (IpAddr, bool), crowded: bool) -> Self {
         let services = serving.now();
-        let peer = Rc::new(Peer::new(services.gate(), address, secure));
+        let peer = Rc::new(Peer::new(services.gate(), address, secure, crowded));
         let generation = Cell::new(services.gate().generation);
-        Self { serving, address, secure, generation, peer: RefCell::new(peer) }
+        Self { serving, address, secure, crowded, generation, peer: RefCell::new(peer) }
     }
 
     /// What answers its next request, and who sends that: whether a proxy is trusted is of the configuration.
@@ -91,7 +93,7 @@ impl Seat {
         let services = self.serving.now();
         let gate = services.gate();
         if self.generation.replace(gate.generation) != gate.generation {
-            self.peer.replace(Rc::new(Peer::new(gate, self.address, self.secure)));
+            self.peer.replace(Rc::new(Peer::new(gate, self.address, self.secure, self.crowded)));
         }
         (Rc::clone(S::of(&services)), Rc::clone(&self.peer.borrow()))
     }

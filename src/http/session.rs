@@ -40,6 +40,6 @@ async fn checked(common: &Common, arrival: &Arrival, parts: &Parts, body: Client
         Code::UnsupportedMediaType => Denial::because(Code::InvalidRequest, "The body must be application/json"),
         _ => denial,
     })?;
-    let address = arrival.peer.client(gate, &parts.headers);
-    session(&common.broker(), &caller, (parts.uri.query(), &body), address).await
+    let sender = arrival.sender(gate, &parts.headers);
+    session(&common.broker(), &caller, (parts.uri.query(), &body), sender).await
 }

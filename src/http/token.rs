@@ -74,7 +74,7 @@ async fn checked(common: &Common, incoming: Incoming<'_>, route: TokenRoute) -> 
     let body = read(body, MAX_BODY, gate.listen.body_timeout).await?;
     // Elsewhere what a page says of its old token is the page's affair.
     let current = if route == TokenRoute::Refresh { orcheo::current_secret(&body)? } else { None };
-    let address = arrival.peer.client(gate, &parts.headers);
-    let authorized = authorize(gate, &registered, &common.client, &parts.headers, address).await?;
-    token_of_visitor(&common.broker(), &registered, &authorized, VisitorRequest { purpose, current }, address).await
+    let sender = arrival.sender(gate, &parts.headers);
+    let authorized = authorize(gate, &registered, &common.client, &parts.headers, sender).await?;
+    token_of_visitor(&common.broker(), &registered, &authorized, VisitorRequest { purpose, current }, sender).await
 }

@@ -29,8 +29,8 @@ pub(super) async fn answer(common: &Common, incoming: Incoming<'_>, unproven: Co
             let Incoming { arrival, parts, .. } = &asked.incoming;
             cors = cors_of(&registered.app, asked.incoming.named.is_some(), request_origin(&parts.headers));
             app = Some(registered.app.id.clone());
-            let address = arrival.peer.client(&common.gate, &parts.headers);
-            let from = (provenance(&parts.headers), address);
+            let sender = arrival.sender(&common.gate, &parts.headers);
+            let from = (provenance(&parts.headers), sender);
             sessions::open(&common.gate, &common.metrics, registered, asked.init, from).await
         }
         Err(denial) => Err(denial),

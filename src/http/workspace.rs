@@ -45,20 +45,20 @@ async fn checked(common: &Common, incoming: Incoming<'_>, route: WorkspaceRoute)
     }
     let gate = &common.gate;
     let registered = named.filter(|named| named.app.dialect == Dialect::Mitigate).ok_or(Code::NotFound)?;
-    let address = arrival.peer.client(gate, &parts.headers);
+    let sender = arrival.sender(gate, &parts.headers);
     match route {
         WorkspaceRoute::WidgetConfig => {
             policy::check_origin(&registered.app, provenance(&parts.headers), gate.own_origin())?;
             Ok(registered.app.widget.widget_config())
         }
         WorkspaceRoute::Refresh => {
-            let live = refreshed(gate, &registered, &parts.headers, (provenance(&parts.headers), address)).await?;
+            let live = refreshed(gate, &registered, &parts.headers, (provenance(&parts.headers), sender)).await?;
             Ok(live.issue(gate, &registered.app)?)
         }
         WorkspaceRoute::Session => {
             let wire = parse_session(&read(common, &registered, &parts, body).await?)?;
             let door = Door { gate, metrics: &common.metrics, client: &common.client };
-            let live = door.enter(&registered, wire, (provenance(&parts.headers), address)).await?;
+            let live = door.enter(&registered, wire, (provenance(&parts.headers), sender)).await?;
             common.metrics.exchanges.inc();
             Ok(live.issue(gate, &registered.app)?)
         }

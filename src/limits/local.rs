@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use governor::clock::{Clock as _, MonotonicClock};
+use governor::middleware::{StateInformationMiddleware, StateSnapshot};
 use governor::nanos::Nanos;
 use governor::state::StateStore;
 use governor::state::keyed::{DashMapStateStore, ShrinkableKeyedStateStore};
@@ -23,7 +24,7 @@ const MAX_KEYS: usize = 1_000_000;
 pub(super) struct Local {
     /// Keyed at random, so that nobody can choose end users that collide.
     hasher: RandomState,
-    counters: RateLimiter<Asked, Store, MonotonicClock>,
+    counters: RateLimiter<Asked, Store, MonotonicClock, StateInformationMiddleware>,
     /// Whether there were too many keys at the last sweep: to count them takes every lock.
     crowded: AtomicBool,
 }
@@ -72,24 +73,24 @@ impl ShrinkableKeyedStateStore<Asked> for Store {
 
 impl Local {
     pub(super) fn new(rate: Rate) -> Self {
-        let interval = (rate.period / rate.count.get()).max(Duration::from_nanos(1));
-        let quota = Quota::with_period(interval)
+        let quota = Quota::with_period(rate.interval())
             .map_or_else(|| Quota::per_second(rate.count), |quota| quota.allow_burst(rate.count));
         let counters = RateLimiter::new(quota, Store::default(), MonotonicClock);
         Self { hasher: RandomState::new(), counters, crowded: AtomicBool::new(false) }
     }
 
-    /// Counts a request; how long to wait if it is over the rate, and then it is not counted.
-    pub(super) fn count(&self, whose: Whose<'_>) -> Result<(), Duration> {
-        self.ask(Asked { key: self.key(whose), counts: true })
+    /// Counts a request, and says how many more it takes now; how long to wait if it is over the rate, and then it
+    /// is not counted.
+    pub(super) fn count(&self, whose: Whose<'_>) -> Result<u32, Duration> {
+        self.ask(Asked { key: self.key(whose), counts: true }).map(|after| after.remaining_burst_capacity())
     }
 
-    /// As [`Self::count`], without counting.
+    /// Whether a request would be counted.
     pub(super) fn look(&self, whose: Whose<'_>) -> Result<(), Duration> {
-        self.ask(Asked { key: self.key(whose), counts: false })
+        self.ask(Asked { key: self.key(whose), counts: false }).map(drop)
     }
 
-    fn ask(&self, asked: Asked) -> Result<(), Duration> {
+    fn ask(&self, asked: Asked) -> Result<StateSnapshot, Duration> {
         self.counters.check_key(&asked).map_err(|not_until| not_until.wait_time_from(MonotonicClock.now()))
     }
 
@@ -97,7 +98,9 @@ impl Local {
         match whose {
             Whose::App => 0,
             _ if self.crowded.load(Ordering::Relaxed) => 0,
+            Whose::Session(session) => self.hasher.hash_one(session),
             Whose::EndUser(end_user) => self.hasher.hash_one(end_user.as_str()),
+            Whose::Route(route) => self.hasher.hash_one(route),
             Whose::Workflow(workflow) => self.hasher.hash_one(workflow.as_str()),
             Whose::Network(address) => self.hasher.hash_one(address),
         }
@@ -117,8 +120,8 @@ mod tests {
     fn a_burst_passes_and_the_next_waits() {
         let (ada, grace) = ("ada".parse().expect("id"), "grace".parse().expect("id"));
         let counters = Local::new("2/h per end_user".parse().expect("a rate"));
-        assert!(counters.count(Whose::EndUser(&ada)).is_ok());
-        assert!(counters.count(Whose::EndUser(&ada)).is_ok());
+        assert_eq!(counters.count(Whose::EndUser(&ada)), Ok(1));
+        assert_eq!(counters.count(Whose::EndUser(&ada)), Ok(0));
         let wait = counters.count(Whose::EndUser(&ada)).expect_err("over the limit");
         assert!(wait > Duration::from_secs(1_000));
         assert!(counters.count(Whose::EndUser(&grace)).is_ok(), "another end user has a counter of their own");
@@ -130,7 +133,7 @@ mod tests {
         for _ in 0..3 {
             assert_eq!(counters.look(Whose::App), Ok(()));
         }
-        assert_eq!(counters.count(Whose::App), Ok(()));
+        assert_eq!(counters.count(Whose::App), Ok(0));
         assert!(counters.look(Whose::App).is_err_and(|wait| wait > Duration::from_secs(3_000)));
         counters.sweep();
         assert!(counters.look(Whose::App).is_err(), "a sweep forgets only what is at rest");

@@ -7,20 +7,25 @@
 mod guesses;
 mod local;
 mod shared;
+mod told;
 
 pub use guesses::Guesses;
+pub use told::{Sender, Told};
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderValue;
 use sidegate_core::app::App;
 use sidegate_core::denial::{Code, Denial, UsedUp};
+use sidegate_core::dialect::Operation;
 use sidegate_core::dialect::orcheo::WorkflowId;
 use sidegate_core::id::{AppId, EndUserId};
 use sidegate_core::rate::{Rate, RateKey, Rates};
 
 use self::local::Local;
+use self::told::Standing;
 use crate::config::LimitsOnError;
 use crate::store::{Counters, Whose};
 
@@ -50,6 +55,8 @@ pub struct Limits {
 pub struct Limit {
     app: AppId,
     name: &'static str,
+    /// What `RateLimit-Policy` says of it.
+    policy: Option<HeaderValue>,
     /// One or more, in the order in which they are asked.
     counting: Box<[Counting]>,
 }
@@ -58,18 +65,50 @@ pub struct Limit {
 #[derive(Clone, Debug)]
 struct Counting {
     rate: Rate,
+    /// What it is called in the policy.
+    name: Arc<str>,
     local: Arc<Local>,
 }
 
 /// Who is counted.
 #[derive(Clone, Copy, Debug)]
 pub struct Counted<'a> {
-    /// The client's address.
-    pub address: IpAddr,
+    /// Who sends the request.
+    pub sender: Sender<'a>,
     /// The end user.
     pub end_user: &'a EndUserId,
     /// The workflow, where the dialect has such.
     pub workflow: Option<&'a WorkflowId>,
+    /// The id of the session or token, if it has one. Some are secrets.
+    pub session: Option<&'a str>,
+    /// Method and template of a chat route.
+    pub route: Option<(&'static str, &'static str)>,
+}
+
+impl<'a> Counted<'a> {
+    /// A request that is for no workflow, no session and no chat route.
+    #[must_use]
+    pub const fn of(sender: Sender<'a>, end_user: &'a EndUserId) -> Self {
+        Self { sender, end_user, workflow: None, session: None, route: None }
+    }
+
+    /// The same, for a workflow.
+    #[must_use]
+    pub const fn for_workflow(self, workflow: Option<&'a WorkflowId>) -> Self {
+        Self { workflow, ..self }
+    }
+
+    /// The same, of a chat route.
+    #[must_use]
+    pub const fn by(self, operation: Operation) -> Self {
+        Self { route: Some((operation.method(), operation.template())), ..self }
+    }
+
+    /// The same, in a session.
+    #[must_use]
+    pub const fn in_session(self, session: Option<&'a str>) -> Self {
+        Self { session, ..self }
+    }
 }
 
 impl Limits {
@@ -106,15 +145,18 @@ impl Limits {
 impl Limit {
     fn new(app: &App, name: &'static str, rates: &Rates, before: Option<&Self>) -> Option<Self> {
         let before = before.map_or(&[][..], |before| &before.counting);
-        let counting = |rate: &Rate| {
-            let same = before.iter().find(|before| before.rate == *rate).cloned();
-            same.unwrap_or_else(|| Counting { rate: *rate, local: Arc::new(Local::new(*rate)) })
+        let counting = |(rate, name): (&Rate, String)| {
+            let same = before.iter().find(|before| before.rate == *rate);
+            let local = same.map_or_else(|| Arc::new(Local::new(*rate)), |same| Arc::clone(&same.local));
+            Counting { rate: *rate, name: name.into(), local }
         };
-        let counting: Box<[_]> = rates.all().iter().map(counting).collect();
-        (!counting.is_empty()).then(|| Self { app: app.id.clone(), name, counting })
+        let counting: Box<[_]> = rates.all().iter().zip(told::names(name, rates)).map(counting).collect();
+        let policy = told::policy(name, rates);
+        (!counting.is_empty()).then(|| Self { app: app.id.clone(), name, policy, counting })
     }
 
-    /// Counts a request: by `counters` if there are any, else in this process, without waiting.
+    /// Counts a request: by `counters` if there are any, else in this process, without waiting. What is left is
+    /// noted for the answer's fields.
     ///
     /// # Errors
     /// [`Code::RateLimited`], with whose share is used up and
@@ -132,39 +174,75 @@ impl Limit {
         }
     }
 
-    /// Whether one of its rates is counted by end user.
+    /// Whether one of its rates is counted by end user or session.
     #[must_use]
     pub fn is_of_users(&self) -> bool {
-        self.counting.iter().any(|counting| counting.rate.key == RateKey::EndUser)
+        self.counting.iter().any(|counting| matches!(counting.rate.key, RateKey::EndUser | RateKey::Session))
     }
 
     /// Looks at every rate before it counts by any. Requests that come together may all find the last
     /// place free: one gets it, the others have then been counted by the rates before it.
     fn check_here(&self, counted: Counted<'_>) -> Result<(), Denial> {
-        if self.counting.len() > 1 {
-            self.counting.iter().try_for_each(|counting| counting.look(counted))?;
+        if let Some(full) = self.first_full(counted) {
+            return Err(self.refusal(full.0, counted, full.1));
         }
-        self.counting.iter().try_for_each(|counting| counting.count(counted))
+        let mut nearest: Option<Standing> = None;
+        for counting in &self.counting {
+            let standing = counting.count(counted).map_err(|wait| self.refusal(counting, counted, wait))?;
+            if nearest.as_ref().is_none_or(|nearest| standing.is_before(nearest)) {
+                nearest = Some(standing);
+            }
+        }
+        self.tell(counted, nearest);
+        Ok(())
+    }
+
+    /// The first of several rates that takes no request. A single one says so when it counts.
+    fn first_full(&self, counted: Counted<'_>) -> Option<(&Counting, Duration)> {
+        let several = self.counting.iter().filter(|_| self.counting.len() > 1);
+        several.into_iter().find_map(|counting| Some((counting, counting.look(counted).err()?)))
+    }
+
+    fn refusal(&self, full: &Counting, counted: Counted<'_>, wait: Duration) -> Denial {
+        self.tell(counted, Some(full.standing(0, wait)));
+        full.denial(counted, wait)
+    }
+
+    fn tell(&self, counted: Counted<'_>, standing: Option<Standing>) {
+        if let Some(standing) = standing {
+            counted.sender.told.note(self.policy.as_ref(), standing);
+        }
     }
 }
 
 impl Counting {
-    fn look(&self, counted: Counted<'_>) -> Result<(), Denial> {
-        self.local.look(self.whose(counted)).map_err(|wait| self.denial(counted, wait))
+    fn look(&self, counted: Counted<'_>) -> Result<(), Duration> {
+        self.local.look(self.whose(counted))
     }
 
-    fn count(&self, counted: Counted<'_>) -> Result<(), Denial> {
-        self.local.count(self.whose(counted)).map_err(|wait| self.denial(counted, wait))
+    fn count(&self, counted: Counted<'_>) -> Result<Standing, Duration> {
+        let whose = self.whose(counted);
+        let left = self.local.count(whose)?;
+        // Only then the time until the next one matters.
+        let wait = if left == 0 { self.local.look(whose).err().unwrap_or_default() } else { Duration::ZERO };
+        Ok(self.standing(left, wait))
+    }
+
+    fn standing(&self, left: u32, wait: Duration) -> Standing {
+        let window = if left == 0 { wait } else { self.rate.interval() * left };
+        Standing { name: Arc::clone(&self.name), left, window }
     }
 
     fn whose<'a>(&self, counted: Counted<'a>) -> Whose<'a> {
         match self.rate.key {
             RateKey::App => Whose::App,
-            // The settings refuse this key where there are no workflows.
+            // The settings refuse these keys where there are no workflows or routes.
             RateKey::Workflow => counted.workflow.map_or(Whose::App, Whose::Workflow),
+            RateKey::Route => counted.route.map_or(Whose::App, Whose::Route),
+            RateKey::Session => counted.session.map_or(Whose::EndUser(counted.end_user), Whose::Session),
             RateKey::EndUser => Whose::EndUser(counted.end_user),
-            RateKey::Address => Whose::Network(network(counted.address)),
-            RateKey::Network => Whose::Network(neighbourhood(counted.address)),
+            RateKey::Address => Whose::Network(network(counted.sender.address)),
+            RateKey::Network => Whose::Network(neighbourhood(counted.sender.address)),
         }
     }
 
@@ -172,8 +250,10 @@ impl Counting {
         let used_up = match self.rate.key {
             RateKey::App => UsedUp::App,
             RateKey::Workflow => UsedUp::Workflow,
+            RateKey::Route => UsedUp::Route,
+            RateKey::Session => UsedUp::Session,
             RateKey::EndUser => UsedUp::EndUser,
-            RateKey::Address => UsedUp::Address(counted.address.to_canonical()),
+            RateKey::Address => UsedUp::Address(counted.sender.address.to_canonical()),
             RateKey::Network => UsedUp::Network,
         };
         Denial::rate_limited(used_up, self.rate, wait)

@@ -4,7 +4,7 @@ use sidegate_core::denial::{Code, Denial};
 
 use super::{Counted, Limit};
 use crate::config::LimitsOnError;
-use crate::store::{Counter, Counters, Full, Unavailable};
+use crate::store::{Counter, Counters, Full, Left, Unavailable};
 
 impl Limit {
     pub(super) async fn check_shared(
@@ -16,9 +16,13 @@ impl Limit {
         let counter = |whose, rate| Counter { app: &self.app, limit: self.name, whose, rate };
         let asked: Vec<_> = self.counting.iter().map(|one| counter(one.whose(counted), one.rate)).collect();
         match counters.count(&asked).await {
-            Ok(None) => Ok(()),
-            Ok(Some(Full { which, wait })) => {
-                Err(self.counting.get(which).map_or(Code::Internal.into(), |full| full.denial(counted, wait)))
+            Ok(Ok(Left { which, left, wait })) => {
+                self.tell(counted, self.counting.get(which).map(|nearest| nearest.standing(left, wait)));
+                Ok(())
+            }
+            Ok(Err(Full { which, wait })) => {
+                let full = self.counting.get(which);
+                Err(full.map_or(Code::Internal.into(), |full| self.refusal(full, counted, wait)))
             }
             Err(Unavailable) => match on_error {
                 LimitsOnError::Deny => Err(Code::StoreUnavailable.into()),

@@ -9,7 +9,7 @@ use sidegate_core::dialect::orcheo::WorkflowId;
 use sidegate_core::id::EndUserId;
 use sidegate_core::rate::Rates;
 
-use super::{Counted, Limit, Limits};
+use super::{Counted, Limit, Limits, Sender, Told};
 
 fn rates(texts: &[&str]) -> Rates {
     Rates::new(texts.iter().map(|text| text.parse().expect("a rate")).collect()).expect("rates")
@@ -35,7 +35,8 @@ fn caller(end_user: &str, address: &str, workflow: u8) -> Caller {
 impl Limit {
     /// What is used up, if the request is refused.
     fn ask(&self, caller: &Caller) -> Option<UsedUp> {
-        let counted = Counted { address: caller.1, end_user: &caller.0, workflow: Some(&caller.2) };
+        let told = Told::default();
+        let counted = Counted::of(Sender { address: caller.1, told: &told }, &caller.0).for_workflow(Some(&caller.2));
         self.check_here(counted).err().map(|denial| {
             assert!(denial.retry_after.is_some());
             denial.used_up.expect("a key")

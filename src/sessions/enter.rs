@@ -21,7 +21,7 @@ use super::open::{begin, sent_origin};
 use super::vouched::{REVOKED, Vouched};
 use crate::forward::{Call, Client, Failure, Refused};
 use crate::gate::Gate;
-use crate::limits::{Counted, stranger};
+use crate::limits::{Counted, Sender, stranger};
 use crate::metrics::{Metrics, SessionOutcome};
 use crate::registry::Registered;
 
@@ -48,17 +48,18 @@ impl Door<'_> {
         &self,
         registered: &Arc<Registered>,
         wire: Wire,
-        (from, address): (Provenance<'_>, IpAddr),
+        (from, sender): (Provenance<'_>, Sender<'_>),
     ) -> Result<Live, Refused> {
         let (gate, app) = (self.gate, &registered.app);
         policy::check_origin(app, from, gate.own_origin())?;
         let mode = wire.shown.mode();
         app.widget.takes(mode)?;
-        let counted = Counted { address, end_user: &stranger(address)?, workflow: None };
+        let nobody_known = stranger(sender.address)?;
+        let counted = Counted::of(sender, &nobody_known);
         gate.count(registered.limits.exchange.as_ref(), counted).await?;
         if mode != Mode::Identified {
             gate.count(registered.limits.guest.as_ref(), counted).await?;
-            self.challenge(registered, wire.proof.as_deref(), address).await?;
+            self.challenge(registered, wire.proof.as_deref(), sender.address).await?;
         }
         let (end_user, context) = match wire.shown {
             Shown::Token(token) => self.identified(registered, token).await?,

@@ -1,7 +1,6 @@
 //! A page asks for a session: who is vouched for goes on with the one of before, or begins another; so does
 //! everybody else.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +19,7 @@ use sidegate_core::session::{ChatSession, Mode, ResumeKey, SessionKey};
 use super::vouched::{REVOKED, Vouched};
 use super::{Live, read};
 use crate::gate::Gate;
-use crate::limits::{Counted, stranger};
+use crate::limits::{Counted, Sender, stranger};
 use crate::metrics::{Metrics, SessionOutcome};
 use crate::registry::Registered;
 use crate::store::{Activity, Session};
@@ -44,14 +43,13 @@ pub async fn open(
     metrics: &Metrics,
     registered: &Arc<Registered>,
     init: Init,
-    (from, address): (Provenance<'_>, IpAddr),
+    (from, sender): (Provenance<'_>, Sender<'_>),
 ) -> Result<Opened, Denial> {
     let app = &registered.app;
     policy::check_origin(app, from, gate.own_origin())?;
     let visitor = identify(gate, metrics, app, &init)?;
-    let counted_as = visitor.as_ref().map_or_else(|| stranger(address), |(end_user, _)| Ok(end_user.clone()))?;
-    let counted = Counted { address, end_user: &counted_as, workflow: None };
-    gate.count(registered.limits.exchange.as_ref(), counted).await?;
+    let counted_as = visitor.as_ref().map_or_else(|| stranger(sender.address), |(end_user, _)| Ok(end_user.clone()))?;
+    gate.count(registered.limits.exchange.as_ref(), Counted::of(sender, &counted_as)).await?;
     if visitor.is_none() && app.bot.require_identity {
         return Err(Code::IdentityRequired.into());
     }

@@ -1,20 +1,20 @@
 //! The token with which a session chats, where the dialect has such (Mitigate), and another one in its place.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::HeaderMap;
 use sidegate_core::app::App;
 use sidegate_core::denial::{Code, Denial};
+use sidegate_core::dialect::mitigate::WorkspaceRoute;
 use sidegate_core::dialect::{Dialect, mitigate};
-use sidegate_core::id::SessionId;
+use sidegate_core::id::{SessionId, TokenId};
 use sidegate_core::message::Reply;
 use sidegate_core::policy::{self, Issued, Moment, Provenance};
 use sidegate_core::token::Claims;
 
 use super::Live;
 use crate::gate::Gate;
-use crate::limits::Counted;
+use crate::limits::{Counted, Sender};
 use crate::registry::Registered;
 
 impl Live {
@@ -43,13 +43,15 @@ pub async fn refreshed(
     gate: &Gate,
     registered: &Arc<Registered>,
     headers: &HeaderMap,
-    (from, address): (Provenance<'_>, IpAddr),
+    (from, sender): (Provenance<'_>, Sender<'_>),
 ) -> Result<Live, Denial> {
     let app = &registered.app;
     policy::check_origin(app, from, gate.own_origin())?;
     let text = mitigate::bearer(headers)?;
     let (_, claims) = Dialect::Mitigate.verify(text, |target| target.means(app).then_some(&**app), |app| app)?;
-    let counted = Counted { address, end_user: &claims.subject, workflow: None };
+    let counted =
+        Counted { route: Some(("POST", WorkspaceRoute::Refresh.template())), ..Counted::of(sender, &claims.subject) };
+    let counted = counted.in_session(claims.id.as_ref().map(TokenId::as_str));
     gate.count(registered.limits.chat.as_ref(), counted).await?;
     let live = of_claims(gate, app, &claims).await?;
     let revoked = gate.revoked.current()?;

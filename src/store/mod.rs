@@ -193,8 +193,9 @@ pub struct Revoked {
 
 /// Counters of limits.
 pub trait Counters: Send + Sync {
-    /// Counts one request with all of `counters`; if one is full, with none of them, and then says which.
-    fn count<'a>(&'a self, counters: &'a [Counter<'a>]) -> Answer<'a, Option<Full>>;
+    /// Counts one request with all of `counters`, and says which of them has the least left; if one is full, with
+    /// none of them, and then says which.
+    fn count<'a>(&'a self, counters: &'a [Counter<'a>]) -> Answer<'a, Result<Left, Full>>;
 
     /// Whether it counted when last asked.
     fn is_counting(&self) -> bool;
@@ -213,6 +214,17 @@ pub struct Counter<'a> {
     pub rate: Rate,
 }
 
+/// What is left of the counter that has the least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// Its place.
+    pub which: usize,
+    /// How many requests it takes at once.
+    pub left: u32,
+    /// How long until it takes one, if none is left.
+    pub wait: Duration,
+}
+
 /// A counter that takes no request now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full {
@@ -227,8 +239,12 @@ pub struct Full {
 pub enum Whose<'a> {
     /// All of the app.
     App,
+    /// Those in a session, by its id, which may be a secret.
+    Session(&'a str),
     /// Those of an end user.
     EndUser(&'a EndUserId),
+    /// Those of a chat route: its method and template.
+    Route((&'static str, &'static str)),
     /// Those to a workflow.
     Workflow(&'a WorkflowId),
     /// Those from a client's network.

@@ -119,7 +119,7 @@ fn note(registered: &Registered, pass: Pass<'_>, outcome: &Result<Response<Bytes
     let works = match outcome {
         Ok(response) => !response.status().is_server_error(),
         // Not the upstream's doing.
-        Err(Failure::Busy | Failure::Exhausted) => return,
+        Err(Failure::Busy | Failure::Suspended | Failure::Exhausted) => return,
         Err(_) => false,
     };
     let upstream = &registered.upstream.settings.name;

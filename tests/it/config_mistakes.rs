@@ -439,12 +439,22 @@ fn bad_rates_sizes_and_spans_are_refused() {
         ("limits.chat = 5", "apps[0].limits.chat: must be a string"),
         ("limits.chat = [\"1/s per workflow\"]", "apps[0].limits.chat: `per workflow` is for dialect \"orcheo\""),
         ("limits.exchange = \"1/s per workflow\"", "apps[0].limits.exchange: `per workflow` is for dialect"),
+        (
+            "limits.exchange = \"1/s per session\"",
+            "apps[0].limits.exchange: cannot be `per session`: these requests have none",
+        ),
+        (
+            "limits.exchange = \"1/s per route\"",
+            "apps[0].limits.exchange: cannot be `per route`: only `chat` is for several",
+        ),
         ("limits.publish = \"1/s\"", "apps[0].limits.publish: is for dialect \"orcheo\""),
         ("limits.upload = \"1MiB\"", "apps[0].limits.upload: is for dialect \"orcheo\""),
         ("token.ttl = \"1w\"", "apps[0].token.ttl: "),
         ("token.max_ttl = \"0s\"", "apps[0].token.max_ttl: "),
         ("[limits]\njson_body = \"1 fortnight\"", "limits.json_body: "),
         ("[listen]\nhead_timeout = \"soon\"", "listen.head_timeout: "),
+        ("[listen]\nmax_requests = 0", "listen.max_requests: "),
+        ("[listen]\nmax_lag = \"late\"", "listen.max_lag: "),
         ("[listen]\nmax_head = \"1KiB\"", "listen.max_head: must be from 8KiB to 1MiB"),
         ("[listen]\npublic = \"nowhere\"", "listen.public: "),
         ("[listen]\ncontrol = \"/run/sidegate/\"", "listen.control: must name a file"),
@@ -457,6 +467,51 @@ fn bad_rates_sizes_and_spans_are_refused() {
         let run = with_app(lines).run();
         assert!(run.code == 2 && run.err.contains(place), "{lines}: {}", run.err);
     }
+}
+
+/// Lines of an upstream, and what is said of them.
+fn assert_upstream_mistakes(rows: &[(&str, &str)]) {
+    for (lines, place) in rows {
+        let run = program(&["check"]).config(&format!("[[upstreams]]\nname = \"chat\"\n{lines}\n")).run();
+        assert!(run.code == 2 && run.err.contains(place), "{lines}: {}", run.err);
+    }
+}
+
+#[test]
+fn addresses_of_an_upstream_that_do_not_belong_together_are_refused() {
+    let many: Vec<_> = (0..65).map(|port| format!("http://a:{}", port + 1)).collect();
+    assert_upstream_mistakes(&[
+        ("", "upstreams[0].url: is required"),
+        ("urls = []", "upstreams[0].urls: must not be empty"),
+        ("urls = [\"http://a\"]\nurl = \"http://b\"", "upstreams[0].url: and `urls` cannot both be given"),
+        ("urls = [\"http://a\", \"b\"]", "upstreams[0].urls[1]: must be http:// or https://"),
+        ("urls = [\"http://a\", \"https://a\"]", "upstreams[0].urls: must all have the same scheme and path"),
+        ("urls = [\"http://a/v1\", \"http://b/v2\"]", "upstreams[0].urls: must all have the same scheme and path"),
+        ("urls = [\"http://a\", \"http://a/\"]", "upstreams[0].urls: must not have an address twice"),
+        (&format!("urls = {many:?}"), "upstreams[0].urls: must not be more than 64"),
+    ]);
+}
+
+#[test]
+fn a_circuit_that_makes_no_sense_is_refused() {
+    assert_upstream_mistakes(&[
+        ("url = \"http://a\"\ncircuit.failures = -1", "upstreams[0].circuit.failures: "),
+        ("url = \"http://a\"\ncircuit.wait = \"2m\"", "upstreams[0].circuit.longest: must not be shorter than `wait`"),
+        ("url = \"http://a\"\ncircuit.waits = \"1s\"", "upstreams[0].circuit.waits: "),
+    ]);
+}
+
+#[test]
+fn checks_of_an_upstream_need_a_path() {
+    assert_upstream_mistakes(&[
+        ("url = \"http://a\"\nhealth = {}", "upstreams[0].health.path: is required"),
+        (
+            "url = \"http://a\"\nhealth.path = \"healthz\"",
+            "upstreams[0].health.path: must be a path such as \"/healthz\"",
+        ),
+        ("url = \"http://a\"\nhealth.path = \"/healthz?x\"", "upstreams[0].health.path: must be a path"),
+        ("url = \"http://a\"\nhealth = { path = \"/\", healthy = 0 }", "upstreams[0].health.healthy: "),
+    ]);
 }
 
 #[test]

@@ -18,7 +18,7 @@ fn assert_readable(answer: &Response, status: u16) {
     assert_eq!(headers.get_all("access-control-allow-origin").iter().count(), 1);
     assert_eq!(headers.get("access-control-allow-credentials"), None);
     let exposed = headers["access-control-expose-headers"].to_str().expect("text");
-    for name in ["X-Request-Id", "Retry-After", "WWW-Authenticate", "Proxy-Status"] {
+    for name in ["X-Request-Id", "Retry-After", "RateLimit", "RateLimit-Policy", "WWW-Authenticate", "Proxy-Status"] {
         assert!(exposed.split(", ").any(|found| found == name), "{exposed}");
     }
     let varies = headers.get_all("vary").iter().any(|value| value.to_str().expect("text").contains("Origin"));

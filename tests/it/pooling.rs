@@ -240,3 +240,29 @@ async fn answers_never_reach_another_user() {
     assert_eq!(upstream.count(), USERS * (REQUESTS + 1));
     assert!(upstream.progress().connections <= 2 * USERS, "connections are shared");
 }
+
+#[tokio::test]
+async fn an_upstream_that_breaks_connections_again_and_again_does_not_get_every_request_twice() {
+    let upstream = Upstream::start().await;
+    let gate = gate_for(Gate::builder(&upstream).upstream("circuit.failures = 0")).await;
+    let token = gate.token("ada").mint().await;
+    let ask = async || {
+        let answer = list(&gate, &token).await;
+        let status = answer.status().as_u16();
+        answer.text().await.expect("a body");
+        status
+    };
+    assert_eq!(ask().await, 200);
+    let mut repeated = 0;
+    for _ in 0..80 {
+        // It breaks on the connection that was used before, and works on a new one.
+        upstream.once(TASKS, Behaviour::reset());
+        match ask().await {
+            200 => repeated += 1,
+            status => assert_eq!(status, 502),
+        }
+        assert_eq!(ask().await, 200, "on a new connection, which stays");
+    }
+    // 32 and a tenth of some 160; a little more if it takes so long that some of that is forgotten.
+    assert!((32..70).contains(&repeated), "{repeated}");
+}

@@ -124,7 +124,7 @@ impl Connection<'_> {
     }
 
     async fn answer(&mut self, response: Response<Body>, mut asked: Asked) -> End {
-        asked.keep_alive &= self.is_request_over() && !*self.draining.borrow();
+        asked.keep_alive &= !self.limits.once && self.is_request_over() && !*self.draining.borrow();
         let mut answer = Answer::new(response, asked);
         poll_fn(|cx| answer.poll(&self.wire, &mut self.deadline, self.limits.write_timeout, cx)).await
     }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use sidegate_core::context::ContextKey;
 use sidegate_core::id::{AppId, ConversationId, SessionDigest, TokenId};
+use sidegate_core::secret::SecretDigest;
 use sidegate_core::session::{ResumeKey, SessionKey};
 
 use crate::store::lists::List;
@@ -111,7 +112,9 @@ impl Keys {
         let (app, limit) = (counter.app.as_str(), counter.limit);
         match counter.whose {
             Whose::App => self.name("limit", &[app, limit, "app"]),
+            Whose::Session(session) => self.name("limit", &[app, limit, "session", &digest(session)]),
             Whose::EndUser(end_user) => self.name("limit", &[app, limit, "end_user", end_user.as_str()]),
+            Whose::Route((method, template)) => self.name("limit", &[app, limit, "route", method, template]),
             Whose::Workflow(workflow) => self.name("limit", &[app, limit, "workflow", workflow.as_str()]),
             Whose::Network(address) => self.name("limit", &[app, limit, "address", &hexadecimal(address)]),
         }
@@ -181,6 +184,11 @@ impl Keys {
     }
 }
 
+/// A session's id is its holder's secret in some dialects: whoever reads the server's keys learns nothing.
+fn digest(session: &str) -> String {
+    SecretDigest::of(&session.into()).to_string().trim_start_matches("sha256:").to_owned()
+}
+
 /// An address without colons.
 fn hexadecimal(address: IpAddr) -> String {
     match address {
@@ -213,6 +221,8 @@ mod tests {
             counter(&app, "chat", Whose::App),
             counter(&app, "exchange", Whose::App),
             counter(&app, "chat", Whose::EndUser(&user)),
+            counter(&app, "chat", Whose::Session("x")),
+            counter(&app, "chat", Whose::Route(("GET", "/x"))),
             counter(&app, "chat", Whose::Workflow(&workflow)),
             counter(&app, "chat", Whose::Network("::1".parse().expect("an address"))),
             counter(&app, "chat", Whose::Network("0.0.0.1".parse().expect("an address"))),

@@ -3,6 +3,7 @@
 mod apps;
 mod command;
 mod files;
+mod health;
 mod load;
 mod refused;
 mod settings;

@@ -29,7 +29,8 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What the program is started with.
 pub struct Builder {
-    upstream_url: String,
+    /// One or more addresses of the upstream.
+    upstream_urls: Vec<String>,
     upstream: Vec<String>,
     origins: Value,
     token: Vec<String>,
@@ -120,7 +121,11 @@ impl Builder {
             return whole.clone();
         }
         let digest = SecretDigest::of(&SECRET.into());
-        let (url, origins) = (&self.upstream_url, &self.origins);
+        let origins = &self.origins;
+        let urls = match &*self.upstream_urls {
+            [url] => format!("url = \"{url}\""),
+            urls => format!("urls = {urls:?}"),
+        };
         let (upstream, app, toml) = (self.upstream.join("\n"), self.app.join("\n"), self.toml.join("\n"));
         let signing_key = format!("token.key = {{ value = \"{SIGNING_KEY}\" }}");
         let token = if self.token.is_empty() { signing_key } else { self.token.join("\n") };
@@ -133,7 +138,7 @@ impl Builder {
 
 [[upstreams]]
 name = "chat"
-url = "{url}"
+{urls}
 {upstream}
 
 [[apps]]
@@ -237,8 +242,13 @@ impl Gate {
 
     /// A gate with one app and the upstream at a URL.
     pub fn builder_for(url: &str) -> Builder {
+        Self::builder_for_all(&[url])
+    }
+
+    /// A gate with one app and an upstream that has all these URLs.
+    pub fn builder_for_all(urls: &[&str]) -> Builder {
         Builder {
-            upstream_url: url.to_owned(),
+            upstream_urls: urls.iter().map(|url| (*url).to_owned()).collect(),
             upstream: Vec::new(),
             origins: json!([SHOP]),
             token: Vec::new(),

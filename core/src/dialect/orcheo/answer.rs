@@ -101,7 +101,9 @@ fn limited(router: Router, used_up: Option<UsedUp>) -> serde_json::Result<Vec<u8
     let message = match used_up {
         Some(UsedUp::Address(address)) => Cow::from(format!("{requests} from {address}")),
         Some(UsedUp::Network) => Cow::from(format!("{requests} from this network")),
+        Some(UsedUp::Session) => Cow::from(format!("{requests} in this session")),
         Some(UsedUp::EndUser) => Cow::from(format!("{requests} for this user")),
+        Some(UsedUp::Route) => Cow::from(format!("{requests} of this kind")),
         Some(UsedUp::Workflow) => Cow::from(format!("{requests} for this workflow")),
         Some(UsedUp::App) => Cow::from(format!("{requests} for this app")),
         None => Cow::from(requests),

@@ -2,8 +2,9 @@
 -- time, in microseconds, from which on nothing is left of the requests counted so far; the server's clock is
 -- that of all replicas.
 -- KEYS: the counters. ARGV: for each, microseconds that one request costs, how many may come at once.
--- Answers two zeros if the request is within every limit; else the place of the first that is full, counted
--- from one, and the microseconds until it takes a request.
+-- Answers whether one is full; the place, counted from one, of the first that is, else of the one that has the
+-- least left, of several the one that takes the longest to give it back; how many that takes at once; and the
+-- microseconds until it takes one, which are zero if it does now.
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local function keep(key, rest)
@@ -25,9 +26,18 @@ for place, key in ipairs(KEYS) do
     end
     rests[place] = rest + cost
 end
-if full == 0 then
-    for place, key in ipairs(KEYS) do
-        keep(key, rests[place])
+if full > 0 then
+    return {1, full, 0, wait}
+end
+local nearest, left, longest = 0, 0, 0
+for place, key in ipairs(KEYS) do
+    keep(key, rests[place])
+    local cost = tonumber(ARGV[2 * place - 1])
+    local free = cost * tonumber(ARGV[2 * place]) - rests[place]
+    local takes = math.floor(free / cost)
+    local window = math.max(cost * takes, cost - free)
+    if nearest == 0 or takes < left or (takes == left and window > longest) then
+        nearest, left, longest, wait = place, takes, window, math.max(cost - free, 0)
     end
 end
-return {full, wait}
+return {0, nearest, left, wait}

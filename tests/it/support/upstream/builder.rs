@@ -1,5 +1,7 @@
 //! Which protocols the upstream speaks.
 
+use std::net::SocketAddr;
+
 use tokio::net::TcpListener;
 
 use super::{Upstream, serve};
@@ -9,6 +11,7 @@ use super::{Upstream, serve};
 pub struct Builder {
     tls: Option<(String, String)>,
     http2: bool,
+    at: Option<SocketAddr>,
 }
 
 impl Builder {
@@ -24,8 +27,14 @@ impl Builder {
         self
     }
 
+    /// Where another one was, which is gone; else on a free port.
+    pub fn at(mut self, address: SocketAddr) -> Self {
+        self.at = Some(address);
+        self
+    }
+
     pub async fn start(self) -> Upstream {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let listener = TcpListener::bind(self.at.unwrap_or(([127, 0, 0, 1], 0).into())).await.unwrap();
         let tls = self.tls.map(|(cert, key)| serve::acceptor(&cert, &key, self.http2));
         Upstream::run(listener, tls, self.http2)
     }
