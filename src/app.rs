@@ -20,6 +20,7 @@ use crate::follow::follow;
 use crate::forward;
 use crate::gate::{Gate, Gates, Lasting};
 use crate::http::Readiness;
+use crate::leash::Changes;
 use crate::notify::Beats;
 use crate::reload::{Origins, Reloader, Reloads};
 use crate::revocations::{Follower, Revoked};
@@ -88,9 +89,10 @@ impl Sidegate {
         let is_apart = settings.store.registry.is_apart();
         let prepared = Prepared::new(settings, None).map_err(StartError)?;
         let stores = crate::store::open(prepared.store()).await?;
-        let kind = stores.state.kind();
-        let revocations = Follower::start(Arc::clone(&stores.state)).await.map_err(|fault| fault.to_string())?;
-        let gate = first_gate(prepared, stores, is_apart, revocations.revoked()).await?;
+        let (kind, changes) = (stores.state.kind(), Changes::default());
+        let revocations = Follower::start(Arc::clone(&stores.state), changes.clone()).await;
+        let revocations = revocations.map_err(|fault| fault.to_string())?;
+        let gate = first_gate(prepared, stores, is_apart, (revocations.revoked(), changes)).await?;
         let (lasting, gates) = (Arc::clone(&gate.lasting), Arc::new(ArcSwap::from_pointee(gate)));
         let (draining, drained) = watch::channel(false);
         let workers = start_workers(&listen, &gates, &drained)?;
@@ -202,7 +204,7 @@ async fn first_gate(
     prepared: Prepared,
     stores: Stores,
     is_apart: bool,
-    revoked: Arc<Revoked>,
+    revoked: (Arc<Revoked>, Changes),
 ) -> Result<Gate, StartError> {
     let unavailable = |fault: Unavailable| fault.to_string();
     let lasting = lasting(stores, is_apart, revoked, prepared.bootstrap()).await.map_err(unavailable)?;

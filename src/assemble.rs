@@ -15,7 +15,7 @@ use crate::assets::Assets;
 use crate::config::{Settings, StoreSettings, TlsFiles};
 use crate::contacts::Contacts;
 use crate::gate::{Gate, Lasting};
-use crate::leash::{Closings, Spending};
+use crate::leash::{Changes, Closings, Spending};
 use crate::registry::Registry;
 use crate::revocations::Revoked;
 use crate::rsa::RsaTurns;
@@ -93,7 +93,7 @@ impl Prepared {
         let Self { settings, configured, registry, assets, tls, private_tls } = self;
         let registry = Arc::new(ArcSwap::from_pointee(registry));
         let sealer = settings.store.sealer.map(Arc::new);
-        let (entries, served) = (Arc::clone(&lasting.entries), Some(Arc::clone(&registry)));
+        let (entries, served) = (Arc::clone(&lasting.entries), Some((Arc::clone(&registry), lasting.changes.clone())));
         let (clock, entropy) = (Arc::clone(&lasting.clock), Arc::clone(&lasting.entropy));
         let apps = Apps::open(entries, sealer.clone(), configured, served, clock, entropy).await?;
         Ok(Gate {
@@ -121,10 +121,10 @@ impl Prepared {
 pub async fn lasting(
     stores: Stores,
     registry_is_apart: bool,
-    revoked: Arc<Revoked>,
+    (revoked, changes): (Arc<Revoked>, Changes),
     bootstrap: Option<ServiceToken>,
 ) -> Result<Lasting, Unavailable> {
-    let widgets = Widgets::open(Arc::clone(&stores.registry)).await?;
+    let widgets = Widgets::open(Arc::clone(&stores.registry), changes.clone()).await?;
     let entries = Arc::clone(&stores.registry);
     let service_tokens = ServiceTokens::open(stores.registry, bootstrap, Arc::new(System), Arc::new(System)).await?;
     Ok(Lasting {
@@ -133,6 +133,7 @@ pub async fn lasting(
         entries,
         registry_is_apart,
         revoked,
+        changes,
         closings: Closings::default(),
         spending: Spending::default(),
         widgets: Arc::new(widgets),

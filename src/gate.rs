@@ -20,7 +20,7 @@ use crate::apps::Apps;
 use crate::assets::Assets;
 use crate::config::{LimitSettings, LimitsOnError, ListenSettings};
 use crate::contacts::Contacts;
-use crate::leash::{Closings, Spending};
+use crate::leash::{Changes, Closings, Spending};
 use crate::limits::{Counted, Limit};
 use crate::registry::Registry;
 use crate::revocations::Revoked;
@@ -77,6 +77,8 @@ pub struct Lasting {
     pub registry_is_apart: bool,
     /// What of the store is revoked, as last read.
     pub revoked: Arc<Revoked>,
+    /// Told when something changes by which streams are admitted.
+    pub changes: Changes,
     /// Sessions that were closed lately.
     pub closings: Closings,
     /// What tokens have used of their apps' leashes.

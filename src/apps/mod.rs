@@ -29,6 +29,7 @@ use tokio::sync::Mutex;
 
 use self::known::Known;
 use crate::config::{KeyUses, Settings, UpstreamSettings, Written};
+use crate::leash::Changes;
 use crate::registry::Registry;
 use crate::store::{Entries, EntryKind, Unavailable};
 
@@ -41,8 +42,8 @@ pub struct Apps {
     /// Held while entries are read: what was read later is never replaced by what was read before. It may get an
     /// older generation, and then is read once more.
     reading: Mutex<()>,
-    /// Where they are served, if they are.
-    served: Option<Arc<ArcSwap<Registry>>>,
+    /// Where they are served, if they are, and who hears of changes.
+    served: Option<(Arc<ArcSwap<Registry>>, Changes)>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
 }
@@ -67,7 +68,7 @@ impl Configured {
 }
 
 impl Apps {
-    /// Reads what is kept, and serves it by `served`, if given.
+    /// Reads what is kept, and serves it by `served`, if given, whose changes are told.
     ///
     /// # Errors
     /// [`Unavailable`] if the store does not answer.
@@ -75,7 +76,7 @@ impl Apps {
         entries: Arc<dyn Entries>,
         sealer: Option<Arc<Sealer>>,
         configured: Configured,
-        served: Option<Arc<ArcSwap<Registry>>>,
+        served: Option<(Arc<ArcSwap<Registry>>, Changes)>,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, Unavailable> {
@@ -123,10 +124,11 @@ impl Apps {
     fn publish(&self, known: Known) -> Arc<Known> {
         let known = Arc::new(known);
         self.known.store(Arc::clone(&known));
-        if let Some(served) = &self.served {
+        if let Some((served, changes)) = &self.served {
             let before = served.load_full();
             warn_of_any_origin(&before, &known);
             served.store(Arc::new(before.with(known.enabled(), known.disabled())));
+            changes.tell();
         }
         known
     }

@@ -10,6 +10,7 @@ use sidegate_core::secret::SecretDigests;
 
 use super::*;
 use crate::config::{Input, load};
+use crate::leash::Changes;
 use crate::store::{Entry, Memory};
 use crate::system::System;
 
@@ -42,7 +43,9 @@ async fn gate(store: &Arc<Memory>, sealer: &Arc<Sealer>) -> Gate {
     let (served, clock) = (Arc::new(ArcSwap::from_pointee(registry)), Arc::new(Hand::default()));
     let entries = Arc::clone(store) as _;
     let (sealer, at) = (Some(Arc::clone(sealer)), Arc::clone(&clock) as _);
-    let apps = Apps::open(entries, sealer, configured, Some(Arc::clone(&served)), at, Arc::new(System)).await;
+    let apps =
+        Apps::open(entries, sealer, configured, Some((Arc::clone(&served), Changes::default())), at, Arc::new(System))
+            .await;
     Gate { apps: apps.expect("open"), served, clock }
 }
 

@@ -1,13 +1,14 @@
 //! Streams on a leash: what a stream was admitted by is asked again while it runs, silent or not, so that it ends when it
 //! would not be admitted any more.
 //!
-//! Each worker lists its own streams. A task looks a few times a second whether anything has changed by which streams are
-//! admitted, which costs a few loads; only if so, it asks for each stream, and wakes those that must end.
+//! Each worker lists its own streams. When a task hears that something has changed by which streams are admitted
+//! ([`Changes`]), it asks for each of them, and wakes those that must end.
 
+mod changes;
 mod closings;
-mod seen;
 mod spending;
 
+pub use changes::Changes;
 pub use closings::Closings;
 pub use spending::{Spending, Tether};
 
@@ -26,13 +27,13 @@ use sidegate_core::policy::Permit;
 use sidegate_core::secret::SecretDigest;
 use tokio::sync::Notify;
 
-use self::seen::Seen;
 use crate::gate::Gates;
 use crate::metrics::Metrics;
 use crate::store::Unavailable;
 
-/// How often it is looked for changes. With the 300 ms after which a change is heard of it ends streams within a second.
-const INTERVAL: Duration = Duration::from_millis(250);
+/// After all streams were asked for. With the 300 ms after which a change is heard of they end within a second, and many
+/// changes cost little.
+const REST: Duration = Duration::from_millis(100);
 
 /// What a stream was admitted by.
 #[derive(Debug)]
@@ -56,9 +57,9 @@ pub struct Leashes {
     metrics: Arc<Metrics>,
     last: Cell<u64>,
     held: RefCell<BTreeMap<u64, Rc<Leash>>>,
-    /// Those that no look has been taken at: something may have changed since they were admitted.
+    /// Those that were not asked for yet: something may have changed since they were admitted.
     fresh: RefCell<Vec<u64>>,
-    /// Told when there is a stream again.
+    /// Told when there is one.
     taken_on: Notify,
     /// Why all end, those to come as well.
     all: Cell<Option<Ending>>,
@@ -111,11 +112,9 @@ impl Leashes {
             closes_session: Cell::new(false),
             has_news: self.draining.clone(),
         });
-        if self.held.borrow().is_empty() {
-            self.taken_on.notify_one();
-        }
         self.held.borrow_mut().insert(number, Rc::clone(&leash));
         self.fresh.borrow_mut().push(number);
+        self.taken_on.notify_one();
         Held { number, leash, leashes: Rc::clone(self) }
     }
 
@@ -136,26 +135,33 @@ impl Leashes {
 
     /// A session that streams have seen the end of was closed: its other streams end.
     pub fn closed(&self, session: &SessionDigest) {
-        self.gates.load().closings.add(session.clone());
+        let gate = self.gates.load();
+        gate.closings.add(session.clone());
+        gate.changes.tell();
     }
 
     /// Ends streams that would not be admitted any more, until the task is aborted.
     pub async fn follow(self: Rc<Self>) {
-        let mut seen = Seen::now(&self.gates.load());
+        let mut changes = self.gates.load().changes.hear();
         loop {
-            // A worker without streams sleeps.
-            if self.held.borrow().is_empty() {
-                self.taken_on.notified().await;
-            }
-            tokio::time::sleep(INTERVAL).await;
-            let now = Seen::now(&self.gates.load());
-            let fresh = self.fresh.take();
-            let asked: Vec<_> = match now.is_same(&seen) {
-                true => fresh.iter().filter_map(|number| self.held_by(*number)).collect(),
-                false => self.held.borrow().iter().map(|(number, leash)| (*number, Rc::clone(leash))).collect(),
+            let changed = tokio::select! {
+                // An error would mean that nothing changes any more.
+                changed = changes.changed() => changed.is_ok(),
+                () = self.taken_on.notified() => false,
             };
-            seen = now;
-            self.ask(asked).await;
+            let fresh = self.fresh.take();
+            let asked: Vec<_> = match changed {
+                true => self.held.borrow().iter().map(|(number, leash)| (*number, Rc::clone(leash))).collect(),
+                false => fresh.iter().filter_map(|number| self.held_by(*number)).collect(),
+            };
+            let unanswered = self.ask(asked).await;
+            if changed || !unanswered.is_empty() {
+                tokio::time::sleep(REST).await;
+            }
+            if !unanswered.is_empty() {
+                self.fresh.borrow_mut().extend(unanswered);
+                self.taken_on.notify_one();
+            }
         }
     }
 
@@ -163,9 +169,9 @@ impl Leashes {
         Some((number, Rc::clone(self.held.borrow().get(&number)?)))
     }
 
-    /// Ends those of them that would not be admitted now.
-    async fn ask(&self, asked: Vec<(u64, Rc<Leash>)>) {
-        let mut widgets = HashMap::new();
+    /// Ends those of them that would not be admitted now. Returns those of which that cannot be said.
+    async fn ask(&self, asked: Vec<(u64, Rc<Leash>)>) -> Vec<u64> {
+        let (mut widgets, mut unanswered) = (HashMap::new(), Vec::new());
         for (number, leash) in asked {
             let ending = match self.of_grounds(&leash) {
                 Some(ending) => Ok(Some(ending)),
@@ -174,10 +180,10 @@ impl Leashes {
             match ending {
                 Ok(Some(ending)) => leash.end(ending),
                 Ok(None) => {}
-                // It is asked again in the next round.
-                Err(Unavailable) => self.fresh.borrow_mut().push(number),
+                Err(Unavailable) => unanswered.push(number),
             }
         }
+        unanswered
     }
 
     fn of_grounds(&self, leash: &Leash) -> Option<Ending> {

@@ -249,6 +249,7 @@ impl Reloader {
         self.levels.set(level);
         self.watch = watch;
         self.gates.store(Arc::clone(&gate));
+        gate.changes.tell();
         for app in gate.registry.load().opened_since(&running.registry.load()) {
             tracing::warn!(app = app.id.as_str(), "origins is empty: pages of any origin may use this app's tokens");
         }

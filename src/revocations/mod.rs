@@ -15,6 +15,7 @@ use sidegate_core::denial::Code;
 use sidegate_core::revocation::RevocationList;
 use tokio::time::Instant;
 
+use crate::leash::Changes;
 use crate::steady::Steady;
 use crate::store::{Kind, Mark, Store, Unavailable};
 
@@ -60,17 +61,19 @@ pub struct Follower {
     store: Arc<dyn Store>,
     revoked: Arc<Revoked>,
     mark: Mark,
+    changes: Changes,
     /// When the store last answered.
     answered: Instant,
 }
 
 impl Follower {
-    /// Reads all revocations that the store has.
+    /// Reads all revocations that the store has. What comes later is told to `changes`.
     ///
     /// # Errors
     /// [`Unavailable`] if it does not answer.
-    pub async fn start(store: Arc<dyn Store>) -> Result<Self, Unavailable> {
-        let mut follower = Self { store, revoked: Arc::default(), mark: Mark::default(), answered: Instant::now() };
+    pub async fn start(store: Arc<dyn Store>, changes: Changes) -> Result<Self, Unavailable> {
+        let mut follower =
+            Self { store, revoked: Arc::default(), mark: Mark::default(), changes, answered: Instant::now() };
         follower.read().await?;
         Ok(follower)
     }
@@ -104,6 +107,7 @@ impl Follower {
                 list.add(revocation, until);
             }
             self.revoked.list.store(Arc::new(list));
+            self.changes.tell();
         }
         Ok(())
     }

@@ -28,6 +28,7 @@ use sidegate_core::id::ObjectId;
 
 use self::languages::Answers;
 use self::served::{Known, Weigh};
+use crate::leash::Changes;
 use crate::limits::Guesses;
 use crate::store::{Entries, Mark, ObjectKind, Unavailable};
 
@@ -50,6 +51,8 @@ pub struct Widgets {
     absent: Cache<ObjectId, ()>,
     /// How often something was forgotten: what was read meanwhile is not kept.
     changes: AtomicU64,
+    /// Told of it afterwards.
+    told: Changes,
     /// Up to where changes have been heard of.
     mark: Mutex<Mark>,
     /// Who names widgets that there are not.
@@ -63,29 +66,24 @@ pub struct Widgets {
 }
 
 impl Widgets {
-    /// None known yet; changes from now on are heard of.
+    /// None known yet; changes from now on are heard of, and told.
     ///
     /// # Errors
     /// [`Unavailable`].
-    pub async fn open(registry: Arc<dyn Entries>) -> Result<Self, Unavailable> {
+    pub async fn open(registry: Arc<dyn Entries>, told: Changes) -> Result<Self, Unavailable> {
         let mark = Mutex::new(registry.last_change().await?);
         Ok(Self {
             registry,
             known: Cache::with_weighter(KEPT, KEPT_BYTES, Weigh),
             absent: Cache::new(ABSENT),
             changes: AtomicU64::new(0),
+            told,
             mark,
             guesses: Guesses::default(),
             answers: Answers::default(),
             tally: Tally::default(),
             setups: Arc::default(),
         })
-    }
-
-    /// How often something was forgotten because it had changed.
-    #[must_use]
-    pub fn changes(&self) -> u64 {
-        self.changes.load(Ordering::Acquire)
     }
 
     /// Where they are kept.
@@ -172,6 +170,7 @@ impl Widgets {
             ObjectKind::Blueprint => self.known.retain(|_, known| !known.follows(id)),
             ObjectKind::Contact => {}
         }
+        self.told.tell();
     }
 
     /// Forgets what has changed since this was last called.
@@ -189,6 +188,7 @@ impl Widgets {
                 self.changes.fetch_add(1, Ordering::AcqRel);
                 self.known.clear();
                 self.absent.clear();
+                self.told.tell();
             }
             if changed.mark <= from {
                 return Ok(());
