@@ -83,9 +83,7 @@ pub async fn admit_opened(
     let context = Some(opened.live.context().clone());
     let (registered, session) = (Arc::clone(registered), Some(Box::new(opened.live.clone())));
     let widget = widget.cloned();
-    let admission =
-        Admission { permit, registered, call, context, token: None, tether: None, naming: None, session, widget };
-    admission.tethered(gate, None)
+    Admission { context, session, widget, ..Admission::new(permit, registered, call) }.tethered(gate, None)
 }
 
 /// Admits a page that loads a widget's frame, or the script that opens one. It says no origin, so what pages may show the
@@ -126,17 +124,7 @@ async fn framed(
     let permit = policy::admit_frame(&registered.app, stranger(asked.sender.address)?, gate.now());
     let counted = Counted::of(asked.sender, &permit.claims().subject);
     gate.count(registered.limits.config.as_ref(), counted).await?;
-    Ok(Admission {
-        permit,
-        registered,
-        call: asked.call,
-        context: None,
-        token: None,
-        tether: None,
-        naming: None,
-        session: None,
-        widget,
-    })
+    Ok(Admission { widget, ..Admission::new(permit, registered, asked.call) })
 }
 
 /// Whether an operation is what a page loads before it has a token.

@@ -55,6 +55,12 @@ pub struct Admission {
 }
 
 impl Admission {
+    /// Of a request that has no more than that to it.
+    const fn new(permit: Permit, registered: Arc<Registered>, call: Call) -> Self {
+        let (context, token, tether, naming, session, widget) = (None, None, None, None, None, None);
+        Self { permit, registered, call, context, token, tether, naming, session, widget }
+    }
+
     /// Token and origin are right.
     #[must_use]
     pub const fn permit(&self) -> &Permit {
@@ -250,7 +256,7 @@ pub(crate) async fn check(
         None => open_context(gate, &permit).await?,
     };
     use_up(gate, &permit).await?;
-    Ok(Admission { permit, registered, call, context, token: None, tether: None, naming: None, session, widget })
+    Ok(Admission { context, session, widget, ..Admission::new(permit, registered, call) })
 }
 
 /// Refuses a conversation that is not `owner`'s: another user's does not exist for this one.

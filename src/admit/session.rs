@@ -93,18 +93,8 @@ async fn of_session(
     let counted = Counted::of(asked.sender, &permit.claims().subject).by(asked.call.operation);
     gate.count(of_user, counted.in_session(permit.claims().id.as_ref().map(TokenId::as_str))).await?;
     let context = Some(live.context().clone());
-    let admission = Admission {
-        permit,
-        registered,
-        call: asked.call,
-        context,
-        token: None,
-        tether: None,
-        naming: None,
-        session: Some(Box::new(live)),
-        widget: None,
-    };
-    admission.tethered(gate, None)
+    let session = Some(Box::new(live));
+    Admission { context, session, ..Admission::new(permit, registered, asked.call) }.tethered(gate, None)
 }
 
 /// What is about nobody: every page of the bot may have it.
@@ -118,17 +108,7 @@ async fn of_page(
     let permit = policy::admit_page(&registered.app, stranger(asked.sender.address)?, from, moment)?;
     let counted = Counted::of(asked.sender, &permit.claims().subject).by(asked.call.operation);
     gate.count(limit_of(&registered.limits, operation), counted).await?;
-    Ok(Admission {
-        permit,
-        registered,
-        call: asked.call,
-        context: None,
-        token: None,
-        tether: None,
-        naming: None,
-        session: None,
-        widget: None,
-    })
+    Ok(Admission::new(permit, registered, asked.call))
 }
 
 const fn limit_of(limits: &Limits, operation: Operation) -> Option<&Limit> {
