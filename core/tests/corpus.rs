@@ -43,7 +43,10 @@ macro_rules! replayed {
     };
 }
 
-replayed!(jws jwe identity_token mitigate_identity guest widget chat events);
+replayed!(
+    jws jwe identity_token mitigate_identity guest widget chat events origin values template json stream cache chatkit
+    exchange widget_api conversation
+);
 
 /// Each target is replayed, has a program of its own and a corpus, and nothing else has one.
 #[test]

@@ -14,7 +14,7 @@ use crate::support::gate::{Gate, sidegate};
 use crate::support::openssl::{KeyPair, options};
 use crate::support::upstream::Upstream;
 
-const DOCUMENTS: [&str; 13] = [
+const DOCUMENTS: [&str; 14] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -24,6 +24,7 @@ const DOCUMENTS: [&str; 13] = [
     "docs/attacks.md",
     "docs/configuration.md",
     "docs/dialects.md",
+    "docs/fuzzing.md",
     "docs/operations.md",
     "docs/performance.md",
     "docs/reliability.md",
