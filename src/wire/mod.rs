@@ -4,6 +4,8 @@
 mod chunked;
 mod client;
 mod client_body;
+#[cfg(test)]
+mod corpus;
 mod fields;
 mod framing;
 mod io;

@@ -18,6 +18,7 @@ mod config_mistakes;
 mod config_postgres;
 mod config_redis;
 mod control;
+mod corpus;
 mod cors;
 mod crosscheck;
 mod deadlines;
