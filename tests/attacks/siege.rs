@@ -39,7 +39,7 @@ impl Siege {
     /// a busy machine of the gate, must not keep an honest page out: circuit and lag have tests of their own.
     pub async fn with(build: impl FnOnce(Builder) -> Builder) -> Self {
         let upstream = Upstream::start().await;
-        let builder = Gate::builder(&upstream).upstream("circuit.failures = 0").set("listen.max_lag=0s");
+        let builder = Gate::builder(&upstream).upstream("circuit.failures = 0");
         let mut gate = build(builder.set("log.access=false")).start().await;
         // Its connections are counted, and gone when a request is over.
         gate.client = Client::builder().timeout(PATIENCE).pool_max_idle_per_host(0).build().expect("a client");

@@ -237,7 +237,7 @@ async fn a_server_ends_when_it_is_told_to() {
     let response = send(address, forwarded("GET", "/api/v1/tasks", &Value::Null)).await;
     assert_eq!(response.status(), StatusCode::OK);
     stop.send(()).unwrap();
-    let ended = tokio::time::timeout(Duration::from_secs(10), served).await;
+    let ended = tokio::time::timeout(crate::support::gate::PATIENCE, served).await;
     assert!(ended.unwrap().unwrap().is_ok());
 }
 

@@ -1,7 +1,5 @@
 //! HTTP/2 towards browsers.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use futures_util::future::join_all;
 use http::{Method, Request, StatusCode, Version};
@@ -203,7 +201,7 @@ async fn both_sides_speak_http2_and_bodies_stream_through() {
             assert_eq!(answer.status(), 200);
         }
     });
-    tokio::time::timeout(Duration::from_secs(20), join_all(asked)).await.expect("in time");
+    tokio::time::timeout(crate::support::gate::PATIENCE, join_all(asked)).await.expect("in time");
     assert_eq!(upstream.progress().body_bytes, 20 * PIECES * 10_000);
     assert!(upstream.requests().iter().all(|seen| seen.body_complete && seen.version == Version::HTTP_2));
 }

@@ -1,8 +1,6 @@
 //! Upstream connections are kept, checked before they are used again, and a request is repeated
 //! only where that does no harm.
 
-use std::time::Duration;
-
 use http::Method;
 use reqwest::Response;
 use serde_json::{Value, json};
@@ -228,7 +226,7 @@ async fn answers_never_reach_another_user() {
     let address = gate.public;
     let each = users.iter().map(|(id, token)| async move {
         // A connection pool of its own for each user, so that the gate has as many as there are.
-        let client = reqwest::Client::builder().timeout(Duration::from_secs(20)).build().expect("a client");
+        let client = reqwest::Client::builder().timeout(crate::support::gate::PATIENCE).build().expect("a client");
         for n in 0..REQUESTS {
             let url = format!("http://{address}{TASKS}/{id}");
             let request = client.get(url).bearer_auth(token).header("origin", SHOP);

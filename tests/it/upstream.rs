@@ -1,6 +1,6 @@
 //! The fake upstream does what it says.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _, stream};
@@ -19,13 +19,14 @@ use tokio::{
 use tokio_rustls::{TlsConnector, rustls};
 use tokio_tungstenite::tungstenite::Message;
 
+use crate::support::gate::PATIENCE;
 use crate::support::upstream::{Behaviour, Recorded, Reply, Upstream};
 
 type Body = BoxBody<Bytes, std::convert::Infallible>;
 
 /// No test waits for time to pass; this only ends one that hangs.
 async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(10), future).await.expect("hangs")
+    tokio::time::timeout(PATIENCE, future).await.expect("hangs")
 }
 
 async fn client(upstream: &Upstream) -> http1::SendRequest<Body> {

@@ -52,7 +52,6 @@ impl World {
             .upstream("headers = { X-Key = \"the-gates-own\" }")
             // Its faults are many and on purpose; a busy machine is no overload.
             .upstream("circuit.failures = 0")
-            .set("listen.max_lag=0s")
             .upstream(&format!("first_byte_timeout = \"{0}s\"\nidle_timeout = \"{0}s\"", UPSTREAM_PATIENCE.as_secs()));
         // HTTP/2 without TLS is for trusted proxies.
         let gate =

@@ -97,7 +97,7 @@ async fn load(gate: &Gate, token: &str, method: Method) -> Vec<(u16, String)> {
 
 async fn gate_before(address: SocketAddr) -> Gate {
     let gate = Gate::builder_for(&format!("http://{address}")).set("listen.workers=2").set("log.access=false");
-    let gate = gate.upstream("circuit.failures = 0").set("listen.max_lag=0s");
+    let gate = gate.upstream("circuit.failures = 0");
     gate.app("scoping = \"upstream\"\ninject.headers = { X-End-User = \"{{claims.sub}}\" }").start().await
 }
 

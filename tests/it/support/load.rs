@@ -12,7 +12,7 @@ use super::redis::until;
 /// Requests of each kind, at each gate, that must pass before each kill, and fail before each restart.
 pub const SOME: usize = 20;
 /// Two calls of the store at most, of a few seconds each; the rest is for a machine that has much to do.
-const BEARABLE: Duration = Duration::from_secs(10);
+const BEARABLE: Duration = Duration::from_secs(30);
 
 /// Answers that came so far: those that passed, and those without a store.
 #[derive(Default)]
