@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use divan::{Bencher, black_box};
 use http::HeaderMap;
+use secrecy::ExposeSecret as _;
 use serde_json::json;
 use sidegate::system::{RsaPair, System, new_rsa_pair, new_signing_key};
 use sidegate_core::app::{App, TokenPolicy};
@@ -24,6 +25,7 @@ use sidegate_core::id::{AppId, EndUserId, TokenId};
 use sidegate_core::origin::{OriginSet, RequestOrigin};
 use sidegate_core::policy::{Moment, Provenance, admit};
 use sidegate_core::revocation::RevocationList;
+use sidegate_core::secret::{SecretDigest, SecretDigests, new_app_secret};
 use sidegate_core::token::jwe::{DecryptionKeys, EncryptionKey, KeyManagement};
 use sidegate_core::token::{Algorithm, Claims, KeyRing, UnverifiedToken, VerifyingKeys};
 
@@ -175,6 +177,46 @@ fn inject_body(bencher: Bencher<'_, '_>) {
         let values = Values { subject: &subject, context: Some(&context), of_nobody: false };
         injection.apply_body(values, &[], None, black_box(body.as_bytes())).expect("resolved").expect("an object")
     });
+}
+
+/// Where a secret or a signature differs from the right one. Whoever measures must not see it: all rows that are wrong take
+/// as long as each other.
+const DIFFERS: [&str; 4] = ["nowhere", "first letter", "middle", "last letter"];
+
+/// `text` with another letter there; `last` is counted from its end.
+fn differing(text: &str, at: &str, last: usize) -> String {
+    let place = match at {
+        "nowhere" => return text.to_owned(),
+        "first letter" => 0,
+        "middle" => text.len() / 2,
+        _ => text.len() - last,
+    };
+    let other = if text[place..].starts_with('A') { "B" } else { "A" };
+    [&text[..place], other, &text[place + 1..]].concat()
+}
+
+#[divan::bench(args = DIFFERS)]
+fn compare_app_secret(bencher: Bencher<'_, '_>, at: &str) {
+    let secret = new_app_secret(&System).expect("a secret");
+    let known = SecretDigests::new(SecretDigest::of(&secret), None);
+    let presented = differing(secret.expose_secret(), at, 1).into();
+    assert_eq!(SecretDigests::verify(Some(&known), &presented), at == "nowhere", "{at}");
+    bencher.bench_local(|| SecretDigests::verify(Some(&known), black_box(&presented)));
+}
+
+#[divan::bench(args = DIFFERS)]
+fn compare_signature(bencher: Bencher<'_, '_>, at: &str) {
+    let keys = keys(Algorithm::Hs256);
+    let token = sigmic::sign(&keys, &claims(System.now())).expect("signed");
+    let (signed, signature) = token.rsplit_once('.').expect("a signature");
+    // Of the last letter not all bits count; the one before it is of the last bytes, too.
+    let token = format!("{signed}.{}", differing(signature, at, 2));
+    let verified = |token: &str| {
+        let token = UnverifiedToken::<sigmic::WireClaims<'_>>::parse(token).expect("read");
+        token.verify(keys.verifying()).is_ok()
+    };
+    assert_eq!(verified(&token), at == "nowhere", "{at}");
+    bencher.bench_local(|| verified(black_box(&token)));
 }
 
 /// What is wrong with an identity token. All are refused alike; who measures should see no stage of it either, but that a
