@@ -106,7 +106,7 @@ impl<'a> Route<'a> {
 }
 
 /// Of the addresses that were not tried the one with the most.
-fn best<'a, T: Ord>(upstream: &'a Upstream, tried: u64, worth: impl Fn(&Endpoint) -> T) -> Option<&'a Arc<Endpoint>> {
+fn best<T: Ord>(upstream: &Upstream, tried: u64, worth: impl Fn(&Endpoint) -> T) -> Option<&Arc<Endpoint>> {
     match upstream.endpoints() {
         [only] => (tried == 0).then_some(only),
         several => {
