@@ -9,6 +9,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::config::ListenSettings;
@@ -50,6 +51,8 @@ pub struct Overload {
     is_late: Cell<bool>,
     /// Looks in a row that say otherwise than `is_late`.
     looks: Cell<u32>,
+    /// Told when there may be something to look at again.
+    begun: Notify,
 }
 
 /// A request that is under way, until it is dropped.
@@ -74,6 +77,7 @@ impl Overload {
             is_full: Cell::new(false),
             is_late: Cell::new(false),
             looks: Cell::new(0),
+            begun: Notify::new(),
         }
     }
 
@@ -84,13 +88,16 @@ impl Overload {
             // What was found was held against the other bound.
             self.is_late.set(false);
             self.looks.set(0);
+            self.begun.notify_one();
         }
     }
 
     /// A request begins.
     #[must_use]
     pub fn enter(self: &Rc<Self>) -> UnderWay {
-        self.under_way.set(self.under_way.get() + 1);
+        if self.under_way.replace(self.under_way.get() + 1) == 0 && self.max_lag.get().is_some() {
+            self.begun.notify_one();
+        }
         UnderWay(Rc::clone(self))
     }
 
@@ -110,9 +117,12 @@ impl Overload {
         }
     }
 
-    /// Looks again and again whether the worker is late, until it is dropped.
+    /// Looks again and again whether the worker is late, until it is dropped; not while it has nothing to do.
     pub async fn watch(&self) {
         loop {
+            if self.max_lag.get().is_none() || self.under_way.get() == 0 && !self.is_late.get() {
+                self.begun.notified().await;
+            }
             let due = Instant::now() + PULSE;
             tokio::time::sleep_until(due).await;
             self.note(due.elapsed());
@@ -148,7 +158,8 @@ mod tests {
         let cell = || Cell::new(false);
         let (under_way, looks) = (Cell::new(0), Cell::new(0));
         let (most, max_lag) = (Cell::new(most), Cell::new(max_lag));
-        Rc::new(Overload { workers: 1, most, max_lag, under_way, is_full: cell(), is_late: cell(), looks })
+        let begun = Notify::new();
+        Rc::new(Overload { workers: 1, most, max_lag, under_way, is_full: cell(), is_late: cell(), looks, begun })
     }
 
     #[test]

@@ -8,8 +8,8 @@ use serde_json::Value;
 use sidegate_core::address::is_public;
 use sidegate_core::dialect::chatbotkit::{
     Asked, Author, Contact, Fields, LanguageMap, Opened, Patch, Place, Texts, TranslationList, TranslationService,
-    default_texts, languages_answer, parse_bot_session, parse_conversation_session, parse_session, preview_of,
-    stored_meta,
+    default_texts, from_document, languages_answer, parse_bot_session, parse_conversation_session, parse_session,
+    preview_of, stored_meta, to_document,
 };
 use sidegate_core::id::ObjectId;
 
@@ -143,8 +143,8 @@ fn kept(texts: &Texts, found: &Texts) {
     let fields = fields();
     let map =
         LanguageMap::default().to_be_made().with(1, texts, vec![("de".to_owned(), found.clone())]).expect("a map");
-    let document = map.to_document().expect("a document");
-    assert_eq!(LanguageMap::from_document(&document).as_ref(), Some(&map));
+    let document = to_document(&map).expect("a document");
+    assert_eq!(from_document::<LanguageMap>(&document).as_ref(), Some(&map));
     assert!(!map.is_stale());
     let answer = languages_answer(&fields, Some(&map)).expect("an answer");
     assert_eq!(languages_answer(&fields, Some(&map)).as_ref(), Ok(&answer));

@@ -120,7 +120,8 @@ fn model(came: &Map<String, Value>, changes: &[(&[String], &Option<Value>)]) -> 
         if old.is_none() && below.iter().all(|(_, value)| value.is_none()) {
             continue;
         }
-        let below: Vec<_> = below.into_iter().map(|(path, value)| (&path[1..], *value)).collect();
+        let below: Vec<(&[String], &Option<Value>)> =
+            below.into_iter().map(|&(path, value)| (&path[1..], value)).collect();
         let old = old.cloned().unwrap_or_default();
         goes.insert(name, Value::Object(model(&old, &below)));
     }

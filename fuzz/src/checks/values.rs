@@ -54,7 +54,9 @@ fn rate(text: &str) {
     let key = match rate.key {
         RateKey::Address => "address",
         RateKey::Network => "network",
+        RateKey::Session => "session",
         RateKey::EndUser => "end_user",
+        RateKey::Route => "route",
         RateKey::Workflow => "workflow",
         RateKey::App => "app",
     };

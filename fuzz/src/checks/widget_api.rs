@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 use sidegate_core::clock::Timestamp;
 use sidegate_core::dialect::chatbotkit::{
-    Fields, ListFormat, ListQuery, Patch, Serving, Widget, csv_header, csv_row, frame_ancestors, json_page, jsonl_item,
-    languages, parse_attach, sse_item,
+    Fields, ListFormat, ListQuery, Patch, Serving, Widget, csv_header, csv_row, frame_ancestors, from_document,
+    json_page, jsonl_item, languages, parse_attach, sse_item, to_document,
 };
 use sidegate_core::id::{AppId, ObjectId};
 use sidegate_core::sse;
@@ -88,8 +88,8 @@ fn listed(fields: Fields) {
     let at = Timestamp::from_millis(1_700_000_000_000);
     let app = AppId::parse("wapp_1").expect("an id");
     let widget = Widget { id, app, created_at: at, updated_at: at, disabled: true, fields, files: BTreeMap::new() };
-    let document = widget.to_document().expect("a document");
-    assert_eq!(Widget::from_document(&document).as_ref(), Some(&widget));
+    let document = to_document(&widget).expect("a document");
+    assert_eq!(from_document::<Widget>(&document).as_ref(), Some(&widget));
     let wire = widget.to_wire();
     let item = serde_json::to_value(wire).expect("JSON");
     let page: Value = serde_json::from_slice(&json_page(&[wire], None).body).expect("JSON");
