@@ -102,8 +102,11 @@ fn changed(body: &str, changes: &[Asked]) {
     untouched(body, &goes, changes);
 }
 
+/// Where, and what is set there.
+type Placed<'a> = (&'a [String], &'a Option<Value>);
+
 /// What is to come of it, on values.
-fn model(came: &Map<String, Value>, changes: &[(&[String], &Option<Value>)]) -> Map<String, Value> {
+fn model(came: &Map<String, Value>, changes: &[Placed]) -> Map<String, Value> {
     let first = |path: &[String]| path.first().expect("a name").clone();
     let names: BTreeSet<String> = changes.iter().map(|(path, _)| first(path)).collect();
     let owned: BTreeSet<String> = names.iter().map(|name| folded(name)).collect();
@@ -111,7 +114,7 @@ fn model(came: &Map<String, Value>, changes: &[(&[String], &Option<Value>)]) -> 
     goes.retain(|name, _| !owned.contains(&folded(name)));
     for name in names {
         let mine = changes.iter().filter(|(path, _)| path[0] == name);
-        let (here, below): (Vec<_>, Vec<_>) = mine.partition(|(path, _)| path.len() == 1);
+        let (here, below): (Vec<Placed>, Vec<Placed>) = mine.partition(|(path, _)| path.len() == 1);
         if let Some(value) = here.iter().filter_map(|(_, value)| value.as_ref()).next_back() {
             goes.insert(name, value.clone());
             continue;
@@ -120,8 +123,7 @@ fn model(came: &Map<String, Value>, changes: &[(&[String], &Option<Value>)]) -> 
         if old.is_none() && below.iter().all(|(_, value)| value.is_none()) {
             continue;
         }
-        let below: Vec<(&[String], &Option<Value>)> =
-            below.into_iter().map(|&(path, value)| (&path[1..], value)).collect();
+        let below: Vec<Placed> = below.into_iter().map(|(path, value)| (&path[1..], value)).collect();
         let old = old.cloned().unwrap_or_default();
         goes.insert(name, Value::Object(model(&old, &below)));
     }
