@@ -78,7 +78,7 @@ async fn an_overloaded_gate_answers_preflights_probes_and_those_who_run_it() {
     let preflight = gate.public(Method::OPTIONS, TASKS).header("origin", SHOP);
     let preflight = preflight.header("access-control-request-method", "GET").send().await.expect("an answer");
     assert_eq!(preflight.status(), 204);
-    let apps = gate.private(Method::GET, "/v1/apps").bearer_auth(bootstrap).send().await.expect("an answer");
+    let apps = gate.private(Method::GET, "/admin/v1/apps").bearer_auth(bootstrap).send().await.expect("an answer");
     assert_eq!(apps.status(), 200);
     for path in ["/livez", "/readyz", "/metrics"] {
         assert_eq!(gate.ops(path).send().await.expect("an answer").status(), 200, "{path}");

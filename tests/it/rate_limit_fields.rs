@@ -80,15 +80,15 @@ async fn a_page_may_read_them() {
 #[tokio::test]
 async fn of_several_rates_the_one_that_ends_first_is_told() {
     let upstream = Upstream::start().await;
-    let gate = limited(&upstream, "limits.chat = [\"9/h\", \"4/h per address\", \"2/h per end_user\"]").await;
+    let gate = limited(&upstream, "limits.chat = [\"9/h\", \"3/h per address\", \"2/h per end_user\"]").await;
     let (ada, grace) = (gate.token("ada").mint().await, gate.token("grace").mint().await);
-    let policy = "\"chat-address\";q=4;w=3600, \"chat-end_user\";q=2;w=3600, \"chat-app\";q=9;w=3600";
+    let policy = "\"chat-address\";q=3;w=3600, \"chat-end_user\";q=2;w=3600, \"chat-app\";q=9;w=3600";
     for (token, status, name, left) in [
         (&ada, 200, "chat-end_user", 1),
         (&ada, 200, "chat-end_user", 0),
         (&ada, 429, "chat-end_user", 0),
-        (&grace, 200, "chat-address", 1),
-        (&grace, 200, "chat-end_user", 0),
+        (&grace, 200, "chat-address", 0),
+        (&grace, 429, "chat-address", 0),
     ] {
         let answer = ask(&gate, token).await;
         assert_eq!(answer.status(), status);
