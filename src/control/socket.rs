@@ -30,12 +30,13 @@ pub struct ControlSocket {
     pub place: Place,
 }
 
-/// The socket's file. Dropping it removes the file, if it is still the one that was made.
+/// The socket's file. Dropping it removes the file, if it is this gate's, and still the one that was made.
 #[derive(Debug)]
 pub struct Place {
     path: PathBuf,
     id: (u64, u64),
     owner: u32,
+    is_ours: bool,
     successor: Arc<Semaphore>,
 }
 
@@ -58,10 +59,13 @@ impl ControlSocket {
         let listener = Arc::new(listen(&hidden)?);
         let made = fs::symlink_metadata(&hidden).and_then(|made| fs::rename(&hidden, path).map(|()| made));
         let made = made.inspect_err(|_| drop(fs::remove_file(&hidden)))?;
-        Ok(Self { listener, place: Place::of(path, &made) })
+        let mut place = Place::of(path, &made);
+        place.take();
+        Ok(Self { listener, place })
     }
 
-    /// Goes on with the socket of the gate before this one, whose file is at `path`.
+    /// Goes on with the socket of the gate before this one, whose file is at `path`. It stays that one's until this one
+    /// has taken over.
     ///
     /// # Errors
     /// A message that names the path.
@@ -139,13 +143,19 @@ impl Place {
             path: path.to_owned(),
             id: (found.dev(), found.ino()),
             owner: found.uid(),
+            is_ours: false,
             successor: Arc::new(Semaphore::new(1)),
         }
     }
 
+    /// The gate before this one has left the file to it.
+    pub const fn take(&mut self) {
+        self.is_ours = true;
+    }
+
     /// Leaves the file to the gate that has taken over.
     pub fn leave(mut self) {
-        self.id = (0, 0);
+        self.is_ours = false;
     }
 
     /// The user whose gate this is.
@@ -165,8 +175,9 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let ours = |found: fs::Metadata| (found.dev(), found.ino()) == self.id;
+        let may = self.is_ours && self.successor.available_permits() > 0;
         // A file that cannot be removed is replaced by the next gate.
-        if self.successor.available_permits() > 0 && fs::symlink_metadata(&self.path).is_ok_and(ours) {
+        if may && fs::symlink_metadata(&self.path).is_ok_and(ours) {
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -214,6 +225,23 @@ mod tests {
         let refused = ControlSocket::bind(&path).await.expect_err("in the way");
         assert!(refused.ends_with("something else is there"), "{refused}");
         assert_eq!(fs::read_to_string(&path).expect("read"), "mine");
+    }
+
+    #[tokio::test]
+    async fn a_gate_that_never_takes_over_leaves_the_file_to_the_one_that_listens() {
+        let folder = folder();
+        let path = folder.path().join("control.sock");
+        let running = ControlSocket::bind(&path).await.expect("bound");
+        let handed = || {
+            let listener = std::os::fd::AsFd::as_fd(&*running.listener).try_clone_to_owned().expect("a descriptor");
+            ControlSocket::inherit(listener.into(), &path).expect("inherited")
+        };
+        drop(handed());
+        UnixStream::connect(&path).await.expect("it is still there");
+        let mut taken = handed();
+        taken.place.take();
+        drop(taken);
+        assert!(!path.exists());
     }
 
     #[tokio::test]

@@ -103,7 +103,8 @@ impl Sockets {
 
     /// Listens for commands, if there is a socket for them.
     fn take_commands(&mut self) -> (Option<JoinHandle<()>>, Asks, Option<Place>) {
-        let Some(ControlSocket { listener, place }) = self.control.take() else { return Default::default() };
+        let Some(ControlSocket { listener, mut place }) = self.control.take() else { return Default::default() };
+        place.take();
         let (sender, asks) = Asks::new();
         let listeners = [("public", &self.public), ("private", &self.private), ("ops", &self.ops)];
         let handles = Handles {

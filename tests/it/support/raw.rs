@@ -34,7 +34,8 @@ impl Raw {
 
     /// Sends these bytes. A peer that has turned away before it read them all is no failure.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        let _ = self.socket.write_all(bytes.as_ref()).await;
+        let sent = tokio::time::timeout(PATIENCE, self.socket.write_all(bytes.as_ref())).await;
+        let _ = sent.expect("taken or refused in time");
     }
 
     /// The next answer; its body by `Content-Length`, or until the connection ends.

@@ -1,6 +1,6 @@
 //! What a comfortable client hides: requests by hand, TLS, HTTP/2, and waiting for a metric.
 
-use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::Future, io, net::SocketAddr, panic::Location, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Method, Request, request};
@@ -17,8 +17,13 @@ use tokio_rustls::{TlsConnector, client::TlsStream, rustls};
 use super::gate::{Gate, PATIENCE, SHOP};
 
 /// Ends a test that hangs; none waits for time to pass.
-pub async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.expect("in time")
+#[track_caller]
+pub fn within<T>(future: impl Future<Output = T>) -> impl Future<Output = T> {
+    let caller = Location::caller();
+    async move {
+        let in_time = tokio::time::timeout(PATIENCE, future).await;
+        in_time.unwrap_or_else(|_| panic!("what {caller} waits for has not come in {PATIENCE:?}"))
+    }
 }
 
 /// A connection on which requests are written by hand.

@@ -2,7 +2,7 @@
 //!
 //! Nothing here sleeps: a test waits for facts ([`Upstream::wait_for`] and its kin) and
 //! releases each step of a scripted answer by hand, so a proxy that buffers fails the
-//! test by deadlock rather than by luck. (Put a generous timeout around each test.)
+//! test rather than pass by luck.
 //!
 //! ```ignore
 //! let upstream = Upstream::start().await;
@@ -33,6 +33,8 @@ pub use builder::Builder;
 pub use handles::StreamHandle;
 pub use record::{Progress, Recorded};
 use shared::{Connection, Order, Shared};
+
+use super::gate::PATIENCE;
 
 /// The running service. It ends, with all its connections, when dropped.
 pub struct Upstream {
@@ -141,7 +143,9 @@ impl Upstream {
 
     /// Until this holds.
     pub async fn wait_until(&self, holds: impl FnMut(&Progress) -> bool) -> Progress {
-        self.shared.progress.subscribe().wait_for(holds).await.unwrap().clone()
+        let mut progress = self.shared.progress.subscribe();
+        let seen = tokio::time::timeout(PATIENCE, progress.wait_for(holds)).await.map(|seen| seen.unwrap().clone());
+        seen.unwrap_or_else(|_| panic!("the upstream has not seen it: {:?}", self.progress()))
     }
 
     /// Until `n` requests in all were recorded; gives those not taken yet.
