@@ -22,7 +22,7 @@ LINTED := RUSTC_WORKSPACE_WRAPPER=clippy-driver CLIPPY_ARGS=-Dwarnings__CLIPPY_H
 
 test: setup-test fmt-check ## install what is missing, then run every check and test
 	$(LINTED) --all-targets --no-run
-	$(LINTED)
+	$(LINTED) --no-fail-fast
 
 instructions: setup-test ## record anew what a request costs in instructions, which `make test` holds
 	SIDEGATE_RECORD_INSTRUCTIONS=1 $(LINTED) --test it instructions

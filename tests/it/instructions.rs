@@ -59,7 +59,7 @@ async fn a_request_takes_as_many_instructions_as_recorded() {
     let report = moved(&measured, &all.remove(&architecture).unwrap_or_default());
     assert!(
         report.is_empty(),
-        "instructions per request (profile ci, {architecture}) are not within {TOLERANCE_PERCENT} % of \
+        "instructions per request (profile ci, built as `make test` does, {architecture}) are not within {TOLERANCE_PERCENT} % of \
         tests/fixtures/instructions.json:\n{report}`callgrind_annotate {PROFILES}/forward.callgrind` shows where they go. \
         If the change is meant, record it with `make instructions`, and say why in the commit."
     );

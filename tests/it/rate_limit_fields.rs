@@ -99,6 +99,18 @@ async fn of_several_rates_the_one_that_ends_first_is_told() {
 }
 
 #[tokio::test]
+async fn of_two_that_leave_as_many_the_one_that_takes_longer_to_give_back_is_told() {
+    let upstream = Upstream::start().await;
+    let gate = limited(&upstream, "limits.chat = [\"2/m\", \"2/h per end_user\", \"2/m per address\"]").await;
+    let token = gate.token("ada").mint().await;
+    for left in [1, 0] {
+        let (name, told, seconds) = standing(&ask(&gate, &token).await);
+        assert_eq!((&*name, told), ("chat-end_user", left));
+        assert!((1_700..=1_800).contains(&seconds), "{seconds}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_not_limited_says_nothing() {
     let upstream = Upstream::start().await;
     let gate = limited(&upstream, "limits.chat = \"9/h\"").await;

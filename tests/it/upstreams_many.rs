@@ -153,12 +153,12 @@ upstream = "chat"
 origins = ["{shop}"]
 workflows = [{{ id = "0b6ad1a8-5b0e-4a39-8a52-3cf4cf64a3d1" }}]
 token.key = {{ value = "a-key-of-the-tests-0123456789abcdefghij" }}
-authorize = {{ kind = "request", upstream = "chat", path = "/whoami", headers = ["X-Login"], end_user_header = "X-User-Id" }}
+authorize = {{ kind = "request", upstream = "chat", path = "/whoami", headers = ["X-Login"] }}
 "#,
         shop = crate::support::gate::SHOP,
     );
     let gate = before(&[&gone, &stays]).toml(&app).start().await;
-    stays.on("/whoami", Behaviour::answer(Reply::json(200, &json!({})).header("x-user-id", "ada")));
+    stays.on("/whoami", Behaviour::answer(Reply::json(200, &json!({})).header("x-end-user-id", "ada")));
     gone.stop().await;
     for _ in 0..6 {
         let asked = gate.public(Method::POST, "/apps/asks/chatkit-token").header("origin", crate::support::gate::SHOP);

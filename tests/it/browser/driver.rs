@@ -56,6 +56,20 @@ impl Browser {
         }
     }
 
+    /// Notes from now on whether something matches the CSS selector, however briefly: see [`Self::noted`].
+    pub async fn note(&self, selector: &str) {
+        let script = "
+            window.noted = false;
+            const look = () => { window.noted ||= document.querySelector(arguments[0]) !== null; };
+            new MutationObserver(look).observe(document, { attributes: true, childList: true, subtree: true });";
+        self.client.execute(script, vec![json!(selector)]).await.expect("the script runs");
+    }
+
+    /// Whether something has matched since [`Self::note`].
+    pub async fn noted(&self) -> bool {
+        self.run("return window.noted").await == json!(true)
+    }
+
     /// Waits until a JavaScript expression is true.
     pub async fn wait_until(&self, expression: &str) {
         let script = format!("return !!({expression})");

@@ -75,9 +75,10 @@ async fn a_page_on_the_allowed_origin_streams_a_chat() {
     let page = Browser::open(&demo.page).await;
     page.wait_for(READY).await;
     page.screenshot("ready").await;
+    page.note("[data-testid='bubble-assistant'][data-partial='true']:not(:empty)").await;
     send(&page, "Hello, gate").await;
-    page.wait_for("[data-testid='bubble-assistant'][data-partial='true']").await;
     let reply = page.wait_for(REPLY).await;
+    assert!(page.noted().await, "the reply came in parts");
     page.wait_for(READY).await;
     page.screenshot("chat").await;
     assert!(reply.starts_with("You said: Hello, gate"), "{reply}");
