@@ -27,6 +27,12 @@ impl SecretDigest {
         Self::of_bytes(text.as_bytes())
     }
 
+    /// Its 64 hexadecimal digits alone, as part of a key.
+    #[must_use]
+    pub fn digits(&self) -> String {
+        hex(&self.0)
+    }
+
     pub(crate) fn of_bytes(material: &[u8]) -> Self {
         let mut bytes = [0; 32];
         bytes.copy_from_slice(digest::digest(&digest::SHA256, material).as_ref());
@@ -36,7 +42,7 @@ impl SecretDigest {
 
 impl fmt::Display for SecretDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "sha256:{}", hex(&self.0))
+        write!(f, "sha256:{}", self.digits())
     }
 }
 

@@ -48,9 +48,18 @@ pub enum EndpointState {
 }
 
 impl EndpointState {
-    /// Every state, in the order of the enum, with its label.
-    pub const ALL: [(Self, &'static str); 3] =
-        [(Self::Healthy, "healthy"), (Self::Unhealthy, "unhealthy"), (Self::Suspended, "suspended")];
+    /// Every state, in the order of the enum.
+    pub const ALL: [Self; 3] = [Self::Healthy, Self::Unhealthy, Self::Suspended];
+
+    /// Its label.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Unhealthy => "unhealthy",
+            Self::Suspended => "suspended",
+        }
+    }
 }
 
 impl Endpoint {

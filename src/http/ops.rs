@@ -154,8 +154,7 @@ fn troubled(registry: &Registry) -> Map<String, Value> {
     let states = |upstream: &Upstream| {
         let endpoints = upstream.endpoints().iter().map(|endpoint| (endpoint.authority.to_string(), endpoint.state()));
         let bad = endpoints.filter(|(_, state)| *state != EndpointState::Healthy);
-        let bad: Map<_, _> =
-            bad.map(|(address, state)| (address, EndpointState::ALL[state as usize].1.into())).collect();
+        let bad: Map<_, _> = bad.map(|(address, state)| (address, state.name().into())).collect();
         (!bad.is_empty()).then(|| (upstream.settings.name.clone(), Value::from(bad)))
     };
     registry.upstreams().iter().filter_map(|upstream| states(upstream)).collect()

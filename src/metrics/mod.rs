@@ -110,7 +110,7 @@ impl Metrics {
             identities,
             trades: ["fetched", "reused", "failed"].map(|outcome| trades.with_label_values(&[outcome])),
             trade_circuits_open: gauge(&registry, TRADE_CIRCUITS_OPEN)?,
-            addresses: EndpointState::ALL.map(|(_, label)| addresses.with_label_values(&[label])),
+            addresses: EndpointState::ALL.map(|state| addresses.with_label_values(&[state.name()])),
             repeats: counter(&registry, REPEATS)?,
             shed: overload::Reason::ALL.map(|(_, label)| shed.with_label_values(&[label])),
             sent_bytes: counter(&registry, SENT_BYTES)?,

@@ -159,6 +159,10 @@ impl Widgets {
 
     /// Forgets what has changed: a widget or what it says in its languages, or all that follow a blueprint.
     pub fn forget(&self, kind: ObjectKind, id: &str) {
+        // Contacts are not kept, and no stream hangs on one.
+        if kind == ObjectKind::Contact {
+            return;
+        }
         self.changes.fetch_add(1, Ordering::AcqRel);
         match kind {
             ObjectKind::Widget | ObjectKind::LanguageMap => {
