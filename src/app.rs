@@ -20,7 +20,7 @@ use crate::follow::follow;
 use crate::forward;
 use crate::gate::{Gate, Gates, Lasting};
 use crate::http::Readiness;
-use crate::leash::Changes;
+use crate::leash::{Changes, follow_closings};
 use crate::notify::Beats;
 use crate::reload::{Origins, Reloader, Reloads};
 use crate::revocations::{Follower, Revoked};
@@ -101,14 +101,17 @@ impl Sidegate {
             first.configured(System.now());
         }
         let readiness = Arc::new(Readiness { gates: Arc::clone(&gates), draining: false.into(), metrics });
-        let background = vec![
+        let mut background = vec![
             tokio::spawn(revocations.run(|| System.now())),
             tokio::spawn(follow(Arc::clone(&gates))),
-            tokio::spawn(keep_uses(lasting)),
+            tokio::spawn(keep_uses(Arc::clone(&lasting))),
             tokio::spawn(resume_setups(Arc::clone(&gates))),
             tokio::spawn(watch_upstreams(Arc::clone(&gates))),
             tokio::spawn(sweep(gates)),
         ];
+        if kind == Kind::Shared {
+            background.push(tokio::spawn(follow_closings(lasting)));
+        }
         let (sockets, accepting) = (Some(sockets), Accepting::default());
         Ok(Self { addresses, store: kind, sockets, accepting, readiness, draining, workers, background })
     }

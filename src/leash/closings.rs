@@ -1,12 +1,16 @@
-//! Sessions that were closed lately, in this process: their open streams end. Elsewhere they end with their own upstreams.
+//! Sessions that were closed lately, here or on another replica: their open streams end.
 
 use std::collections::{HashSet, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use sidegate_core::id::SessionDigest;
 
-/// How many are remembered. Streams are asked for them as soon as there is one more.
-const KEPT: usize = 1_024;
+use crate::gate::Lasting;
+use crate::store::{CLOSED_KEPT, Mark};
+
+/// How often a shared store is asked for those that others have closed.
+const INTERVAL: Duration = Duration::from_millis(300);
 
 /// Sessions that were closed lately.
 #[derive(Debug, Default)]
@@ -20,23 +24,40 @@ struct Lately {
 }
 
 impl Closings {
-    /// One more.
-    pub fn add(&self, session: SessionDigest) {
+    /// One more; whether it was not known yet. Streams are to be asked for it as soon as there is one: only the latest
+    /// [`CLOSED_KEPT`] are remembered.
+    pub fn add(&self, session: SessionDigest) -> bool {
         let mut lately = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !lately.closed.insert(session.clone()) {
-            return;
+            return false;
         }
         lately.in_turn.push_back(session);
-        if lately.in_turn.len() > KEPT
+        if lately.in_turn.len() > CLOSED_KEPT
             && let Some(oldest) = lately.in_turn.pop_front()
         {
             lately.closed.remove(&oldest);
         }
+        true
     }
 
     /// Whether this one is among them.
     #[must_use]
     pub fn has(&self, session: &SessionDigest) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).closed.contains(session)
+    }
+}
+
+/// Hears of sessions that other replicas have closed, until the task is aborted. What is not heard of while the store is
+/// silent is heard of afterwards.
+pub async fn follow_closings(lasting: Arc<Lasting>) {
+    let mut mark = Mark::default();
+    loop {
+        tokio::time::sleep(INTERVAL).await;
+        let Ok(closed) = lasting.store.closed_since(mark).await else { continue };
+        mark = closed.mark;
+        let unknown = closed.sessions.into_iter().filter(|session| lasting.closings.add(session.clone())).count();
+        if unknown > 0 {
+            lasting.changes.tell();
+        }
     }
 }

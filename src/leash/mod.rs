@@ -9,7 +9,7 @@ mod closings;
 mod spending;
 
 pub use changes::Changes;
-pub use closings::Closings;
+pub use closings::{Closings, follow_closings};
 pub use spending::{Spending, Tether};
 
 use std::cell::{Cell, RefCell};
@@ -136,8 +136,9 @@ impl Leashes {
     /// A session that streams have seen the end of was closed: its other streams end.
     pub fn closed(&self, session: &SessionDigest) {
         let gate = self.gates.load();
-        gate.closings.add(session.clone());
-        gate.changes.tell();
+        if gate.closings.add(session.clone()) {
+            gate.changes.tell();
+        }
     }
 
     /// Ends streams that would not be admitted any more, until the task is aborted.

@@ -25,7 +25,7 @@ pub use open::{Stores, open, open_registry};
 pub use postgres::Postgres;
 pub use redis::Redis;
 pub use rekey::{Interrupted, Rekeyed, rekey};
-pub use sessions::{Activity, COUNTED_DAYS, Session, SessionCounts, Sessions};
+pub use sessions::{Activity, CLOSED_KEPT, COUNTED_DAYS, Closed, Session, SessionCounts, Sessions};
 pub use sqlite::Sqlite;
 pub use use_counts::{UseCounts, Used};
 

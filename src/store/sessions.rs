@@ -5,7 +5,7 @@ use sidegate_core::clock::Timestamp;
 use sidegate_core::id::{AppId, SessionDigest};
 use sidegate_core::session::{ResumeKey, SessionKey};
 
-use super::{Answer, Cursor, Page};
+use super::{Answer, Cursor, Mark, Page};
 
 /// Chat sessions.
 pub trait Sessions: Send + Sync {
@@ -30,6 +30,12 @@ pub trait Sessions: Send + Sync {
     /// Closes a session for good; whether it was open. Durable when this answers.
     fn close_session<'a>(&'a self, key: SessionKey<'a>) -> Answer<'a, bool>;
 
+    /// Sessions that were closed after `mark`, on any replica: the latest [`CLOSED_KEPT`] are told. None where no other
+    /// process closes any.
+    fn closed_since(&self, mark: Mark) -> Answer<'_, Closed> {
+        Box::pin(async move { Ok(Closed { mark, sessions: Vec::new() }) })
+    }
+
     /// Puts `new` in the place of what `old` seals if that is still there; whether it was.
     fn reseal_session<'a>(&'a self, key: SessionKey<'a>, old: &'a Session, new: Bytes) -> Answer<'a, bool>;
 
@@ -42,6 +48,18 @@ pub trait Sessions: Send + Sync {
     /// The sessions that were counted since the beginning of the day, in UTC, of `since`. Days are
     /// remembered for [`COUNTED_DAYS`].
     fn session_counts<'a>(&'a self, app: &'a AppId, since: Timestamp) -> Answer<'a, SessionCounts>;
+}
+
+/// How many closed sessions are remembered, for those who have streams of them.
+pub const CLOSED_KEPT: usize = 1_024;
+
+/// Sessions that were closed, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Closed {
+    /// Which.
+    pub sessions: Vec<SessionDigest>,
+    /// Where to go on.
+    pub mark: Mark,
 }
 
 /// For how many days counts are kept, the one of now included.

@@ -5,7 +5,9 @@ use reqwest::{Method, Response};
 
 use crate::support::gate::{Gate, assert_refused};
 use crate::support::redis::RedisServer;
-use crate::support::upstream::Upstream;
+use crate::support::upstream::{Behaviour, Upstream};
+use crate::support::wire::within;
+use crate::{chat9, leash};
 
 /// A replica of an app with these lines; patient, as many tests run at once.
 async fn replica(server: &RedisServer, upstream: &Upstream, app: &str) -> Gate {
@@ -80,4 +82,26 @@ async fn a_replica_does_not_start_without_its_store() {
     let run = program.run();
     assert_eq!(run.code, 1);
     assert!(run.err.contains("store.redis.url: cannot use 127.0.0.1:"), "{}", run.err);
+}
+
+#[tokio::test]
+async fn a_session_that_one_replica_closes_ends_its_streams_on_the_others() {
+    let (server, upstream) = (RedisServer::start(), Upstream::start().await);
+    let replica = async || server.share(chat9::with_lines(&upstream, chat9::UNLIMITED)).start().await;
+    let (one, other) = (replica().await, replica().await);
+    let (session, another) = (chat9::anonymous(&one).await, chat9::anonymous(&one).await);
+    let mut open = Vec::new();
+    for (gate, session) in [(&other, &session), (&other, &another), (&one, &session)] {
+        let (behaviour, stream) = Behaviour::sse();
+        upstream.once("/widget/chat", behaviour);
+        open.push(leash::begun(chat9::say(gate, session, "hi").await, stream).await);
+    }
+    let (mut closing, closes) = open.pop().expect("three");
+    let (mut of_another, anothers) = open.pop().expect("two");
+    let (answer, stream) = open.pop().expect("one");
+    closes.chunk("data: {\"type\":\"done\",\"chat_ended\":true}\n\n");
+    within(closing.chunk()).await.expect("a chunk").expect("not the end");
+    assert_eq!(leash::data_of(&leash::rest(answer).await)["reason"], "SESSION_CLOSED");
+    within(stream.closed()).await;
+    leash::passes(&mut of_another, &anothers).await;
 }

@@ -81,6 +81,16 @@ impl Keys {
         self.name("last_session", &[app.as_str(), &resume.to_hex()])
     }
 
+    /// The mark of the session that was closed last.
+    pub(super) fn last_closing(&self) -> String {
+        self.name("closings:mark", &[])
+    }
+
+    /// Those that were closed lately, by mark.
+    pub(super) fn closings(&self) -> String {
+        self.name("closings", &[])
+    }
+
     /// How many were opened on a day.
     pub(super) fn sessions_of_day(&self, app: &AppId, day: u64) -> String {
         self.name("sessions_of_day", &[app.as_str(), &day.to_string()])
@@ -186,7 +196,7 @@ impl Keys {
 
 /// A session's id is its holder's secret in some dialects: whoever reads the server's keys learns nothing.
 fn digest(session: &str) -> String {
-    SecretDigest::of(&session.into()).to_string().trim_start_matches("sha256:").to_owned()
+    SecretDigest::of_token(session).digits()
 }
 
 /// An address without colons.

@@ -8,7 +8,10 @@ use sidegate_core::session::{ResumeKey, SessionKey};
 
 use super::{LAST, MARGIN, Redis, forgotten};
 use crate::store::sessions::day;
-use crate::store::{Activity, Answer, COUNTED_DAYS, Cursor, Page, Session, SessionCounts, Sessions, Unavailable};
+use crate::store::{
+    Activity, Answer, CLOSED_KEPT, COUNTED_DAYS, Closed, Cursor, Mark, Page, Session, SessionCounts, Sessions,
+    Unavailable,
+};
 
 const DAY_MILLIS: u64 = 24 * 3_600 * 1_000;
 
@@ -113,8 +116,20 @@ impl Sessions for Redis {
 
     fn close_session<'a>(&'a self, key: SessionKey<'a>) -> Answer<'a, bool> {
         Box::pin(async move {
-            let script = self.scripts.close_session.key(self.keys.session(key));
+            let mut script = self.scripts.close_session.key(self.keys.session(key));
+            script.key(self.keys.last_closing()).key(self.keys.closings());
+            script.arg(key.session.as_str()).arg(CLOSED_KEPT);
             self.link.run(&script).await.map_err(|_| Unavailable)
+        })
+    }
+
+    fn closed_since(&self, mark: Mark) -> Answer<'_, Closed> {
+        Box::pin(async move {
+            let mut script = self.scripts.marked_since.key(self.keys.last_closing());
+            script.key(self.keys.closings()).arg(mark.0);
+            let (mark, closed): (u64, Vec<String>) = self.link.run(&script).await.map_err(|_| Unavailable)?;
+            let sessions = closed.iter().map(|digest| digest.parse()).collect::<Result<_, _>>();
+            Ok(Closed { sessions: sessions.map_err(|_| Unavailable)?, mark: Mark(mark) })
         })
     }
 

@@ -109,7 +109,7 @@ impl Revocations for Redis {
 
     fn revoked_since(&self, mark: Mark) -> Answer<'_, Revoked> {
         Box::pin(async move {
-            let mut script = self.scripts.revoked.key(self.keys.last_mark());
+            let mut script = self.scripts.marked_since.key(self.keys.last_mark());
             script.key(self.keys.revocations()).arg(mark.0);
             let (mark, kept): (u64, Vec<String>) = self.link.run(&script).await.map_err(|_| Unavailable)?;
             let read = |text: &String| serde_json::from_str::<Kept>(text).map(|(until, kept)| (kept, until));

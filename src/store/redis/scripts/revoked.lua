@@ -1,9 +1,0 @@
--- The revocations behind a mark, and the last mark. A server that knows only earlier marks has lost
--- its data: then all that it has are new.
--- KEYS: the last mark, revocations by mark. ARGV: the mark.
-local last = tonumber(redis.call('GET', KEYS[1])) or 0
-local since = ARGV[1]
-if last < tonumber(since) then
-    since = '0'
-end
-return { last, redis.call('ZRANGEBYSCORE', KEYS[2], '(' .. since, '+inf') }
