@@ -22,6 +22,7 @@ use sidegate_core::dialect::mitigate::{self, MintingKeys, WorkspaceKeys};
 use sidegate_core::dialect::orcheo::Workspaces;
 use sidegate_core::dialect::{Dialect, sigmic};
 use sidegate_core::id::{AppId, EndUserId, TokenId};
+use sidegate_core::leash::Leash;
 use sidegate_core::origin::{OriginSet, RequestOrigin};
 use sidegate_core::policy::{Moment, Provenance, admit};
 use sidegate_core::revocation::RevocationList;
@@ -47,6 +48,7 @@ fn claims(now: Timestamp) -> Claims {
         id: Some(token_id()),
         workflow: None,
         workspaces: Workspaces::default(),
+        leash: Leash::default(),
         details: serde_json::Map::new(),
         issued_at: now,
         not_before: None,

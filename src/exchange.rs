@@ -12,6 +12,7 @@ use sidegate_core::denial::{Code, Denial};
 use sidegate_core::dialect::orcheo::{Purpose, WorkflowId};
 use sidegate_core::dialect::{Dialect, orcheo, sigmic};
 use sidegate_core::id::EndUserId;
+use sidegate_core::leash::Leash;
 use sidegate_core::message::Reply;
 use sidegate_core::policy::{self, ExchangeRequest, Grant};
 use sidegate_core::service_token::{Scope, ServiceToken};
@@ -21,6 +22,8 @@ use crate::gate::Gate;
 use crate::limits::{Counted, Sender, stranger};
 use crate::registry::{Registered, Registry};
 use crate::trade::{Broker, Order};
+
+const UPSTREAMS_LEASH: &str = "leash: the upstream makes the tokens of this app, and they carry none";
 
 /// Handles the body of `POST /api/v1/auth/token` (Sigmic). The answer is written when the context is
 /// durable, not before.
@@ -71,7 +74,10 @@ pub async fn session(
         // Of another dialect.
         Authority::Passed => Err(Code::JwtNotConfigured.into()),
         Authority::Upstream(_) => {
-            let ExchangeRequest { subject, workflow, details, .. } = request;
+            let ExchangeRequest { subject, workflow, leash, details, .. } = request;
+            if !leash.is_endless() {
+                return Err(Denial::because(Code::InvalidRequest, UPSTREAMS_LEASH).into());
+            }
             let workflow = registered.app.workflows.asked(workflow.as_ref())?.clone();
             let order = Order::new(Arc::clone(registered), Purpose::Chat(workflow), subject, anonymous, details);
             trade(broker, order).await
@@ -117,7 +123,8 @@ pub async fn token_of_visitor(
         (Authority::Local, Purpose::Chat(workflow)) => {
             let context = SessionContext::default();
             let workflow = Some(workflow.id);
-            let request = ExchangeRequest { subject, lifetime: None, context, workflow, details: Map::new() };
+            let (leash, details) = (Leash::default(), Map::new());
+            let request = ExchangeRequest { subject, lifetime: None, context, workflow, leash, details };
             Ok(issue(gate, registered, authorized.into(), request).await?)
         }
         (Authority::Local, Purpose::Realtime) | (Authority::Passed, _) => Err(Code::NotFound.into()),

@@ -20,6 +20,7 @@ use crate::denial::{Code, Denial};
 use crate::dialect::orcheo::{WorkflowId, Workspaces};
 use crate::entropy::Entropy;
 use crate::id::{EndUserId, TokenId};
+use crate::leash::Leash;
 use crate::origin::{Origin, OriginSet, RequestOrigin};
 use crate::revocation::RevocationList;
 use crate::token::Claims;
@@ -35,6 +36,8 @@ pub struct ExchangeRequest {
     pub context: SessionContext,
     /// The workflow that it is to be bound to, where the dialect has them.
     pub workflow: Option<WorkflowId>,
+    /// How much it may be used.
+    pub leash: Leash,
     /// What the token is to say beside, for the upstream.
     pub details: Map<String, Value>,
 }
@@ -97,6 +100,7 @@ pub fn grant(
         id,
         workflow: request.workflow,
         workspaces: Workspaces { own: app.workspace.clone(), all: principal.workspaces().to_vec() },
+        leash: request.leash,
         details: request.details,
         issued_at,
         not_before: None,
@@ -168,6 +172,12 @@ impl Permit {
     #[must_use]
     pub fn claims(&self) -> &Claims {
         &self.claims
+    }
+
+    /// How much may be used: what the app allows, and the token.
+    #[must_use]
+    pub fn leash(&self) -> Leash {
+        self.app.leash.and(&self.claims.leash)
     }
 }
 

@@ -177,6 +177,7 @@ mod tests {
             id: id.map(|id| id.parse().expect("id")),
             workflow: None,
             workspaces: crate::dialect::orcheo::Workspaces::default(),
+            leash: crate::leash::Leash::default(),
             details: serde_json::Map::new(),
             issued_at: at(issued_at),
             not_before: None,

@@ -17,6 +17,7 @@ use crate::dialect::Dialect;
 use crate::dialect::orcheo::Workspaces;
 use crate::entropy::hex;
 use crate::id::{AppId, EndUserId, SessionDigest, SessionId};
+use crate::leash::Leash;
 use crate::token::Claims;
 
 /// Whose session it is.
@@ -174,6 +175,7 @@ impl ChatSession {
             id: Some(self.id.as_str().parse().map_err(|_| Code::Internal)?),
             workflow: None,
             workspaces: Workspaces::default(),
+            leash: Leash::default(),
             details: serde_json::Map::new(),
             issued_at: Timestamp::from_seconds(self.opened_at.seconds()),
             not_before: None,

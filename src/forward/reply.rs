@@ -104,7 +104,7 @@ impl Forward<'_> {
 
     /// What ends a stream that begins now: the end of its token, of what its app lets one last, or of what admitted it.
     pub(super) fn leash(&self) -> Leash {
-        let lasts = self.admission.permit().app().leash.stream.map(|lasts| Instant::now() + lasts);
+        let lasts = self.admission.permit().leash().stream.map(|lasts| Instant::now() + lasts);
         let (ends_at, why) = match lasts.filter(|lasts| *lasts < self.ends_at) {
             Some(ends_at) => (ends_at, Ending::TimeUsedUp),
             None => (self.ends_at, Ending::Expired),

@@ -59,13 +59,12 @@ impl Default for Spending {
 }
 
 impl Spending {
-    /// Takes a request on, if anything is counted under its app's leash.
+    /// Takes a request on, if anything is counted under its leash.
     ///
     /// # Errors
     /// [`Code::BytesUsedUp`].
     pub fn enter(&self, permit: &Permit, token: Option<&SecretDigest>) -> Result<Option<Arc<Tether>>, Denial> {
-        let (app, claims) = (permit.app(), permit.claims());
-        let leash = app.leash;
+        let (app, claims, leash) = (permit.app(), permit.claims(), permit.leash());
         if !leash.counts() {
             return Ok(None);
         }

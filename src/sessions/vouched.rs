@@ -5,6 +5,7 @@ use sidegate_core::clock::Timestamp;
 use sidegate_core::denial::Denial;
 use sidegate_core::dialect::orcheo::Workspaces;
 use sidegate_core::id::{EndUserId, TokenId};
+use sidegate_core::leash::Leash;
 use sidegate_core::token::Claims;
 
 use crate::gate::Gate;
@@ -34,6 +35,7 @@ impl Vouched<'_> {
             id: self.jti.cloned(),
             workflow: None,
             workspaces: Workspaces::default(),
+            leash: Leash::default(),
             details: serde_json::Map::new(),
             issued_at: self.issued_at,
             not_before: None,

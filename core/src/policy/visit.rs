@@ -11,6 +11,7 @@ use crate::clock::Timestamp;
 use crate::denial::{Code, Denial};
 use crate::dialect::orcheo::{Access, Workflow, Workspaces};
 use crate::id::EndUserId;
+use crate::leash::Leash;
 use crate::origin::Origin;
 use crate::token::Claims;
 
@@ -79,6 +80,7 @@ fn claims_of_visit(app: &App, end_user: EndUserId, now: Timestamp) -> Claims {
         id: None,
         workflow: None,
         workspaces: Workspaces::default(),
+        leash: Leash::default(),
         details: Map::new(),
         issued_at: now,
         not_before: None,

@@ -5,6 +5,7 @@ use crate::clock::Timestamp;
 use crate::dialect::Dialect;
 use crate::dialect::chatbotkit::{Fields, Patch};
 use crate::dialect::orcheo::Workspaces;
+use crate::leash::Leash;
 use crate::origin::{OriginSet, RequestOrigin};
 use crate::policy::{Moment, admit};
 use crate::revocation::RevocationList;
@@ -72,6 +73,7 @@ fn permit(features: &[&str]) -> Permit {
         id: Some("s1".parse().expect("an id")),
         workflow: None,
         workspaces: Workspaces::default(),
+        leash: Leash::default(),
         details: details.as_object().cloned().expect("an object"),
         issued_at: Timestamp::from_seconds(100),
         not_before: None,

@@ -8,6 +8,7 @@ use crate::clock::Timestamp;
 use crate::denial::{Code, Denial};
 use crate::dialect::orcheo::{WorkflowId, Workspaces};
 use crate::id::{AppId, EndUserId, TokenId};
+use crate::leash::Leash;
 
 /// How far two clocks may differ: the one leeway for `exp`, `nbf` and `iat` (RFC 7519 sections
 /// 4.1.4 to 4.1.6). Small, because tokens are minted and checked by the same program; above zero,
@@ -30,6 +31,8 @@ pub struct Claims {
     pub workflow: Option<WorkflowId>,
     /// The workspaces that it names, where the dialect has them; written, never read.
     pub workspaces: Workspaces,
+    /// How much it may be used, beside what its app says.
+    pub leash: Leash,
     /// What it says beside: for the upstream, or for its dialect alone.
     pub details: Map<String, Value>,
     /// When it was issued.

@@ -130,6 +130,7 @@ fn times_are_checked_with_one_leeway() {
         id: None,
         workflow: None,
         workspaces: crate::dialect::orcheo::Workspaces::default(),
+        leash: crate::leash::Leash::default(),
         details: serde_json::Map::new(),
         issued_at: at(issued),
         not_before: not_before.map(at),

@@ -5,7 +5,8 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use super::{opened, passes, rest};
-use crate::support::gate::{Gate, assert_refused};
+use crate::support::admin::BOOTSTRAP;
+use crate::support::gate::{APP, Gate, SECRET, assert_refused, json_of};
 use crate::support::upstream::{Behaviour, Reply, Upstream};
 use crate::support::wire::{metric_becomes, stream_path, within};
 use crate::{chat9, chatbotkit, mitigate, orcheo};
@@ -130,6 +131,71 @@ async fn a_browser_that_leaves_gives_its_place_back() {
         within(stream.closed()).await;
         metric_becomes(&gate, "sidegate_forwards", 0.0).await;
     }
+}
+
+#[tokio::test]
+async fn a_token_may_have_a_shorter_leash_than_its_app_gives_but_no_longer_one() {
+    let upstream = Upstream::start().await;
+    let gate = gate_with(&upstream, "messages = 2, stream = \"1h\"").await;
+    for (asked, most) in [(json!({ "messages": 1, "bytes": null }), 1), (json!({ "messages": 9 }), 2)] {
+        let token = gate.token("ada").leash(asked).mint().await;
+        for _ in 0..most {
+            assert_eq!(say(&gate, &token).await.status(), 200);
+        }
+        assert_refused(say(&gate, &token).await, 403, "MESSAGES_USED_UP").await;
+    }
+    let token = gate.token("ada").leash(json!({ "stream": "1s", "streamsPerToken": 1 })).mint().await;
+    let (answer, _stream) = opened(&upstream, &gate, &token).await;
+    let path = stream_path(&gate, &token).await;
+    let second = gate.chat(Method::GET, &path, &token).send().await.expect("an answer");
+    assert_refused(second, 429, "TOO_MANY_STREAMS").await;
+    let words = limited("STREAM_TIME_USED_UP", "The stream has lasted as long as it may; connect again");
+    assert_eq!(rest(answer).await, words);
+}
+
+#[tokio::test]
+async fn an_app_without_a_leash_may_give_a_token_one() {
+    let upstream = Upstream::start().await;
+    let gate = Gate::start(&upstream).await;
+    let (held, free) = (gate.token("ada").leash(json!({ "messages": 1 })).mint().await, gate.token("ada").mint().await);
+    for (token, expected) in [(&held, 200), (&held, 403), (&free, 200), (&free, 200)] {
+        assert_eq!(say(&gate, token).await.status(), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_leash_that_cannot_be_held_is_refused_at_the_exchange() {
+    let upstream = Upstream::start().await;
+    let gate = Gate::start(&upstream).await;
+    for (leash, rule) in [
+        (json!({ "mesages": 1 }), "unknown field `mesages`"),
+        (json!({ "messages": 0 }), "a count must be an integer above zero"),
+        (json!({ "bytes": "1KiB" }), "a count must be an integer above zero"),
+        (json!({ "stream": 60 }), "stream must be an integer above zero and one of s, m, h, d"),
+        (json!([]), "must be an object"),
+    ] {
+        let body = json!({ "appId": APP, "appSecret": SECRET, "endUserId": "ada", "leash": leash });
+        let message = assert_refused(gate.exchange(&body).await, 400, "INVALID_REQUEST").await;
+        assert!(message.starts_with(&format!("leash: {rule}")), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_of_orcheos_may_have_one_too() {
+    let upstream = Upstream::start().await;
+    let gate = orcheo::builder(&upstream).start().await;
+    let created = "data: {\"type\":\"thread.created\",\"thread\":{\"id\":\"thr_1\"}}\n\n";
+    upstream.always(Behaviour::answer(Reply::new(200, created).header("content-type", "text/event-stream")));
+    let asked = json!({ "user": { "id": "ada" }, "workflow_id": orcheo::WORKFLOW, "leash": { "messages": 1 } });
+    let made = json_of(orcheo::session(&gate, BOOTSTRAP, &asked).await).await;
+    let token = made["client_secret"].as_str().expect("a token");
+    let create: Value =
+        json!({ "type": "threads.create", "params": { "input": { "content": [], "attachments": [] } } });
+    let status = async || orcheo::page(&gate, token, &create).send().await.expect("an answer").status();
+    assert_eq!((status().await.as_u16(), status().await.as_u16()), (200, 403));
+    let bad = json!({ "user": { "id": "ada" }, "workflow_id": orcheo::WORKFLOW, "leash": { "messages": 0 } });
+    let said = orcheo::refused(orcheo::session(&gate, BOOTSTRAP, &bad).await, 422).await;
+    assert_eq!(said[0]["msg"], "leash: a count must be an integer above zero");
 }
 
 #[tokio::test]

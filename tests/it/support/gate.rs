@@ -391,6 +391,12 @@ impl Token<'_> {
         self
     }
 
+    /// How much it may be used.
+    pub fn leash(mut self, leash: Value) -> Self {
+        self.body["leash"] = leash;
+        self
+    }
+
     fn entry(mut self, field: &str, name: &str, value: &str) -> Self {
         self.body[field][name] = value.into();
         self

@@ -10,6 +10,7 @@ use crate::clock::Timestamp;
 use crate::denial::{Code, Denial};
 use crate::dialect::orcheo::{self, Workspaces};
 use crate::id::ConversationId;
+use crate::leash::Leash;
 use crate::token::{Claims, KeyRing};
 
 /// What `aud` says: this dialect's marker, without which a token is one of another.
@@ -95,6 +96,7 @@ impl TryFrom<WireClaims<'_>> for Claims {
             id: Some(wire.sub.parse().map_err(invalid)?),
             workflow: None,
             workspaces: Workspaces::default(),
+            leash: Leash::default(),
             details: details(&conversation, &wire.features()),
             issued_at: Timestamp::from_seconds(wire.iat),
             not_before: None,

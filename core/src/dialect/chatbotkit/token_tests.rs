@@ -23,6 +23,7 @@ fn claims() -> Claims {
         id: Some("s1".parse().expect("an id")),
         workflow: None,
         workspaces: Workspaces::default(),
+        leash: Leash::default(),
         details: details(&cv1(), &["markdown", "math"]),
         issued_at: Timestamp::from_seconds(100),
         not_before: None,

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::denial::{Code, Denial};
 use crate::dialect::orcheo::{self, Workspaces};
+use crate::leash::Leash;
 use crate::session::Mode;
 use crate::token::{Claims, KeyRing};
 
@@ -50,6 +51,7 @@ impl TryFrom<WireClaims<'_>> for Claims {
             id: Some(wire.jti.parse().map_err(invalid)?),
             workflow: None,
             workspaces: Workspaces::default(),
+            leash: Leash::default(),
             details: serde_json::Map::new(),
             issued_at: Timestamp::from_seconds(wire.iat),
             not_before: None,
@@ -106,6 +108,7 @@ mod tests {
             id: Some("s1".parse().expect("an id")),
             workflow: None,
             workspaces: Workspaces::default(),
+            leash: Leash::default(),
             details: serde_json::Map::new(),
             issued_at: Timestamp::from_seconds(100),
             not_before: None,

@@ -10,6 +10,7 @@ use crate::denial::{Code, Denial};
 use crate::entropy::Entropy;
 use crate::id::EndUserId;
 use crate::json;
+use crate::leash::Leash;
 use crate::policy::ExchangeRequest;
 
 /// Bytes of what goes into the token beside its own claims: a token travels in a header.
@@ -28,6 +29,9 @@ pub struct Wire {
     user: Option<Value>,
     #[serde(default)]
     assistant: Option<Value>,
+    /// Ours: the vendor has none.
+    #[serde(default)]
+    leash: Option<Value>,
     // `current_client_secret` is not read: the vendor copies it into the new token, which so grows with
     // each refresh and carries a token that is still good.
 }
@@ -98,6 +102,7 @@ impl Wire {
             lifetime: None,
             context: SessionContext::default(),
             workflow: Some(workflow),
+            leash: Leash::asked(self.leash)?,
             details,
         })
     }

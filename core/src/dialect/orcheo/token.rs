@@ -11,6 +11,7 @@ use crate::app::{App, TokenPolicy};
 use crate::clock::Timestamp;
 use crate::denial::{Code, Denial};
 use crate::id::WorkspaceId;
+use crate::leash::Leash;
 use crate::service_token::Scope;
 use crate::token::Claims;
 
@@ -33,6 +34,9 @@ pub struct WireClaims<'a> {
     /// The token's id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jti: Option<Cow<'a, str>>,
+    /// What it may use, where its server asked for a leash.
+    #[serde(default, skip_serializing_if = "Leash::is_endless")]
+    pub leash: Leash,
     /// What ChatKit makes of it.
     pub chatkit: ChatKit<'a>,
 }
@@ -89,6 +93,7 @@ impl WireClaims<'_> {
             id: self.jti.map(|id| id.parse()).transpose().map_err(invalid)?,
             workflow: Some(workflow),
             workspaces: Workspaces::default(),
+            leash: self.leash,
             details: Map::new(),
             issued_at: Timestamp::from_seconds(self.iat),
             not_before: self.nbf.map(Timestamp::from_seconds),
@@ -113,6 +118,7 @@ pub fn sign(policy: &TokenPolicy, claims: &Claims) -> Result<String, Denial> {
         nbf: claims.not_before.map(Timestamp::seconds),
         exp: claims.expires_at.seconds(),
         jti: Some(id.as_str().into()),
+        leash: claims.leash,
         chatkit: ChatKit {
             workspace_id: claims.workspaces.own.as_ref().map(|own| own.as_str().into()),
             workspace_ids: claims.workspaces.all.iter().map(|workspace| workspace.as_str().into()).collect(),

@@ -4,6 +4,7 @@ use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
 
 use crate::context::{ContextLimits, SessionContext, printable};
 use crate::credential::AppCredential;
@@ -11,6 +12,7 @@ use crate::denial::{Code, Denial};
 use crate::duration::parse_lifetime;
 use crate::id::EndUserId;
 use crate::json;
+use crate::leash::Leash;
 use crate::policy::ExchangeRequest;
 
 /// The parsed body: the credential to check first, and what is asked for.
@@ -22,6 +24,7 @@ pub struct Wire {
     expires_in: Field,
     env: Field,
     secrets: Field,
+    leash: Option<Value>,
 }
 
 #[derive(serde::Deserialize)]
@@ -38,6 +41,9 @@ struct Body {
     env: Field,
     #[serde(default)]
     secrets: Field,
+    /// Ours: the vendor has none.
+    #[serde(default)]
+    leash: Option<Value>,
 }
 
 /// Reads the body; fields of other names are ignored, as the vendor does.
@@ -62,6 +68,7 @@ pub fn parse_exchange(body: &[u8]) -> Result<Wire, Denial> {
         expires_in: body.expires_in,
         env: body.env,
         secrets: body.secrets,
+        leash: body.leash,
     })
 }
 
@@ -69,7 +76,7 @@ impl Wire {
     /// What is asked for, once the caller is known.
     ///
     /// # Errors
-    /// [`Code::InvalidExpiresIn`], [`Code::InvalidEnv`].
+    /// [`Code::InvalidExpiresIn`], [`Code::InvalidEnv`], [`Code::InvalidRequest`] for the leash.
     pub fn into_request(self, limits: &ContextLimits) -> Result<ExchangeRequest, Denial> {
         let lifetime = match self.expires_in {
             Field::Absent => None,
@@ -78,8 +85,9 @@ impl Wire {
         };
         let context =
             SessionContext::new(self.env.into_entries("env")?, self.secrets.into_entries("secrets")?, limits)?;
-        let (workflow, details) = (None, serde_json::Map::new());
-        Ok(ExchangeRequest { subject: self.end_user_id, lifetime, context, workflow, details })
+        let leash = Leash::asked(self.leash)?;
+        let (workflow, details) = (None, Map::new());
+        Ok(ExchangeRequest { subject: self.end_user_id, lifetime, context, workflow, leash, details })
     }
 }
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::denial::{Code, Denial};
 use crate::dialect::orcheo::Workspaces;
+use crate::leash::Leash;
 use crate::token::{Claims, KeyRing};
 
 /// The claims as they stand in the token. `appId` and `allowedOrigins` are this dialect's markers:
@@ -26,6 +27,9 @@ pub struct WireClaims<'a> {
     /// Present when env or secrets were given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jti: Option<Cow<'a, str>>,
+    /// What it may use, where its server asked for a leash.
+    #[serde(default, skip_serializing_if = "Leash::is_endless")]
+    pub leash: Leash,
     /// Issued at, in seconds.
     pub iat: u64,
     /// Not before, in seconds; we write none.
@@ -47,6 +51,7 @@ impl TryFrom<WireClaims<'_>> for Claims {
             id: wire.jti.map(|id| id.parse()).transpose().map_err(invalid)?,
             workflow: None,
             workspaces: Workspaces::default(),
+            leash: wire.leash,
             details: serde_json::Map::new(),
             issued_at: Timestamp::from_seconds(wire.iat),
             not_before: wire.nbf.map(Timestamp::from_seconds),
@@ -65,6 +70,7 @@ pub fn sign(keys: &KeyRing, claims: &Claims) -> Result<String, Denial> {
         sub: claims.subject.as_str().into(),
         allowed_origins: (&*claims.origins).into(),
         jti: claims.id.as_ref().map(|id| id.as_str().into()),
+        leash: claims.leash,
         iat: claims.issued_at.seconds(),
         nbf: claims.not_before.map(Timestamp::seconds),
         exp: claims.expires_at.seconds(),

@@ -165,6 +165,10 @@ async fn the_customers_servers_get_it_on_the_private_listener() {
     let expected = json!({ "workflow_id": WORKFLOW, "user": more["user"], "metadata": more["metadata"] });
     assert_eq!(upstream.take().pop().expect("one").json(), expected);
 
+    // A bound that the upstream would not hold is not asked for in vain.
+    let bounded = json!({ "user": { "id": "ada" }, "leash": { "messages": 1 } });
+    let said = refused(sent(server(TOKEN).json(&bounded)).await, 422).await;
+    assert_eq!(said[0]["msg"], "leash: the upstream makes the tokens of this app, and they carry none");
     let reader = service_token(&gate, "admin:apps:read", &[]).await;
     let answer = sent(gate.private(Method::POST, TOKEN).bearer_auth(reader)).await;
     assert_eq!(refused(answer, 403).await, "auth.missing_scope");
