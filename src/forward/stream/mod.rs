@@ -1,28 +1,25 @@
 //! An answer's body on its way to the browser: ends when what admitted it does, and when the upstream goes quiet for too
 //! long.
 
+mod end;
+mod parts;
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderMap;
-use http::header::CONTENT_ENCODING;
 use http_body::{Body, Frame, SizeHint};
-use prometheus::IntGauge;
 use sidegate_core::ending::Ending;
-use sidegate_core::sse::Boundaries;
 use tokio::time::{Instant, Sleep};
 
+pub use self::parts::BrokenOff;
+pub(super) use self::parts::{Kind, Leash, Pauses, UnderWay};
+use super::Failure;
 use super::answer::UpstreamBody;
-use super::head::is_event_stream;
 use super::watch::Watch;
-use super::{Failure, Slot};
-use crate::leash::{Held, Tether};
-
-/// For how long a stream that must end may finish an event that it has begun.
-const UNFINISHED: Duration = Duration::from_millis(300);
+use crate::leash::Tether;
 
 /// A comment (HTML standard, section 9.2.7, advises one every 15 seconds or so), and a blank line: nothing is dispatched.
 const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
@@ -55,99 +52,7 @@ pub struct Streamed {
     _under_way: UnderWay,
 }
 
-/// What ends a stream before its upstream does.
-pub(super) struct Leash {
-    /// The end of its token or session, or of what its app lets a stream last.
-    pub(super) ends_at: Instant,
-    /// Which of them.
-    pub(super) why: Ending,
-    /// What admitted it, as long as that holds.
-    pub(super) held: Held,
-}
-
-/// What becomes of an upstream's silence.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Pauses {
-    /// After so long it is given up.
-    idle: Duration,
-    /// After so long, and again and again, the browser gets a comment, if that can stand there.
-    keep_alive: Option<Duration>,
-    /// When both are due.
-    idle_at: Instant,
-    alive_at: Option<Instant>,
-}
-
-impl Pauses {
-    pub(super) fn new(idle: Duration, keep_alive: Option<Duration>) -> Self {
-        let now = Instant::now();
-        Self { idle, keep_alive, idle_at: now + idle, alive_at: keep_alive.map(|after| now + after) }
-    }
-
-    /// It has said something.
-    fn moved(&mut self) {
-        *self = Self::new(self.idle, self.keep_alive);
-    }
-}
-
-/// What is known of an answer's form.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Kind {
-    /// Events: it may end between two of them, with last words.
-    Events(Boundaries),
-    /// Events in a content coding. It may end anywhere; nothing can be said in it.
-    CodedEvents,
-    /// Anything else. If it is cut it must not look whole.
-    Whole,
-}
-
-impl Kind {
-    pub(super) fn of(headers: &HeaderMap) -> Self {
-        match (is_event_stream(headers), headers.contains_key(CONTENT_ENCODING)) {
-            (true, false) => Self::Events(Boundaries::default()),
-            (true, true) => Self::CodedEvents,
-            (false, _) => Self::Whole,
-        }
-    }
-
-    fn pass(&mut self, frame: &Frame<Bytes>) {
-        if let (Self::Events(boundaries), Some(data)) = (self, frame.data_ref()) {
-            boundaries.pass(data);
-        }
-    }
-}
-
-/// Why a streaming answer broke off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BrokenOff {
-    /// By the upstream's failure.
-    Upstream(Failure),
-    /// The gate has ended it.
-    Ended(Ending),
-    /// The gate's own store did not answer.
-    Store,
-}
-
 type Polled = Poll<Option<Result<Frame<Bytes>, BrokenOff>>>;
-
-/// A place at the upstream and in the gauge of requests under way; both are given back when the
-/// body ends or is dropped.
-pub(super) struct UnderWay {
-    _slot: Slot,
-    gauge: IntGauge,
-}
-
-impl UnderWay {
-    pub(super) fn new(slot: Slot, gauge: &IntGauge) -> Self {
-        gauge.inc();
-        Self { _slot: slot, gauge: gauge.clone() }
-    }
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        self.gauge.dec();
-    }
-}
 
 impl Streamed {
     /// `first` is what was read of it before.
@@ -227,61 +132,6 @@ impl Streamed {
             return watch.poll_held(cx).map(|held| held.map(|data| Ok(Frame::data(data))));
         }
         Poll::Ready(Some(Ok(frame)))
-    }
-
-    /// The last frames of a stream that must end: the rest of the event that it is in, if that comes soon, then its last
-    /// words. A browser drops an event that is not whole.
-    fn poll_end(&mut self, ending: Ending, cx: &mut Context<'_>) -> Polled {
-        let Kind::Events(boundaries) = self.kind else { return self.cut(ending) };
-        if boundaries.is_between() {
-            let words = self.leash.as_ref().map(|leash| ending.last_event(leash.held.dialect()));
-            self.finish(ending);
-            return Poll::Ready(words.map(|words| Ok(Frame::data(words.into()))));
-        }
-        match Pin::new(&mut self.body).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => self.poll_rest(ending, frame, cx),
-            Poll::Ready(Some(Err(_)) | None) => self.cut(ending),
-            Poll::Pending => {
-                ready!(self.timer.as_mut().map_or(Poll::Ready(()), |timer| timer.as_mut().poll(cx)));
-                self.cut(ending)
-            }
-        }
-    }
-
-    /// As much of a frame as belongs to the event that has begun.
-    fn poll_rest(&mut self, ending: Ending, frame: Frame<Bytes>, cx: &mut Context<'_>) -> Polled {
-        let (Kind::Events(boundaries), Ok(mut data)) = (&mut self.kind, frame.into_data()) else {
-            return self.cut(ending);
-        };
-        if boundaries.is_between() {
-            return self.poll_end(ending, cx);
-        }
-        if let Some(end) = boundaries.finish(&data) {
-            data.truncate(end);
-        }
-        self.poll_passing(Frame::data(data), cx)
-    }
-
-    /// Ends it where it stands.
-    fn cut(&mut self, ending: Ending) -> Polled {
-        self.finish(ending);
-        Poll::Ready(match self.kind {
-            Kind::Events(_) | Kind::CodedEvents => None,
-            Kind::Whole => Some(Err(BrokenOff::Ended(ending))),
-        })
-    }
-
-    fn finish(&mut self, ending: Ending) {
-        self.over = true;
-        if let Some(leash) = &self.leash {
-            leash.held.count(ending);
-        }
-    }
-
-    /// Notes that it must end.
-    fn begin_to_end(&mut self, ending: Ending) {
-        self.ending = Some(ending);
-        self.set_timer(Instant::now() + UNFINISHED);
     }
 
     /// Waits, but not beyond the end of what admitted it or of patience; speaks up in between.
@@ -419,15 +269,3 @@ impl Body for Streamed {
         if is_known { self.body.size_hint() } else { SizeHint::default() }
     }
 }
-
-impl std::fmt::Display for BrokenOff {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Upstream(failure) => failure.error_type(),
-            Self::Ended(ending) => ending.name(),
-            Self::Store => "the store did not answer",
-        })
-    }
-}
-
-impl std::error::Error for BrokenOff {}
