@@ -155,7 +155,6 @@ mod tests {
             r#"{"stream":"forever"}"#,
             r#"{"stream":600}"#,
             r#"{"streams_per_token":2}"#,
-            "[]",
             "1",
             "\"1\"",
         ] {

@@ -74,7 +74,17 @@ async fn send(mut writer: OwnedWriteHalf, flood: &Flood) -> (OwnedWriteHalf, End
         };
         return (writer, end);
     }
-    (writer, End::Borne)
+    if flood.ends != [End::Cut] {
+        return (writer, End::Borne);
+    }
+    // All of it may have fitted into buffers before the gate had read enough.
+    let ended = async {
+        while writer.write_all(&frame(PING, 0, 0, &[0; 8])).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    within(ended).await;
+    (writer, End::Cut)
 }
 
 /// How it ends, and the memory that the gate has taken by then.

@@ -1,6 +1,7 @@
 //! No descriptors left: whoever comes waits, whoever is there is served, the log says so once, and all is well when some are
 //! given back.
 
+use std::collections::HashSet;
 use std::process::Command;
 
 use http::Method;
@@ -10,13 +11,18 @@ use crate::support::redis::until;
 use crate::support::upstream::{Behaviour, Upstream};
 use crate::support::wire::{Wire, head, metric_becomes, stream_path, within};
 
-fn open_descriptors(gate: &Gate) -> usize {
-    std::fs::read_dir(format!("/proc/{}/fd", gate.pid())).expect("the gate runs").count()
+/// The numbers of its open descriptors.
+fn open_descriptors(gate: &Gate) -> HashSet<usize> {
+    let open = std::fs::read_dir(format!("/proc/{}/fd", gate.pid())).expect("the gate runs").flatten();
+    open.map(|entry| entry.file_name().to_string_lossy().parse().expect("a number")).collect()
 }
 
-/// How many more the gate may open from now on.
+/// How many more the gate may open from now on. The limit is on their numbers, of which the lowest that is free is
+/// taken.
 fn leave(gate: &Gate, more: usize) {
-    let limit = format!("--nofile={0}:", open_descriptors(gate) + more);
+    let open = open_descriptors(gate);
+    let limit = (0..).filter(|number| !open.contains(number)).nth(more).expect("a number");
+    let limit = format!("--nofile={limit}:");
     let done = Command::new("prlimit").args(["--pid", &gate.pid().to_string(), &limit]).status();
     assert!(done.expect("prlimit runs").success());
 }

@@ -8,8 +8,9 @@
 //! | killed with `kill -9` under load | `tests/it/store/crash.rs` |
 //! | descriptors | `descriptors.rs` |
 //! | the clock | `clock.rs`; Redis' own: `tests/it/store/redis_clock.rs` |
-//! | the processor | `stopped.rs` |
+//! | the processor: none for a while, little | `stopped.rs`, `starved.rs` |
 
 mod clock;
 mod descriptors;
+mod starved;
 mod stopped;
