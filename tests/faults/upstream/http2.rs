@@ -1,6 +1,6 @@
 //! An upstream that speaks HTTP/2 (RFC 9113) and fails, frame by frame.
 
-use super::scripted::Step::{ReadHeaders, Reset, Silence};
+use super::scripted::Step::{ReadHeaders, Reset, Silence, Taken};
 use super::scripted::{Scripted, Step, say};
 use super::{INCOMPLETE, Kind, Outcome, TERMINATED, TIMEOUT, ask, failures, gate_for};
 use crate::support::gate::{Gate, SHOP};
@@ -91,7 +91,8 @@ async fn until_the_head_is_there_it_is_a_refusal() {
 async fn behind_the_head_the_answer_breaks_off() {
     let rows = [
         ("the stream is reset", vec![head(), data("data: 1\n\n"), reset_stream(2), Silence]),
-        ("closed", vec![head(), data("data: 1\n\n")]),
+        // Closed with something unread it is a reset, which may undo what was said before.
+        ("closed", vec![head(), data("data: 1\n\n"), Taken]),
         ("reset", vec![head(), data("data: 1\n\n"), Reset]),
         ("quiet", vec![head(), data("data: 1\n\n"), Silence]),
         ("nonsense", vec![head(), data("data: 1\n\n"), frame(0, 8, 1, &[255]), Silence]),

@@ -114,7 +114,7 @@ pub fn verify(text: &str, keys: &WorkspaceKeys, now: Timestamp) -> Result<Verifi
     }
     let inner = keys.decryption().open(text).ok_or(Reason::NotOpened)?;
     let inner = std::str::from_utf8(&inner).map_err(|_| Reason::Malformed)?;
-    let inner = UnverifiedToken::<ClaimsText>::parse(inner).map_err(|_| Reason::Malformed)?;
+    let inner = UnverifiedToken::<ClaimsText>::parse_closed(inner).map_err(|_| Reason::Malformed)?;
     let ClaimsText(claims) = inner.verify(keys.verifying()).map_err(|_| Reason::BadSignature)?;
     let claims: WireClaims<String, SecretString> =
         json::read_object(claims.expose_secret().as_bytes()).map_err(|_| Reason::BadClaims)?;
