@@ -82,7 +82,7 @@ async fn serve_http2<S: Service>(
         let stream = opened.open();
         // In a box: the futures around it would each hold it twice.
         let answer = Box::pin(handle::<S>(&seat, request.map(ClientBody::Http2)));
-        async move { Ok::<_, Infallible>(answer.await.map(|body| Watched { body, stream })) }
+        async move { Ok::<_, Infallible>(answer.await.map(|body| Watched::new(body, stream))) }
     });
     let mut connection =
         pin!(http2_builder(limits, StreamExecutor(Rc::clone(&streams))).serve_connection(TokioIo::new(io), service));

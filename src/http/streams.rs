@@ -106,12 +106,21 @@ impl Drop for Stream {
 }
 
 /// An answer's body that is watched.
-pub(super) struct Watched<B> {
-    pub(super) body: B,
-    pub(super) stream: Stream,
+pub(super) struct Watched<B: Body> {
+    body: B,
+    stream: Stream,
+    /// Why it breaks off, until what came before has been written: a reset drops what is still to be written, the
+    /// answer's head as well.
+    broken: Option<B::Error>,
 }
 
-impl<B: Body + Unpin> Body for Watched<B> {
+impl<B: Body> Watched<B> {
+    pub(super) const fn new(body: B, stream: Stream) -> Self {
+        Self { body, stream, broken: None }
+    }
+}
+
+impl<B: Body<Error: Unpin> + Unpin> Body for Watched<B> {
     type Data = B::Data;
     type Error = B::Error;
 
@@ -119,7 +128,16 @@ impl<B: Body + Unpin> Body for Watched<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        if let Some(broken) = self.broken.take() {
+            return Poll::Ready(Some(Err(broken)));
+        }
+        let mut frame = Pin::new(&mut self.body).poll_frame(cx);
+        if let Poll::Ready(Some(Err(broken))) = frame {
+            self.broken = Some(broken);
+            // Behind the connection's task, which has been woken for what came before.
+            cx.waker().wake_by_ref();
+            frame = Poll::Pending;
+        }
         // It is asked for the next piece when the client has room for it.
         self.stream.waits_since(frame.is_ready().then(Instant::now));
         frame

@@ -74,6 +74,22 @@ async fn an_answer_that_passes_breaks_off() {
     }
 }
 
+/// A reset of the stream drops what is still to be written: the fault comes with what it follows.
+#[tokio::test]
+async fn over_http2_what_came_arrives_too_before_it_breaks_off() {
+    let upstream = Scripted::start((0..50).map(|_| vec![Read, say(SHORT), HalfClose])).await;
+    let gate = gate_for(&upstream, Kind::Passed).set("listen.trusted_proxies=[\"127.0.0.1\"]");
+    let mut gate = gate.upstream("circuit.failures = 0").start().await;
+    let token = gate.token("ada").mint().await;
+    gate.client = reqwest::Client::builder().http2_prior_knowledge().build().expect("a client");
+    for _ in 0..50 {
+        let mut answer = ask(&gate, &token, Kind::Passed).await;
+        assert_eq!((answer.status().as_u16(), answer.version()), (200, http::Version::HTTP_2));
+        assert_eq!(within(answer.chunk()).await.expect("what came").expect("no end"), "{\"success\"");
+        assert!(within(answer.chunk()).await.is_err(), "it breaks off");
+    }
+}
+
 /// The handshake's answer, and words right behind it.
 const SWITCHED: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nwords;";
 
