@@ -8,7 +8,7 @@ SOAK_SECONDS ?= 3600
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test instructions soak lint audit fuzz bench bench-compare docs clean setup-test fmt-check clippy
+.PHONY: help demo test instructions soak lint audit sbom fuzz bench bench-compare docs clean setup-test fmt-check clippy
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,14 @@ lint: fmt-check clippy ## formatting, clippy, and the rules on dependencies (den
 
 audit: ## known vulnerabilities of the dependencies (fetches the RustSec database)
 	cargo deny --locked check advisories
+
+sbom: ## what the program is made of (CycloneDX 1.5), in target/sidegate.cdx.json
+	@cargo cyclonedx --version >/dev/null 2>&1 || \
+		{ echo "cargo-cyclonedx is not installed: cargo install --locked cargo-cyclonedx" >&2; exit 1; }
+	cargo cyclonedx --quiet --format json --spec-version 1.5 --describe binaries --target all
+	@mkdir -p target
+	@sed 's|file://$(CURDIR)|file://.|g' sidegate_bin.cdx.json > target/sidegate.cdx.json
+	@rm sidegate_bin.cdx.json
 
 # Without the sanitizers, which need a nightly toolchain: they watch over unsafe code, and none of ours is.
 fuzz: ## run each fuzz target for FUZZ_SECONDS (60)
