@@ -1,10 +1,13 @@
-//! A circuit breaker: an upstream that fails again and again is left alone for a while, then tried once.
+//! A circuit breaker: an upstream that fails again and again is left alone for a while, then tried by one request at a time.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+/// For so long others wait for what becomes of a trial; then one of them tries as well. Whoever tries may take their time.
+const TRIAL: Duration = Duration::from_secs(3);
 
 /// When a circuit breaker opens, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,16 +43,16 @@ struct State {
     open_until: Option<Instant>,
     /// The wait that began it.
     wait: Duration,
-    /// Whether somebody tries, to find out for all.
-    trying: bool,
+    /// The number of the trial that began last.
+    trial: u64,
 }
 
 /// Leave to ask the upstream. Dropped without a word, it says nothing about the upstream.
 #[derive(Debug)]
 pub struct Pass<'a> {
     breaker: &'a Breaker,
-    /// Whether it is the one trial.
-    trial: bool,
+    /// Which trial it is, if it is one, and when that began.
+    trial: Option<(u64, Instant)>,
 }
 
 /// What an outcome has changed.
@@ -75,7 +78,7 @@ impl Breaker {
     /// # Errors
     /// How long it will still be open.
     pub fn enter_now(&self) -> Result<Pass<'_>, Duration> {
-        if self.is_troubled() { self.enter(Instant::now()) } else { Ok(Pass { breaker: self, trial: false }) }
+        if self.is_troubled() { self.enter(Instant::now()) } else { Ok(Pass { breaker: self, trial: None }) }
     }
 
     /// Asks for leave.
@@ -85,12 +88,14 @@ impl Breaker {
     pub fn enter(&self, now: Instant) -> Result<Pass<'_>, Duration> {
         let mut state = self.state();
         let trial = match state.open_until {
-            None => false,
+            None => None,
             Some(until) if until > now => return Err(until - now),
-            Some(_) if state.trying => return Err(self.rule.wait),
-            Some(_) => true,
+            Some(_) => {
+                state.open_until = Some(now + TRIAL);
+                state.trial += 1;
+                Some((state.trial, now))
+            }
         };
-        state.trying = trial;
         Ok(Pass { breaker: self, trial })
     }
 
@@ -110,6 +115,12 @@ impl Breaker {
 }
 
 impl Pass<'_> {
+    /// Whether others wait for what becomes of it.
+    #[must_use]
+    pub const fn is_trial(&self) -> bool {
+        self.trial.is_some()
+    }
+
     /// The upstream works.
     pub fn succeeded(self) -> Turn {
         if !self.breaker.is_troubled() {
@@ -118,10 +129,10 @@ impl Pass<'_> {
         let mut state = self.breaker.state();
         let was_open = state.open_until.is_some();
         // A request from before it opened says nothing about now.
-        if was_open && !self.trial {
+        if was_open && self.trial.is_none() {
             return Turn::None;
         }
-        *state = State::default();
+        *state = State { trial: state.trial, ..State::default() };
         self.breaker.troubled.store(false, Ordering::Relaxed);
         if was_open { Turn::Closed } else { Turn::None }
     }
@@ -135,20 +146,28 @@ impl Pass<'_> {
         let mut state = self.breaker.state();
         self.breaker.troubled.store(true, Ordering::Relaxed);
         state.failures = state.failures.saturating_add(1);
-        let was_open = state.open_until.is_some();
-        if (was_open && !self.trial) || state.failures < rule.failures {
+        let (was_open, is_latest) = (state.open_until.is_some(), self.is_latest(&state));
+        if (was_open && !is_latest) || state.failures < rule.failures {
             return Turn::None;
         }
-        state.wait = if self.trial { state.wait.saturating_mul(2).min(rule.longest) } else { rule.wait };
+        state.wait = if was_open { state.wait.saturating_mul(2).min(rule.longest) } else { rule.wait };
         state.open_until = Some(now + state.wait);
         if was_open { Turn::None } else { Turn::Opened }
     }
+
+    /// Whether it is the trial that others wait for.
+    fn is_latest(&self, state: &State) -> bool {
+        self.trial.is_some_and(|(number, _)| number == state.trial)
+    }
 }
 
+/// A trial that is given up lets the next one try at once.
 impl Drop for Pass<'_> {
     fn drop(&mut self) {
-        if self.trial {
-            self.breaker.state().trying = false;
+        let Some((_, began)) = self.trial else { return };
+        let mut state = self.breaker.state();
+        if self.is_latest(&state) && state.open_until == Some(began + TRIAL) {
+            state.open_until = Some(began);
         }
     }
 }
@@ -193,7 +212,7 @@ mod tests {
         assert_eq!(breaker.enter(now).expect_err("open"), SECOND);
         let later = now + SECOND;
         let trial = breaker.enter(later).expect("the trial");
-        assert!(breaker.enter(later).is_err(), "one tries, not all");
+        assert_eq!(breaker.enter(later).expect_err("one tries, not all"), TRIAL);
         assert_eq!(trial.succeeded(), Turn::Closed);
         assert!(breaker.enter(later).is_ok() && !breaker.is_open());
     }
@@ -215,6 +234,27 @@ mod tests {
         let breaker = opened(now);
         drop(breaker.enter(now + SECOND).expect("the trial"));
         assert!(breaker.enter(now + SECOND).is_ok());
+    }
+
+    #[test]
+    fn a_trial_that_takes_its_time_keeps_nobody_out_for_long() {
+        let now = Instant::now();
+        let breaker = opened(now);
+        let slow = breaker.enter(now + SECOND).expect("the trial");
+        let later = now + SECOND + TRIAL;
+        let next = breaker.enter(later).expect("another one");
+        assert!(breaker.enter(later).is_err(), "one, not all");
+        // What becomes of the first one, if it is bad, is no news.
+        assert_eq!(slow.failed(later), Turn::None);
+        assert_eq!(breaker.enter(later).expect_err("still tried"), TRIAL);
+        assert_eq!(next.failed(later), Turn::None);
+        assert_eq!(breaker.enter(later).expect_err("open"), 2 * SECOND);
+        // If it is good it is.
+        let slow = breaker.enter(later + 2 * SECOND).expect("the trial");
+        let next = breaker.enter(later + 2 * SECOND + TRIAL).expect("another one");
+        assert_eq!(slow.succeeded(), Turn::Closed);
+        drop(next);
+        assert!(!breaker.is_open() && breaker.enter(later).is_ok());
     }
 
     #[test]

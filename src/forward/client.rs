@@ -65,8 +65,8 @@ impl Client {
     }
 
     /// Sends a request. A request whose used connection broke is repeated once on a new one if
-    /// nothing of it was sent, or if it is a GET without a body (RFC 9110 section 9.2.2): nothing
-    /// else is, and not more than a tenth of all. One whose address cannot be reached goes to the next.
+    /// nothing of it was sent, or if it is a GET without a body (RFC 9110 section 9.2.2), of which not more than a tenth
+    /// are. Nothing else is. One whose address cannot be reached goes to the next.
     pub(super) async fn send(
         self: &Rc<Self>,
         route: &mut Route<'_>,
@@ -81,8 +81,9 @@ impl Client {
             match self.send_on(used, route.endpoint(), request, progress).await {
                 Ok(response) => return Ok(Answered { response, repeated }),
                 Err((failure, again)) => {
-                    let again = again.filter(|_| self.pool.may_repeat(route.endpoint()));
-                    request = again.ok_or(failure)?;
+                    // What was not sent is nothing twice to the upstream.
+                    let again = again.filter(|again| again.unsent || self.pool.may_repeat(route.endpoint()));
+                    request = again.ok_or(failure)?.request;
                 }
             }
             repeated = true;
@@ -123,14 +124,14 @@ impl Client {
         Ok(Connection::Http1(Http1::new(io)))
     }
 
-    /// The second part of an error is the request, if it may be sent once more.
+    /// The second part of an error is for a request that may be sent once more.
     async fn send_on(
         self: &Rc<Self>,
         connection: Connection,
         endpoint: &Arc<Endpoint>,
         request: Request<RequestBody>,
         progress: Option<&Progress>,
-    ) -> Result<Response<UpstreamBody>, (Failure, Option<Request<RequestBody>>)> {
+    ) -> Result<Response<UpstreamBody>, (Failure, Option<Again>)> {
         match connection {
             Connection::Http1(connection) => self.send_http1(connection, endpoint, request, progress).await,
             Connection::Http2(sender) => Box::pin(send_http2(sender, endpoint, request, progress)).await,
@@ -143,7 +144,7 @@ impl Client {
         endpoint: &Arc<Endpoint>,
         mut request: Request<RequestBody>,
         progress: Option<&Progress>,
-    ) -> Result<Response<UpstreamBody>, (Failure, Option<Request<RequestBody>>)> {
+    ) -> Result<Response<UpstreamBody>, (Failure, Option<Again>)> {
         let deadline = endpoint.settings.first_byte_timeout;
         let sent = within(deadline, progress, connection.send(&mut request, &self.scratch)).await;
         match sent.ok_or((Failure::ResponseTimeout, None))? {
@@ -156,7 +157,7 @@ impl Client {
             }
             Err(fault) => {
                 let again = fault.unsent || fault.failure == Failure::Terminated && is_repeatable(&request);
-                Err((fault.failure, again.then_some(request)))
+                Err((fault.failure, again.then_some(Again { request, unsent: fault.unsent })))
             }
         }
     }
@@ -180,7 +181,7 @@ async fn send_http2(
     endpoint: &Endpoint,
     mut request: Request<RequestBody>,
     progress: Option<&Progress>,
-) -> Result<Response<UpstreamBody>, (Failure, Option<Request<RequestBody>>)> {
+) -> Result<Response<UpstreamBody>, (Failure, Option<Again>)> {
     let spare = is_repeatable(&request).then(|| copy(&request));
     let target = request.uri().clone();
     *request.uri_mut() = absolute(&target, endpoint).ok_or((Failure::Protocol, None))?;
@@ -197,9 +198,18 @@ async fn send_http2(
                 request.headers_mut().insert(HOST, host);
             }
             let failure = Failure::from(fault.error());
-            Err((failure, unsent.or_else(|| spare.filter(|_| failure == Failure::Terminated))))
+            let spare = || spare.filter(|_| failure == Failure::Terminated);
+            let again = unsent.map(|request| Again { request, unsent: true });
+            Err((failure, again.or_else(|| spare().map(|request| Again { request, unsent: false }))))
         }
     }
+}
+
+/// A request that may be sent once more.
+struct Again {
+    request: Request<RequestBody>,
+    /// Whether the upstream got nothing of it.
+    unsent: bool,
 }
 
 /// The target as HTTP/2 says it: with scheme and authority.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Request, Response, Uri};
 use secrecy::ExposeSecret as _;
 use sidegate_core::app::Scoping;
 use sidegate_core::authorize::Authorize;
@@ -111,12 +111,15 @@ pub async fn forward(this: Forward<'_>, parts: Parts, body: ClientBody) -> Resul
         // In a box, as all that few requests need: what they await would make room in every request.
         return Box::pin(websocket::forward(&this, parts, under_way)).await;
     }
-    let mut route = this.route()?;
+    // Refused at once if no address may be asked. One that would try for all asks again when its body is there: its client
+    // may take its time.
+    let route = Some(this.route()?).filter(|route| !route.tries());
     let Prepared { mut request, progress, answer_use, begins } = this.request(parts, body).await?;
     this.reserve_owner(answer_use).await?;
     if answer_use != AnswerUse::Pass {
         ask_for_identity(request.headers_mut());
     }
+    let mut route = route.map_or_else(|| this.route(), Ok)?;
     let sent = this.send(&mut route, request, progress.as_deref()).await?;
     // A client that sends too much or too slowly breaks the exchange itself: that is not the
     // upstream's failure.
@@ -161,16 +164,14 @@ impl Forward<'_> {
         Route::new(self.upstream(), self.upstream().key(&claims.app, &claims.subject))
     }
 
-    /// A connection of its own for a WebSocket, to the first address that can be reached; `headers` then name it.
-    pub(super) async fn connect(&self, headers: &mut HeaderMap) -> Result<Connected, Refused> {
+    /// A connection of its own for a WebSocket, to the first address that can be reached, and the way there; `headers` then
+    /// name it.
+    pub(super) async fn connect(&self, headers: &mut HeaderMap) -> Result<(Connected, Route<'_>), Refused> {
         let mut route = self.route()?;
         loop {
             headers.insert(HOST, route.endpoint().host.clone());
             match connect(route.endpoint(), true).await {
-                Ok(connected) => {
-                    route.note(Ok(StatusCode::SWITCHING_PROTOCOLS));
-                    return Ok(connected);
-                }
+                Ok(connected) => return Ok((connected, route)),
                 Err(Failure::Exhausted) => return Err(Failure::Exhausted.into()),
                 Err(failure) if !route.goes_on() => return Err(failure.into()),
                 Err(_) => {}
@@ -193,7 +194,7 @@ impl Forward<'_> {
         self.admission.permit().app().scoping == Scoping::Gate
     }
 
-    /// Counts what its token or session uses of the app's leash, if it has one.
+    /// Counts what its token or session uses of its leash, if it has one.
     pub(super) fn tethered(&self, says: bool, streams: bool) -> Result<(), Denial> {
         let Some(tether) = self.admission.tether() else { return Ok(()) };
         if streams {

@@ -53,6 +53,11 @@ impl<'a> Route<'a> {
         self.endpoint
     }
 
+    /// Whether others wait for what becomes of it.
+    pub(super) fn tries(&self) -> bool {
+        self.pass.as_ref().is_some_and(Pass::is_trial)
+    }
+
     /// Goes on to another address after this one could not be reached; whether there is one.
     pub(super) fn goes_on(&mut self) -> bool {
         self.tried |= 1 << self.endpoint.place.1;

@@ -31,7 +31,7 @@ pub struct Upstream {
     authorities: Option<Authorities>,
     /// Shared with those that had its name and URLs before it.
     under_way: Arc<AtomicUsize>,
-    /// Whose turn it is among the addresses, for requests of nobody.
+    /// Counts requests of nobody, which are spread by it over the addresses.
     turn: AtomicUsize,
     /// Whether it makes tokens.
     pub trades: Breaker,
@@ -112,7 +112,7 @@ impl Upstream {
         key.finish()
     }
 
-    /// A key for a request of nobody: each goes to the next address.
+    /// A key for a request of nobody: another one for each, so that they are spread over the addresses.
     pub(super) fn next_key(&self) -> u64 {
         if self.endpoints.len() == 1 { 0 } else { self.turn.fetch_add(1, Ordering::Relaxed) as u64 }
     }

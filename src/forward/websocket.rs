@@ -34,11 +34,15 @@ pub(super) async fn forward(
     let mut request = this.head(parts, RequestBody::Empty)?;
     mark_upgrade(request.headers_mut());
     let upstream = this.admission.upstream();
-    let connected = this.connect(request.headers_mut()).await?;
+    let (connected, route) = this.connect(request.headers_mut()).await?;
     let (mut connection, scratch) = (Http1::new(connected.io), &this.client.scratch);
     let answer = connection.send(&mut request, scratch);
-    let answer = tokio::time::timeout(upstream.settings.first_byte_timeout, answer).await;
-    let answer = answer.map_err(|_| Failure::ResponseTimeout)?.map_err(|fault| fault.failure)?;
+    let answer = match tokio::time::timeout(upstream.settings.first_byte_timeout, answer).await {
+        Ok(answer) => answer.map_err(|fault| fault.failure),
+        Err(_) => Err(Failure::ResponseTimeout),
+    };
+    route.note(answer.as_ref().map(|answer| answer.head.status()).map_err(|failure| *failure));
+    let answer = answer?;
     if answer.head.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Err(Failure::UpgradeRefused.into());
     }

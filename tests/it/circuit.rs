@@ -5,8 +5,9 @@ use reqwest::{Method, Response};
 use serde_json::json;
 
 use crate::support::gate::{Gate, SHOP, assert_refused};
+use crate::support::raw::{Raw, page};
 use crate::support::upstream::{Behaviour, Reply, Upstream};
-use crate::support::wire::within;
+use crate::support::wire::{metric_becomes, stream_path, within};
 
 const TASKS: &str = "/api/v1/tasks";
 
@@ -168,4 +169,40 @@ async fn without_failures_in_its_rule_it_never_opens() {
     let token = gate.token("ada").mint().await;
     fail(&upstream, &gate, &token, 12).await;
     assert_eq!(ask(&gate, &token).await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_client_that_takes_its_time_keeps_nobody_out() {
+    let upstream = Upstream::start().await;
+    let (gate, token) = started(&upstream, "30ms").await;
+    fail(&upstream, &gate, &token, 3).await;
+    tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+    // It may be asked again, and this one would be who asks.
+    let mut slow = Raw::connect(gate.public).await;
+    let fields = format!("{}Content-Type: application/json\r\nContent-Length: 19\r\n", page(&gate, &token));
+    slow.send(format!("POST {TASKS} HTTP/1.1\r\n{fields}\r\n{{\"message\"")).await;
+    metric_becomes(&gate, "sidegate_forwards", 1.0).await;
+    assert_eq!(ask(&gate, &token).await.status(), 200);
+    slow.send(":\"Hello\"}").await;
+    assert_eq!(slow.answer().await.status, 200);
+}
+
+#[tokio::test]
+async fn handshakes_of_websockets_count_by_their_answers() {
+    let upstream = Upstream::start().await;
+    let circuit = "circuit = { failures = 3, wait = \"1h\", longest = \"1h\" }";
+    let gate = Gate::builder(&upstream).upstream(circuit).upstream("first_byte_timeout = \"500ms\"").start().await;
+    let token = gate.token("ada").mint().await;
+    let path = stream_path(&gate, &token).await;
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        let (behaviour, release) = Behaviour::held(Reply::new(200, ""));
+        upstream.once(&path, behaviour);
+        held.push(release);
+        let asked = gate.chat(Method::GET, &path, &token).header("connection", "Upgrade");
+        let asked = asked.header("upgrade", "websocket").header("sec-websocket-version", "13");
+        let answer = within(asked.header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==").send()).await;
+        assert_eq!(answer.expect("an answer").status(), 504);
+    }
+    assert_refused(ask(&gate, &token).await, 503, "UPSTREAM_SUSPENDED").await;
 }
