@@ -29,13 +29,13 @@ pub(super) fn read_limits(table: &Reader<'_>, dialect: Option<Dialect>, resolve:
             AppLimits { exchange, chat, ..AppLimits::default() }
         }
     };
-    refuse_sessions(&limits, &read);
+    refuse_keys(&limits, &read);
     limits.finish();
     read
 }
 
 /// What has no session is not counted by it, and a limit of one route not by route.
-fn refuse_sessions(limits: &Reader<'_>, read: &AppLimits) {
+fn refuse_keys(limits: &Reader<'_>, read: &AppLimits) {
     let AppLimits { exchange, chat: _, publish, authorize, history, escalate, config, guest, upload: _ } = read;
     let others =
         [("exchange", exchange), ("publish", publish), ("authorize", authorize), ("config", config), ("guest", guest)];

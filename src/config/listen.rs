@@ -67,6 +67,9 @@ pub struct TlsFiles {
 /// hyper reads no head into a smaller buffer.
 const MIN_HEAD: usize = 8 * 1024;
 
+/// The least that a worker may be late: an idle one is by a millisecond or two.
+const MIN_LAG: Duration = Duration::from_millis(10);
+
 /// Bytes of a Unix socket's path.
 const MAX_SOCKET_PATH: usize = 90;
 
@@ -84,6 +87,10 @@ pub(super) fn read_listen(root: &Reader<'_>) -> Option<ListenSettings> {
     let max_connections = table.required("max_connections", integer(1..=1_000_000));
     let max_requests = table.required("max_requests", integer(1..=10_000_000));
     let max_lag = table.required("max_lag", duration_or_never);
+    if max_lag.flatten().is_some_and(|lag| lag < MIN_LAG) {
+        table
+            .problem("max_lag", "must be 0s, which is never, or 10ms or more: timers are late by a millisecond or two");
+    }
     let max_head = table.required("max_head", bytes);
     if max_head.is_some_and(|size| !(MIN_HEAD..=1024 * 1024).contains(&size)) {
         table.problem("max_head", "must be from 8KiB to 1MiB");

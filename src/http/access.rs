@@ -53,10 +53,15 @@ pub(super) struct Record {
     facts: Facts,
     sent_bytes: u64,
     complete: bool,
-    _under_way: UnderWay,
+    under_way: Option<UnderWay>,
 }
 
 impl Record {
+    /// What counts it as under way, for a tunnel that goes on behind its answer.
+    pub(super) const fn take_under_way(&mut self) -> Option<UnderWay> {
+        self.under_way.take()
+    }
+
     /// A request that has just been read.
     pub(super) fn new(
         metrics: Arc<Metrics>,
@@ -77,7 +82,7 @@ impl Record {
             facts: Facts::default(),
             sent_bytes: 0,
             complete: false,
-            _under_way: under_way,
+            under_way: Some(under_way),
         }
     }
 

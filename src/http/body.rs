@@ -8,6 +8,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::access::Record;
 use crate::forward::{AnswerBody, BrokenOff, Tunnel};
+use crate::overload::UnderWay;
 
 /// The body of any answer on the public listener.
 pub(super) struct Body {
@@ -30,11 +31,11 @@ impl Body {
         self.record.client_left();
     }
 
-    /// What the connection becomes behind this answer.
-    pub(super) fn take_tunnel(&mut self) -> Option<Box<Tunnel>> {
+    /// What the connection becomes behind this answer, and what counts it as under way.
+    pub(super) fn take_tunnel(&mut self) -> Option<(Box<Tunnel>, Option<UnderWay>)> {
         let tunnels = matches!(self.kind, AnswerBody::Tunnel(_));
         match tunnels.then(|| std::mem::replace(&mut self.kind, AnswerBody::Full(Bytes::new()))) {
-            Some(AnswerBody::Tunnel(tunnel)) => Some(tunnel),
+            Some(AnswerBody::Tunnel(tunnel)) => Some((tunnel, self.record.take_under_way())),
             _ => None,
         }
     }

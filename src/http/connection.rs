@@ -101,6 +101,10 @@ async fn serve_http2<S: Service>(
             return;
         }
         streams.reset_stalled(limits.write_timeout);
+        // One that is there to be told that there is no room: a client that asks on and on would keep its place.
+        if limits.once && started.elapsed() >= limits.head_timeout + limits.write_timeout {
+            return;
+        }
         match streams.state(limits.head_timeout) {
             // It was told to leave and nothing holds it.
             State::Idle if leaving => return,

@@ -109,8 +109,8 @@ impl Drop for Stream {
 pub(super) struct Watched<B: Body> {
     body: B,
     stream: Stream,
-    /// Why it breaks off, until what came before has been written: a reset drops what is still to be written, the
-    /// answer's head as well.
+    /// Why it breaks off, for one turn in which the connection writes what came before, as far as its client has room: a
+    /// reset drops what is still to be written, the answer's head as well.
     broken: Option<B::Error>,
 }
 

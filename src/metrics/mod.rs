@@ -46,9 +46,12 @@ pub struct Metrics {
     sessions: [IntCounter; 4],
     identities: IntCounterVec,
     trades: [IntCounter; 3],
-    /// Set likewise: upstreams that are left alone because they made no tokens.
+    /// Set at a scrape, in the metrics of one worker, as what is said to be set likewise: it is true of all. Upstreams that
+    /// are left alone because they made no tokens.
     pub trade_circuits_open: IntGauge,
+    /// Set likewise: addresses of upstreams, by state.
     addresses: [IntGauge; 3],
+    /// Requests that were refused because there was too much to do, by reason.
     shed: [IntCounter; 3],
     /// Requests repeated on another connection because the first one had gone stale.
     pub repeats: IntCounter,
@@ -60,7 +63,7 @@ pub struct Metrics {
     config_reloads: [IntCounter; 2],
     config_current: IntGauge,
     config_read_at: Gauge,
-    /// Set at a scrape, in the metrics of one worker: it is true of all.
+    /// Set likewise.
     pub limits_degraded: IntGauge,
     /// Set likewise.
     pub apps_unusable: IntGauge,

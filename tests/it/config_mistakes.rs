@@ -455,6 +455,7 @@ fn bad_rates_sizes_and_spans_are_refused() {
         ("[listen]\nhead_timeout = \"soon\"", "listen.head_timeout: "),
         ("[listen]\nmax_requests = 0", "listen.max_requests: "),
         ("[listen]\nmax_lag = \"late\"", "listen.max_lag: "),
+        ("[listen]\nmax_lag = \"1ms\"", "listen.max_lag: must be 0s, which is never, or 10ms or more"),
         ("[listen]\nmax_head = \"1KiB\"", "listen.max_head: must be from 8KiB to 1MiB"),
         ("[listen]\npublic = \"nowhere\"", "listen.public: "),
         ("[listen]\ncontrol = \"/run/sidegate/\"", "listen.control: must name a file"),

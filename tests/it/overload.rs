@@ -11,7 +11,8 @@ use crate::support::forge;
 use crate::support::gate::{APP, Gate, SECRET, SHOP, SIGNING_KEY, assert_refused};
 use crate::support::raw::{Raw, page};
 use crate::support::upstream::{Behaviour, StreamHandle, Upstream};
-use crate::support::wire::{Wire, metric, within};
+use crate::support::wire::{Wire, metric, stream_path, within};
+use crate::websocket::open_as;
 
 const TASKS: &str = "/api/v1/tasks";
 
@@ -59,6 +60,18 @@ async fn at_max_requests_new_ones_are_refused_and_streams_go_on() {
     let [first, _second] = streams;
     first.1.end();
     within(first.0.text()).await.expect("its end");
+    within(async { while ask(&gate, &token).await.status() != 200 {} }).await;
+}
+
+#[tokio::test]
+async fn a_websocket_is_under_way_as_long_as_it_lasts() {
+    let upstream = Upstream::start().await;
+    let gate = Gate::builder(&upstream).set("listen.max_requests=1").set("listen.workers=1").start().await;
+    let token = gate.token("ada").mint().await;
+    let path = stream_path(&gate, &token).await;
+    let socket = open_as(&gate, &path, &token).await;
+    assert_refused(ask(&gate, &token).await, 503, "OVERLOADED").await;
+    drop(socket);
     within(async { while ask(&gate, &token).await.status() != 200 {} }).await;
 }
 

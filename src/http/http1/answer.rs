@@ -13,6 +13,7 @@ use http_body::Body as _;
 use super::{Asked, Deadline};
 use crate::forward::Tunnel;
 use crate::http::body::Body;
+use crate::overload::UnderWay;
 use crate::wire::{ClientWire, Outbox, head_buffer, is_bodiless, write_field};
 
 /// Bytes for which a client has `write_timeout`: an answer may be longer than it can take in that time.
@@ -22,7 +23,7 @@ const STEP: usize = 16 * 1024;
 pub(super) struct Answer {
     /// Dropped at its end, which counts the request and frees what it held.
     body: Option<Body>,
-    tunnel: Option<Box<Tunnel>>,
+    tunnel: Option<(Box<Tunnel>, Option<UnderWay>)>,
     framing: Framing,
     /// The head, until it leaves together with the first of the body.
     head: Vec<u8>,
@@ -58,8 +59,8 @@ pub(super) enum End {
     Close,
     /// The client has left, or must not take the answer for whole.
     Broken,
-    /// It is no HTTP any more.
-    Tunnel(Box<Tunnel>),
+    /// It is no HTTP any more, and under way as long as it lasts.
+    Tunnel(Box<Tunnel>, Option<UnderWay>),
 }
 
 impl Answer {
@@ -158,7 +159,7 @@ impl Answer {
         let short = matches!(self.framing, Framing::Length(left) if left > 0);
         match self.tunnel.take() {
             _ if short || self.state == State::BrokenOff => End::Broken,
-            Some(tunnel) => End::Tunnel(tunnel),
+            Some((tunnel, under_way)) => End::Tunnel(tunnel, under_way),
             None if self.keep_alive => End::Again,
             None => End::Close,
         }

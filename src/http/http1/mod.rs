@@ -68,7 +68,7 @@ pub(super) async fn serve<S: Service>(
             End::Again => {}
             End::Close => return connection.linger().await,
             End::Broken => return,
-            End::Tunnel(tunnel) => {
+            End::Tunnel(tunnel, _under_way) => {
                 if let Some(wire) = Rc::into_inner(connection.wire) {
                     let (io, read) = wire.into_parts();
                     tunnel.carry(io, read).await;
