@@ -44,7 +44,7 @@ pub struct Admission {
     context: Option<SessionContext>,
     /// The digest of its token's text, if it came with one.
     token: Option<SecretDigest>,
-    /// What it uses of its app's leash, if that counts anything.
+    /// What it uses of its leash, if that counts anything.
     tether: Option<Arc<Tether>>,
     /// A field that tells the upstream who it is for, where no token does.
     naming: Option<(HeaderName, HeaderValue)>,
@@ -98,13 +98,13 @@ impl Admission {
         self.session.as_deref()
     }
 
-    /// What it uses of its app's leash, if that counts anything.
+    /// What it uses of its leash, if that counts anything.
     #[must_use]
     pub const fn tether(&self) -> Option<&Arc<Tether>> {
         self.tether.as_ref()
     }
 
-    /// The same, with its token, on its app's leash.
+    /// The same, with its token, on its leash.
     pub(crate) fn tethered(mut self, gate: &Gate, token: Option<SecretDigest>) -> Result<Self, Denial> {
         self.tether = gate.spending.enter(&self.permit, token.as_ref())?;
         self.token = token;
@@ -117,7 +117,8 @@ impl Admission {
         Grounds {
             permit: self.permit.clone(),
             token: self.token.clone(),
-            session: self.session().map(|session| session.id().digest()),
+            // What a closed session is still good for, such as its history, does not end by that.
+            session: self.session().filter(|session| !session.is_closed()).map(|session| session.id().digest()),
             widget: self.widget.as_ref().map(|served| served.widget.id.clone()),
             tether: self.tether.clone(),
         }

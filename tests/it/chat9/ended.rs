@@ -29,6 +29,29 @@ async fn a_reply_that_ends_the_chat_closes_the_session() {
 }
 
 #[tokio::test]
+async fn the_history_of_a_closed_session_is_whole_however_it_comes() {
+    let (upstream, gate) = started().await;
+    let session = anonymous(&gate).await;
+    let reply = json!({ "text": "bye", "session_id": session, "chat_ended": true });
+    upstream.once("/widget/chat", Behaviour::answer(Reply::json(200, &reply)));
+    say(&gate, &session, "bye").await;
+    let (behaviour, stream) = Behaviour::stream(Reply::new(200, "").header("content-type", "application/json"));
+    upstream.once("/widget/history", behaviour);
+    let mut answer = within(sent(page(&gate, Method::GET, &of("history", &session)))).await;
+    stream.chunk("{\"messages\":");
+    assert_eq!(within(answer.chunk()).await.expect("a chunk").expect("not the end"), "{\"messages\":");
+    // Another session is closed meanwhile, so that all streams are asked for.
+    let other = anonymous(&gate).await;
+    let reply = json!({ "text": "bye", "session_id": other, "chat_ended": true });
+    upstream.once("/widget/chat", Behaviour::answer(Reply::json(200, &reply)));
+    say(&gate, &other, "bye").await;
+    refused(say(&gate, &other, "still there?").await, 409, "session_closed").await;
+    stream.chunk("[]}");
+    stream.end();
+    assert_eq!(within(answer.text()).await.expect("it is whole"), "[]}");
+}
+
+#[tokio::test]
 async fn a_frame_that_ends_the_chat_arrives_when_the_session_is_closed() {
     let (upstream, gate) = started().await;
     let session = anonymous(&gate).await;
