@@ -11,6 +11,9 @@ use super::text::{folded, is_exact};
 /// Changes that are made at once.
 const MOST: usize = 6;
 
+/// How deep a change may be, names and value: what is made of it is read again by a reader that goes 128 deep.
+const DEEPEST: usize = 32;
+
 /// A change as the input has it.
 type Asked = (Vec<String>, Option<Value>);
 
@@ -79,7 +82,9 @@ fn asked(part: &[u8]) -> Option<Asked> {
     let value = value.map(serde_json::from_str::<Value>).transpose().ok()?;
     // What is read of a fraction and written again may be its neighbour.
     let is_good = value.as_ref().is_none_or(is_exact);
-    is_good.then(|| (path.split('/').map(str::to_owned).collect(), value))
+    let path: Vec<_> = path.split('/').map(str::to_owned).collect();
+    let deep = path.len() + value.as_ref().map_or(0, depth);
+    (is_good && deep <= DEEPEST).then_some((path, value))
 }
 
 fn changed(body: &str, changes: &[Asked]) {
