@@ -27,6 +27,9 @@ const ROOM: u64 = 16 * 1024;
 /// When a peer has taken nothing for so long, it has stopped reading.
 const STOPPED: Duration = Duration::from_millis(500);
 
+/// By then the gate has read what was sent; it ends no connection for another reason so soon.
+const READ_BY: Duration = Duration::from_secs(10);
+
 /// What became of a flood.
 #[derive(Debug, PartialEq, Eq, Clone, Copy)]
 enum End {
@@ -77,14 +80,17 @@ async fn send(mut writer: OwnedWriteHalf, flood: &Flood) -> (OwnedWriteHalf, End
     if flood.ends != [End::Cut] {
         return (writer, End::Borne);
     }
-    // All of it may have fitted into buffers before the gate had read enough.
-    let ended = async {
-        while writer.write_all(&frame(PING, 0, 0, &[0; 8])).await.is_ok() {
+    // All of it may have fitted into buffers before the gate had read enough: it goes on, slowly, until that has.
+    let goes_on = async {
+        for number in MANY.. {
+            if writer.write_all(&(flood.wave)(number)).await.is_err() {
+                return;
+            }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    within(ended).await;
-    (writer, End::Cut)
+    let is_cut = tokio::time::timeout(READ_BY, goes_on).await.is_ok();
+    (writer, if is_cut { End::Cut } else { End::Borne })
 }
 
 /// How it ends, and the memory that the gate has taken by then.

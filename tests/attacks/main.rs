@@ -1,6 +1,6 @@
 //! Attacks on the running program, by class. What must come of each: it is refused, nothing of it reaches
 //! the upstream, the program goes on as before, and a third round of all of it takes no more memory than
-//! the second did ([`siege`]). docs/attacks.md lists what is attacked here, and what `tests/it` shows already.
+//! those before ([`siege`]). docs/attacks.md lists what is attacked here, and what `tests/it` shows already.
 #![allow(missing_docs, unreachable_pub, reason = "a test binary has no public interface")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed test says so by panicking")]
 #![allow(clippy::print_stdout, reason = "names the case at hand; shown when it fails")]
