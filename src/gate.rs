@@ -81,7 +81,7 @@ pub struct Lasting {
     pub changes: Changes,
     /// Sessions that were closed lately.
     pub closings: Closings,
-    /// What tokens have used of their apps' leashes.
+    /// What tokens have used of their leashes.
     pub spending: Spending,
     /// Widgets, by which pages open sessions (ChatBotKit).
     pub widgets: Arc<Widgets>,

@@ -85,13 +85,13 @@ codes! {
     MethodNotAllowed = "METHOD_NOT_ALLOWED", METHOD_NOT_ALLOWED, "This method is not allowed here";
     /// Over a limit; `Retry-After` says when to come back.
     RateLimited = "RATE_LIMITED", TOO_MANY_REQUESTS, "Too many requests";
-    /// A token or session has said as much as its app lets it.
+    /// A token or session has said as much as its leash lets it.
     MessagesUsedUp = "MESSAGES_USED_UP", FORBIDDEN, "No more messages may be sent with this token";
-    /// A token or session has had as many bytes of answers as its app lets it.
+    /// A token or session has had as many bytes of answers as its leash lets it.
     BytesUsedUp = "BYTES_USED_UP", FORBIDDEN, "No more answers may be had with this token";
     /// As many streams run as one token or end user may have at once.
     TooManyStreams = "TOO_MANY_STREAMS", TOO_MANY_REQUESTS, "Too many streams are open; close one first";
-    /// A stream has lasted as long as its app lets streams last.
+    /// A stream has lasted as long as its leash lets one last.
     StreamTimeUsedUp = "STREAM_TIME_USED_UP", FORBIDDEN, "The stream has lasted as long as it may; connect again";
     /// The app's templates need a value that this token does not carry, or that may not stand there.
     ContextUnresolved = "CONTEXT_UNRESOLVED", FORBIDDEN, "The token lacks a value that this app needs";

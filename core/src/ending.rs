@@ -18,9 +18,9 @@ pub enum Ending {
     WidgetDisabled,
     /// The gate stops.
     Draining,
-    /// It has lasted as long as its app lets streams last.
+    /// It has lasted as long as its leash lets one last.
     TimeUsedUp,
-    /// Its token or session has had all the bytes that its app gives it.
+    /// Its token or session has had all the bytes that its leash gives it.
     BytesUsedUp,
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::denial::{Code, Denial};
 
@@ -43,18 +43,15 @@ impl Leash {
     /// # Errors
     /// [`Code::InvalidRequest`], with the rule that is broken.
     pub fn asked(value: Option<Value>) -> Result<Self, Denial> {
-        // A name that is no bound's is told, as far as it is one that somebody may have meant.
-        let invalid = |rule: &str| {
-            let rule: String = rule.chars().take(LONGEST_RULE).flat_map(char::escape_debug).collect();
-            Denial::because(Code::InvalidRequest, format!("leash: {rule}"))
+        let value = match value {
+            None | Some(Value::Null) => return Ok(Self::default()),
+            Some(value) => value,
         };
-        match value {
-            None | Some(Value::Null) => Ok(Self::default()),
-            Some(value @ Value::Object(_)) => {
-                serde_json::from_value(value).map_err(|fault| invalid(&fault.to_string()))
-            }
-            Some(_) => Err(invalid("must be an object")),
-        }
+        // A name that is no bound's is told, as far as it is one that somebody may have meant.
+        as_object(value).map_err(|fault| {
+            let rule: String = fault.to_string().chars().take(LONGEST_RULE).flat_map(char::escape_debug).collect();
+            Denial::because(Code::InvalidRequest, format!("leash: {rule}"))
+        })
     }
 
     /// Whether anything must be counted under it.
@@ -83,6 +80,12 @@ impl Leash {
             streams_per_end_user: shorter(self.streams_per_end_user, other.streams_per_end_user),
         }
     }
+}
+
+/// One from an object. A list would be taken for one, too, by what is derived.
+pub(crate) fn as_object<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Leash, D::Error> {
+    let members = Map::deserialize(deserializer).map_err(|_| D::Error::custom("must be an object"))?;
+    serde_json::from_value(Value::Object(members)).map_err(D::Error::custom)
 }
 
 fn shorter<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
@@ -128,7 +131,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Leash, String> {
-        serde_json::from_str(text).map_err(|fault| fault.to_string())
+        as_object(&mut serde_json::Deserializer::from_str(text)).map_err(|fault| fault.to_string())
     }
 
     #[test]
@@ -155,8 +158,10 @@ mod tests {
             r#"{"stream":"forever"}"#,
             r#"{"stream":600}"#,
             r#"{"streams_per_token":2}"#,
+            "[]",
+            "[\"1s\"]",
             "1",
-            "\"1\"",
+            "null",
         ] {
             assert!(read(bad).is_err(), "{bad}");
         }

@@ -102,9 +102,10 @@ impl Forward<'_> {
             .tethered(self.admission.tether())
     }
 
-    /// What ends a stream that begins now: the end of its token, of what its app lets one last, or of what admitted it.
+    /// What ends a stream that begins now: the end of its token, of what its leash lets one last, or of what admitted it.
     pub(super) fn leash(&self) -> Leash {
-        let lasts = self.admission.permit().leash().stream.map(|lasts| Instant::now() + lasts);
+        // One that ends beyond all time has no end.
+        let lasts = self.admission.permit().leash().stream.and_then(|lasts| Instant::now().checked_add(lasts));
         let (ends_at, why) = match lasts.filter(|lasts| *lasts < self.ends_at) {
             Some(ends_at) => (ends_at, Ending::TimeUsedUp),
             None => (self.ends_at, Ending::Expired),

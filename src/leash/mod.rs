@@ -46,7 +46,7 @@ pub struct Grounds {
     pub session: Option<SessionDigest>,
     /// Its widget, where the gate keeps them.
     pub widget: Option<ObjectId>,
-    /// What it uses of its app's leash, if that has one: its place among the streams is kept as long as it runs.
+    /// What it uses of its leash, if it has one: its place among the streams is kept as long as it runs.
     pub tether: Option<Arc<Tether>>,
 }
 

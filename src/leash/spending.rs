@@ -1,5 +1,5 @@
-//! What tokens, sessions and end users have used of their app's leash: counted in this process, in memory. Apps without a
-//! leash are not counted.
+//! What tokens, sessions and end users have used of their leash: counted in this process, in memory. Where there is none,
+//! nothing is.
 
 use std::sync::Arc;
 use std::sync::OnceLock;

@@ -172,7 +172,7 @@ impl Widgets {
                 }
             }
             ObjectKind::Blueprint => self.known.retain(|_, known| !known.follows(id)),
-            ObjectKind::Contact => {}
+            ObjectKind::Contact => {} // Not here.
         }
         self.told.tell();
     }

@@ -47,7 +47,7 @@ pub struct Streamed {
     moved: bool,
     /// What looks for the end of a session in it.
     watch: Option<Box<Watch>>,
-    /// What counts its bytes, under its app's leash.
+    /// What counts its bytes, under its leash.
     tether: Option<Arc<Tether>>,
     _under_way: UnderWay,
 }

@@ -17,7 +17,7 @@ use crate::leash::Held;
 
 /// What ends a stream before its upstream does.
 pub(in crate::forward) struct Leash {
-    /// The end of its token or session, or of what its app lets a stream last.
+    /// The end of its token or session, or of what its leash lets a stream last.
     pub(in crate::forward) ends_at: Instant,
     /// Which of them.
     pub(in crate::forward) why: Ending,

@@ -154,6 +154,17 @@ async fn a_token_may_have_a_shorter_leash_than_its_app_gives_but_no_longer_one()
 }
 
 #[tokio::test]
+async fn a_stream_may_last_longer_than_any_clock_goes() {
+    let upstream = Upstream::start().await;
+    let gate = Gate::start(&upstream).await;
+    let token = gate.token("ada").leash(json!({ "stream": format!("{}s", u64::MAX) })).mint().await;
+    let (mut answer, stream) = opened(&upstream, &gate, &token).await;
+    passes(&mut answer, &stream).await;
+    stream.end();
+    assert_eq!(rest(answer).await, "");
+}
+
+#[tokio::test]
 async fn an_app_without_a_leash_may_give_a_token_one() {
     let upstream = Upstream::start().await;
     let gate = Gate::start(&upstream).await;

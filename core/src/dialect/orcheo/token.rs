@@ -11,7 +11,7 @@ use crate::app::{App, TokenPolicy};
 use crate::clock::Timestamp;
 use crate::denial::{Code, Denial};
 use crate::id::WorkspaceId;
-use crate::leash::Leash;
+use crate::leash::{self, Leash};
 use crate::service_token::Scope;
 use crate::token::Claims;
 
@@ -35,7 +35,7 @@ pub struct WireClaims<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jti: Option<Cow<'a, str>>,
     /// What it may use, where its server asked for a leash.
-    #[serde(default, skip_serializing_if = "Leash::is_endless")]
+    #[serde(default, skip_serializing_if = "Leash::is_endless", deserialize_with = "leash::as_object")]
     pub leash: Leash,
     /// What ChatKit makes of it.
     pub chatkit: ChatKit<'a>,

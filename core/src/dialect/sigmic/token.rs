@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::denial::{Code, Denial};
 use crate::dialect::orcheo::Workspaces;
-use crate::leash::Leash;
+use crate::leash::{self, Leash};
 use crate::token::{Claims, KeyRing};
 
 /// The claims as they stand in the token. `appId` and `allowedOrigins` are this dialect's markers:
@@ -28,7 +28,7 @@ pub struct WireClaims<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jti: Option<Cow<'a, str>>,
     /// What it may use, where its server asked for a leash.
-    #[serde(default, skip_serializing_if = "Leash::is_endless")]
+    #[serde(default, skip_serializing_if = "Leash::is_endless", deserialize_with = "leash::as_object")]
     pub leash: Leash,
     /// Issued at, in seconds.
     pub iat: u64,
