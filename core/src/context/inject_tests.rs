@@ -145,6 +145,26 @@ fn a_placeholder_in_a_host_needs_allowed_hosts() {
     }
 }
 
+/// Browsers and many servers take the first name behind any number of slashes for the host.
+#[test]
+fn a_url_without_a_host_of_its_own_has_a_placeholder_in_its_host() {
+    for url in [
+        "https:///mcp.{{env.H}}/x",
+        "https:////{{env.H}}",
+        "https://?{{env.H}}",
+        "https:// /{{env.H}}",
+        "https://\\/{{env.H}}",
+    ] {
+        let body = BTreeMap::from([("/u".to_owned(), json!(url))]);
+        let mut source = InjectionSource { body, ..InjectionSource::default() };
+        assert!(compile(&source).is_err(), "{url}");
+        source.allowed_hosts = vec!["a.example.com".into()];
+        let injection = compile(&source).expect("ok");
+        let goes = with(&context(&[("H", "a.example.com")]), |values| injection.apply_body(values, &[], None, b"{}"));
+        assert!(goes.is_err(), "{url}");
+    }
+}
+
 #[test]
 fn query_parameters_of_ours_replace_the_clients() {
     let source =

@@ -98,7 +98,11 @@ pub struct UrlTemplate {
 impl UrlTemplate {
     fn new(template: Template, allowed_hosts: &[String]) -> Result<Self, String> {
         let after_scheme = template.leading_literal().split_once("://").map_or("", |(_, rest)| rest);
-        let host_is_written = after_scheme.contains(['/', '?', '#']) || template.as_literal().is_some();
+        // Of an empty one some readers take what comes behind the next slash for the host (the URL standard).
+        let authority = after_scheme.split_once(['/', '?', '#']).map_or("", |(authority, _)| authority);
+        let odd = |letter: char| letter.is_control() || letter.is_whitespace() || letter == '\\';
+        let is_written = !authority.is_empty() && !authority.contains(odd);
+        let host_is_written = is_written || template.as_literal().is_some();
         if !host_is_written && allowed_hosts.is_empty() {
             return Err("a placeholder may stand in a URL's host only if `allowed_hosts` lists the hosts".into());
         }
