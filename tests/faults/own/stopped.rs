@@ -8,6 +8,7 @@ use http::Method;
 use serde_json::json;
 
 use crate::support::gate::{Gate, assert_refused};
+use crate::support::redis::until;
 use crate::support::upstream::{Behaviour, Reply, Upstream};
 use crate::support::wire::{Wire, head, metric_becomes, within};
 
@@ -22,12 +23,24 @@ async fn start(upstream: &Upstream) -> Gate {
     DEADLINES.into_iter().fold(gate, |gate, setting| gate.set(setting)).start().await
 }
 
+/// Stops it, and waits until none of its threads runs any more.
+async fn stop(gate: &Gate) {
+    gate.signal("STOP");
+    let stands = || {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", gate.pid())).expect("the gate runs").flatten();
+        let stats = threads.map(|thread| std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default());
+        // The state stands behind the name, which ends with the last parenthesis.
+        stats.into_iter().all(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T')))
+    };
+    until("it stands still", async || stands()).await;
+}
+
 #[tokio::test]
 async fn connections_that_came_meanwhile_are_served() {
     let upstream = Upstream::start().await;
     let gate = start(&upstream).await;
     let token = gate.token("ada").mint().await;
-    gate.signal("STOP");
+    stop(&gate).await;
     let mut late = Vec::new();
     for _ in 0..20 {
         let mut wire = Wire::connect(gate.public).await;
@@ -52,7 +65,7 @@ async fn what_was_late_in_truth_fails() {
     let request = gate.chat(Method::POST, "/api/v1/tasks", &token).json(&json!({ "message": "Hello" }));
     let asking = tokio::spawn(request.send());
     within(upstream.wait_heads(1)).await;
-    gate.signal("STOP");
+    stop(&gate).await;
     tokio::time::sleep(STOPPED).await;
     gate.signal("CONT");
     assert_refused(within(asking).await.expect("joined").expect("an answer"), 504, "UPSTREAM_TIMEOUT").await;
