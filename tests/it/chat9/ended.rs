@@ -7,6 +7,7 @@ use serde_json::json;
 use tokio::net::TcpStream;
 
 use super::{UNLIMITED, anonymous, identified, of, opened, page, refused, say, sent, started, token, with_lines};
+use crate::leash;
 use crate::support::gate::{SHOP, json_of};
 use crate::support::redis::{RedisServer, until};
 use crate::support::upstream::{Behaviour, Reply, Upstream};
@@ -40,12 +41,15 @@ async fn the_history_of_a_closed_session_is_whole_however_it_comes() {
     let mut answer = within(sent(page(&gate, Method::GET, &of("history", &session)))).await;
     stream.chunk("{\"messages\":");
     assert_eq!(within(answer.chunk()).await.expect("a chunk").expect("not the end"), "{\"messages\":");
-    // Another session is closed meanwhile, so that all streams are asked for.
+    // Another session is closed meanwhile: when a stream of it has ended, all streams were asked for.
     let other = anonymous(&gate).await;
+    let (behaviour, of_other) = Behaviour::sse();
+    upstream.once("/widget/chat", behaviour);
+    let (open, _of_other) = leash::begun(say(&gate, &other, "hi").await, of_other).await;
     let reply = json!({ "text": "bye", "session_id": other, "chat_ended": true });
     upstream.once("/widget/chat", Behaviour::answer(Reply::json(200, &reply)));
     say(&gate, &other, "bye").await;
-    refused(say(&gate, &other, "still there?").await, 409, "session_closed").await;
+    assert_eq!(leash::data_of(&leash::rest(open).await)["reason"], "SESSION_CLOSED");
     stream.chunk("[]}");
     stream.end();
     assert_eq!(within(answer.text()).await.expect("it is whole"), "[]}");
