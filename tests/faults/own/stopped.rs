@@ -26,13 +26,7 @@ async fn start(upstream: &Upstream) -> Gate {
 /// Stops it, and waits until none of its threads runs any more.
 async fn stop(gate: &Gate) {
     gate.signal("STOP");
-    let stands = || {
-        let threads = std::fs::read_dir(format!("/proc/{}/task", gate.pid())).expect("the gate runs").flatten();
-        let stats = threads.map(|thread| std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default());
-        // The state stands behind the name, which ends with the last parenthesis.
-        stats.into_iter().all(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T')))
-    };
-    until("it stands still", async || stands()).await;
+    until("it stands still", async || gate.threads_are('T')).await;
 }
 
 #[tokio::test]

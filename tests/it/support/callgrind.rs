@@ -102,19 +102,9 @@ fn of_calls(counts: &str, function: &str) -> u64 {
 /// looks at a socket once more before it sleeps would else save a turn of its loop whenever the other side was quicker.
 pub async fn asleep(gate: &Gate) {
     let waiting = async {
-        while !sleeps(gate.pid()) {
+        while !gate.threads_are('S') {
             tokio::task::yield_now().await;
         }
     };
     within(waiting).await;
-}
-
-fn sleeps(process: u32) -> bool {
-    let threads = std::fs::read_dir(format!("/proc/{process}/task")).expect("a process");
-    threads.flatten().all(|thread| {
-        // The state follows the name, which may hold anything, and ends with the last parenthesis. A thread that has
-        // just ended has none: ask again.
-        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
-        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S'))
-    })
 }

@@ -352,6 +352,17 @@ impl Gate {
         Arc::clone(&self.directory)
     }
 
+    /// Whether all its threads are in this state (proc(5)).
+    pub fn threads_are(&self, state: char) -> bool {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.pid())).expect("a process");
+        threads.flatten().all(|thread| {
+            // The state follows the name, which may hold anything, and ends with the last parenthesis. A thread that has
+            // just ended has none: ask again.
+            let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(state))
+        })
+    }
+
     /// The number of its process.
     pub fn pid(&self) -> u32 {
         self.child.id()
