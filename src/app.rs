@@ -101,17 +101,15 @@ impl Sidegate {
             first.configured(System.now());
         }
         let readiness = Arc::new(Readiness { gates: Arc::clone(&gates), draining: false.into(), metrics });
-        let mut background = vec![
+        let background = vec![
             tokio::spawn(revocations.run(|| System.now())),
             tokio::spawn(follow(Arc::clone(&gates))),
-            tokio::spawn(keep_uses(Arc::clone(&lasting))),
+            tokio::spawn(follow_closings(Arc::clone(&lasting))),
+            tokio::spawn(keep_uses(lasting)),
             tokio::spawn(resume_setups(Arc::clone(&gates))),
             tokio::spawn(watch_upstreams(Arc::clone(&gates))),
             tokio::spawn(sweep(gates)),
         ];
-        if kind == Kind::Shared {
-            background.push(tokio::spawn(follow_closings(lasting)));
-        }
         let (sockets, accepting) = (Some(sockets), Accepting::default());
         Ok(Self { addresses, store: kind, sockets, accepting, readiness, draining, workers, background })
     }

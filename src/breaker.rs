@@ -43,7 +43,7 @@ struct State {
     open_until: Option<Instant>,
     /// The wait that began it.
     wait: Duration,
-    /// The number of the trial that began last.
+    /// The number of the trial that began last; of none, once one has told whether the upstream works.
     trial: u64,
 }
 
@@ -132,7 +132,7 @@ impl Pass<'_> {
         if was_open && self.trial.is_none() {
             return Turn::None;
         }
-        *state = State { trial: state.trial, ..State::default() };
+        *state = State { trial: state.trial + 1, ..State::default() };
         self.breaker.troubled.store(false, Ordering::Relaxed);
         if was_open { Turn::Closed } else { Turn::None }
     }
@@ -152,6 +152,7 @@ impl Pass<'_> {
         }
         state.wait = if was_open { state.wait.saturating_mul(2).min(rule.longest) } else { rule.wait };
         state.open_until = Some(now + state.wait);
+        state.trial += 1;
         if was_open { Turn::None } else { Turn::Opened }
     }
 
@@ -166,7 +167,7 @@ impl Drop for Pass<'_> {
     fn drop(&mut self) {
         let Some((_, began)) = self.trial else { return };
         let mut state = self.breaker.state();
-        if self.is_latest(&state) && state.open_until == Some(began + TRIAL) {
+        if self.is_latest(&state) {
             state.open_until = Some(began);
         }
     }
@@ -234,6 +235,15 @@ mod tests {
         let breaker = opened(now);
         drop(breaker.enter(now + SECOND).expect("the trial"));
         assert!(breaker.enter(now + SECOND).is_ok());
+    }
+
+    #[test]
+    fn a_trial_that_fails_as_it_begins_is_not_given_up() {
+        let now = Instant::now();
+        let breaker = Breaker::new(BreakerRule { failures: 1, wait: TRIAL / 2, longest: LONGEST_WAIT });
+        fail(&breaker, now);
+        fail(&breaker, now + TRIAL);
+        assert_eq!(breaker.enter(now + TRIAL).expect_err("open"), TRIAL);
     }
 
     #[test]

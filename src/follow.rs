@@ -7,9 +7,9 @@ use tokio::time::Instant;
 use crate::gate::{Gate, Gates};
 use crate::store::Unavailable;
 
-/// How often the registry is asked whether it has changed. A change reaches every replica within a
-/// second: this, and the time that the store takes.
-const INTERVAL: Duration = Duration::from_millis(300);
+/// How often a store is asked for what others have changed. It reaches every replica within a second: this, and the
+/// time that the store takes. Each kind of change is followed by a task of its own: one that has to wait holds up no other.
+pub const INTERVAL: Duration = Duration::from_millis(300);
 
 /// Reads what has changed, until the task is aborted. While the registry does not answer, all stays as it was last read.
 pub async fn follow(gates: Gates) {

@@ -1,16 +1,13 @@
-//! Sessions that were closed lately, here or on another replica: their open streams end.
+//! Sessions that were closed lately, here, on another replica or by a gate that takes over: their open streams end.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use sidegate_core::id::SessionDigest;
 
+use crate::follow::INTERVAL;
 use crate::gate::Lasting;
 use crate::store::{CLOSED_KEPT, Mark};
-
-/// How often a shared store is asked for those that others have closed.
-const INTERVAL: Duration = Duration::from_millis(300);
 
 /// Sessions that were closed lately.
 #[derive(Debug, Default)]
@@ -47,7 +44,7 @@ impl Closings {
     }
 }
 
-/// Hears of sessions that other replicas have closed, until the task is aborted. What is not heard of while the store is
+/// Hears of sessions that others have closed, until the task is aborted. What is not heard of while the store is
 /// silent is heard of afterwards.
 pub async fn follow_closings(lasting: Arc<Lasting>) {
     let mut mark = Mark::default();

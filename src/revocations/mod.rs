@@ -15,13 +15,10 @@ use sidegate_core::denial::Code;
 use sidegate_core::revocation::RevocationList;
 use tokio::time::Instant;
 
+use crate::follow::INTERVAL;
 use crate::leash::Changes;
 use crate::steady::Steady;
 use crate::store::{Kind, Mark, Store, Unavailable};
-
-/// How often the store is asked. A revocation reaches every replica within a second: this, and the
-/// time that the store takes.
-const INTERVAL: Duration = Duration::from_millis(300);
 
 /// For how long a shared store may be silent before requests are refused: what was revoked
 /// elsewhere meanwhile must not pass.

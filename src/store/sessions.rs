@@ -30,8 +30,8 @@ pub trait Sessions: Send + Sync {
     /// Closes a session for good; whether it was open. Durable when this answers.
     fn close_session<'a>(&'a self, key: SessionKey<'a>) -> Answer<'a, bool>;
 
-    /// Sessions that were closed after `mark`, on any replica: the latest [`CLOSED_KEPT`] are told. None by engines of this
-    /// machine alone.
+    /// Sessions that were closed after `mark`, on any replica: the latest [`CLOSED_KEPT`] are told. None where nobody else can
+    /// have closed them.
     fn closed_since(&self, mark: Mark) -> Answer<'_, Closed> {
         Box::pin(async move { Ok(Closed { mark, sessions: Vec::new() }) })
     }

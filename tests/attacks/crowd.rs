@@ -1,12 +1,18 @@
-//! Fifteen thousand connections that nobody uses.
+//! Crowds: fifteen thousand connections that nobody uses, and those for whom there is no room.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
+use std::time::Duration;
 
+use serde_json::json;
 use tokio::net::{TcpSocket, TcpStream};
 
+use crate::downgrade::{TRUSTED, good};
+use crate::floods::stream;
+use crate::frames::{ACK, END_HEADERS, END_STREAM, Frames, HEADERS, PING, block, frame, status};
 use crate::siege::{PUBLIC, Siege, all};
 use crate::support::raw::Raw;
+use crate::support::upstream::{Behaviour, Reply};
 use crate::support::wire::{metric_becomes, within};
 
 const CROWD: usize = 15_000;
@@ -67,11 +73,58 @@ async fn a_crowd_that_came_for_nothing_leaves_nothing() {
             // Half of them with a reset.
             for (number, socket) in crowd.iter().enumerate() {
                 if number % 2 == 0 {
-                    socket2::SockRef::from(socket)
-                        .set_linger(Some(std::time::Duration::ZERO))
-                        .expect("a reset to come");
+                    socket2::SockRef::from(socket).set_linger(Some(Duration::ZERO)).expect("a reset to come");
                 }
             }
+        })
+        .await;
+}
+
+/// Asks on and on, until the gate closes; the status of the first answer. Pings are answered but for the first one, by which the gate
+/// asks whether its GOAWAY has come.
+async fn keep_asking(siege: &Siege) -> u16 {
+    let (mut frames, page) = (Frames::open(siege.gate.public).await, block(&good(siege)));
+    let (mut told, mut pings) = (None, 0);
+    for number in 0.. {
+        frames.send(frame(HEADERS, END_HEADERS | END_STREAM, stream(number), &page)).await;
+        while let Ok(next) = tokio::time::timeout(Duration::from_millis(20), frames.read()).await {
+            let Some(next) = next else { return told.expect("an answer") };
+            match next.kind {
+                HEADERS if told.is_none() => told = Some(status(&next.payload)),
+                PING if next.flags & ACK == 0 => {
+                    pings += 1;
+                    if pings > 1 {
+                        frames.send(frame(PING, ACK, 0, &next.payload)).await;
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    unreachable!("numbers do not end")
+}
+
+/// There are few places for those who are told so, and others wait for them.
+#[tokio::test]
+async fn who_is_told_that_there_is_no_room_leaves() {
+    let siege = Siege::with(|gate| {
+        let gate = gate.set(TRUSTED).set("listen.max_connections=1");
+        gate.set("listen.head_timeout=300ms").set("listen.write_timeout=300ms")
+    });
+    let siege = siege.await;
+    siege
+        .rounds(async || {
+            let pagination = json!({ "total": 0, "limit": 50, "offset": 0, "hasMore": false });
+            let list = json!({ "success": true, "data": [], "pagination": pagination });
+            let (behaviour, release) = Behaviour::held(Reply::json(200, &list));
+            siege.upstream.once("/api/v1/tasks", behaviour);
+            siege.expect(1);
+            let mut first = Raw::connect(siege.gate.public).await;
+            first.send(siege.get("/api/v1/tasks", "")).await;
+            metric_becomes(&siege.gate, "sidegate_forwards", 1.0).await;
+            assert_eq!(within(keep_asking(&siege)).await, 503);
+            release.release();
+            assert_eq!(first.answer().await.status, 200);
         })
         .await;
 }

@@ -51,7 +51,7 @@ struct Flood {
 }
 
 /// The stream of a client's request of this number.
-fn stream(number: u32) -> u32 {
+pub fn stream(number: u32) -> u32 {
     2 * number + 3
 }
 

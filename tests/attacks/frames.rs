@@ -186,7 +186,7 @@ impl Frames {
 }
 
 /// The status in the first block of a connection, where it stands first.
-fn status(block: &[u8]) -> u16 {
+pub fn status(block: &[u8]) -> u16 {
     let first = block.iter().position(|byte| byte & 0xe0 != 0x20).expect("a field");
     match block[first] {
         indexed @ 0x88..=0x8e => [200, 204, 206, 304, 400, 404, 500][usize::from(indexed - 0x88)],

@@ -10,11 +10,13 @@ use reqwest::{Method, Response};
 use serde_json::json;
 use tokio::time::Instant;
 
+use crate::chat9;
+use crate::leash;
 use crate::support::gate::{APP, Builder, Gate, PATIENCE, SECRET, SHOP, json_of, sidegate, started};
 use crate::support::load::exchange;
 use crate::support::program::program;
 use crate::support::raw::{Raw, ask, page};
-use crate::support::upstream::{Behaviour, StreamHandle, Upstream};
+use crate::support::upstream::{Behaviour, Reply, StreamHandle, Upstream};
 use crate::support::wire::{metric_becomes, within};
 
 /// How often the gate is replaced.
@@ -336,6 +338,37 @@ async fn contexts_and_sessions_of_before_are_good_for_the_new_gate() {
     assert_eq!(json_of(answer).await["success"], true);
     next.wait_for_line("the gate before this one has ended").await;
     metric_becomes(&next, "sidegate_forwards", 0.0).await;
+}
+
+#[tokio::test]
+async fn a_session_that_the_new_gate_closes_ends_its_streams_on_the_former_one() {
+    let (_folder, path) = place();
+    let upstream = Upstream::start().await;
+    let builder = chat9::with_lines(&upstream, chat9::UNLIMITED).set(&format!("listen.control={}", path.display()));
+    let gate = builder.set("listen.drain_timeout=1h").start().await;
+    let (session, other) = (chat9::anonymous(&gate).await, chat9::anonymous(&gate).await);
+    let mut open = Vec::new();
+    for session in [&session, &other] {
+        let (behaviour, stream) = Behaviour::sse();
+        upstream.once("/widget/chat", behaviour);
+        open.push(leash::begun(chat9::say(&gate, session, "hi").await, stream).await);
+    }
+    let next = gate.successor().await;
+    for (answer, _) in &mut open {
+        let draining = within(answer.chunk()).await.expect("a chunk").expect("not the end");
+        assert_eq!(draining, ": sidegate draining\n\n");
+    }
+    let (mut of_other, others) = open.pop().expect("two");
+    let (answer, stream) = open.pop().expect("one");
+    let reply = json!({ "text": "bye", "session_id": session, "chat_ended": true });
+    upstream.once("/widget/chat", Behaviour::answer(Reply::json(200, &reply)));
+    assert_eq!(chat9::say(&next, &session, "bye").await.status(), 200);
+    assert_eq!(leash::data_of(&leash::rest(answer).await)["reason"], "SESSION_CLOSED");
+    within(stream.closed()).await;
+    leash::passes(&mut of_other, &others).await;
+    others.end();
+    assert_eq!(leash::rest(of_other).await, "");
+    assert_eq!(within(gate.wait()).await.code(), Some(0));
 }
 
 #[tokio::test]

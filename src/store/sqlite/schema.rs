@@ -26,6 +26,7 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
         simple(2, "use counts", include_str!("migrations/2_use_counts.sql")),
         simple(3, "sessions", include_str!("migrations/3_sessions.sql")),
         simple(4, "objects", include_str!("migrations/4_objects.sql")),
+        simple(5, "closings", include_str!("migrations/5_closings.sql")),
     ])
 });
 

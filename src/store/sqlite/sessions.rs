@@ -12,7 +12,10 @@ use super::batch::{Change, millis};
 use super::cache::OfSession as Key;
 use super::tokens::time_of;
 use crate::store::sessions::day;
-use crate::store::{Activity, Answer, COUNTED_DAYS, Cursor, Page, Session, SessionCounts, Sessions, Unavailable};
+use crate::store::{
+    Activity, Answer, CLOSED_KEPT, COUNTED_DAYS, Closed, Cursor, Mark, Page, Session, SessionCounts, Sessions,
+    Unavailable,
+};
 
 /// What can be asked of the writer.
 pub(super) enum SessionChange {
@@ -95,6 +98,24 @@ impl Sessions for Sqlite {
         Box::pin(self.change_session(key, SessionChange::Close))
     }
 
+    fn closed_since(&self, mark: Mark) -> Answer<'_, Closed> {
+        Box::pin(async move {
+            let mut closed = Closed { sessions: Vec::new(), mark };
+            if !self.cache.is_shared() {
+                return Ok(closed);
+            }
+            let after = i64::try_from(mark.0).unwrap_or(i64::MAX);
+            let later = query("select mark, session from closings where mark > ? order by mark").bind(after);
+            let pool = self.reads.pool();
+            for row in self.reads.ask(async move { later.fetch_all(&pool).await }).await? {
+                let (mark, session) = closing_of(&row).ok_or(Unavailable)?;
+                closed.mark = mark;
+                closed.sessions.push(session);
+            }
+            Ok(closed)
+        })
+    }
+
     fn reseal_session<'a>(&'a self, key: SessionKey<'a>, old: &'a Session, new: Bytes) -> Answer<'a, bool> {
         Box::pin(self.change_session(key, SessionChange::Reseal { old: old.sealed.clone(), new }))
     }
@@ -151,9 +172,7 @@ pub(super) async fn apply(
         .bind(millis(*at))
         .bind(millis(*expires_at))
         .bind(*started),
-        SessionChange::Close => query("update sessions set closed = 1 where session = ?1 and app = ?2 and not closed")
-            .bind(session.as_str())
-            .bind(app.as_str()),
+        SessionChange::Close => return close(connection, session, app).await,
         SessionChange::Reseal { old, new } => {
             query("update sessions set sealed = ?4 where session = ?1 and app = ?2 and sealed = ?3")
                 .bind(session.as_str())
@@ -163,6 +182,23 @@ pub(super) async fn apply(
         }
     };
     Ok(statement.execute(connection).await?.rows_affected() > 0)
+}
+
+async fn close(connection: &mut SqliteConnection, session: &SessionDigest, app: &AppId) -> sqlx::Result<bool> {
+    let closed = query("update sessions set closed = 1 where session = ?1 and app = ?2 and not closed")
+        .bind(session.as_str())
+        .bind(app.as_str())
+        .execute(&mut *connection)
+        .await?;
+    if closed.rows_affected() == 0 {
+        return Ok(false);
+    }
+    query("insert into closings (session) values (?)").bind(session.as_str()).execute(&mut *connection).await?;
+    query("delete from closings where mark <= (select max(mark) from closings) - ?")
+        .bind(i64::try_from(CLOSED_KEPT).unwrap_or(i64::MAX))
+        .execute(connection)
+        .await?;
+    Ok(true)
 }
 
 /// Within the writer's transaction; forgets days that are over by the way.
@@ -192,6 +228,12 @@ pub(super) async fn count(
     .execute(connection)
     .await?;
     Ok(true)
+}
+
+/// `None` if it is not as we write it.
+fn closing_of(row: &SqliteRow) -> Option<(Mark, SessionDigest)> {
+    let mark = row.try_get::<i64, _>("mark").ok()?.try_into().ok()?;
+    Some((Mark(mark), row.try_get::<&str, _>("session").ok()?.parse().ok()?))
 }
 
 /// `None` if it is not as we write it.

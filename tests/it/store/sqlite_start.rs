@@ -84,13 +84,13 @@ async fn files_of_other_programs() {
     }
 }
 
-/// The one before use counts, sessions and objects.
+/// The one before use counts, sessions, objects and closings.
 #[tokio::test]
 async fn a_file_of_an_older_version_is_brought_up_to_date() {
     let directory = tempfile::tempdir().expect("a directory");
     let older = "drop table use_counts; drop table sessions; drop table session_days; drop table objects; \
                  drop table object_lists; drop table object_changes; drop table object_generation; \
-                 drop table object_usage; delete from _sqlx_migrations where version > 1";
+                 drop table object_usage; drop table closings; delete from _sqlx_migrations where version > 1";
     let store = Sqlite::open(&store_file(directory.path(), older).await, 0).await.expect("a store");
     assert_eq!(store.add_uses(&[used("a", 1, 1)]).await, Ok(()));
     assert_eq!(store.use_counts().await, Ok(vec![used("a", 1, 1)]));

@@ -10,7 +10,7 @@ use super::{Upstream, serve};
 #[derive(Default)]
 pub struct Builder {
     tls: Option<(String, String)>,
-    http2: bool,
+    http2: Option<u32>,
     at: Option<SocketAddr>,
 }
 
@@ -22,8 +22,13 @@ impl Builder {
     }
 
     /// HTTP/2: with prior knowledge on plain TCP, offered beside HTTP/1.1 over TLS.
-    pub fn http2(mut self) -> Self {
-        self.http2 = true;
+    pub fn http2(self) -> Self {
+        self.http2_of(200)
+    }
+
+    /// The same, where so many requests may be under way on a connection.
+    pub fn http2_of(mut self, streams: u32) -> Self {
+        self.http2 = Some(streams);
         self
     }
 
@@ -35,7 +40,7 @@ impl Builder {
 
     pub async fn start(self) -> Upstream {
         let listener = TcpListener::bind(self.at.unwrap_or(([127, 0, 0, 1], 0).into())).await.unwrap();
-        let tls = self.tls.map(|(cert, key)| serve::acceptor(&cert, &key, self.http2));
+        let tls = self.tls.map(|(cert, key)| serve::acceptor(&cert, &key, self.http2.is_some()));
         Upstream::run(listener, tls, self.http2)
     }
 }

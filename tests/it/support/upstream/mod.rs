@@ -54,7 +54,7 @@ impl Upstream {
         Builder::default()
     }
 
-    fn run(listener: TcpListener, tls: Option<TlsAcceptor>, http2: bool) -> Self {
+    fn run(listener: TcpListener, tls: Option<TlsAcceptor>, http2: Option<u32>) -> Self {
         let shared = Arc::<Shared>::default();
         let address = listener.local_addr().unwrap();
         let scheme = if tls.is_some() { "https" } else { "http" };

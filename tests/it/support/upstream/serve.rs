@@ -42,7 +42,7 @@ pub(super) fn acceptor(cert_pem: &str, key_pem: &str, http2: bool) -> TlsAccepto
 }
 
 /// Accepts for ever. Connections live in the set, so that they end with this task.
-pub(super) async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, http2: bool, shared: Arc<Shared>) {
+pub(super) async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, http2: Option<u32>, shared: Arc<Shared>) {
     let mut connections = JoinSet::new();
     let mut number = 0;
     loop {
@@ -79,7 +79,7 @@ impl Peer {
         Self { number, socket: Arc::new(socket), received, orders, give_order, shared }
     }
 
-    async fn serve(self, tls: Option<TlsAcceptor>, http2: bool) {
+    async fn serve(self, tls: Option<TlsAcceptor>, http2: Option<u32>) {
         let _open = Open(Arc::clone(&self.shared));
         let tap = Tap { socket: Arc::clone(&self.socket), received: Arc::clone(&self.received) };
         let Some(tls) = tls else {
@@ -89,11 +89,11 @@ impl Peer {
         let Ok(stream) = tls.accept(tap).await else {
             return;
         };
-        let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        let http2 = http2.filter(|_| stream.get_ref().1.alpn_protocol() == Some(b"h2"));
         self.drive(stream, http2).await;
     }
 
-    async fn drive<I>(mut self, io: I, http2: bool)
+    async fn drive<I>(mut self, io: I, http2: Option<u32>)
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -113,13 +113,16 @@ impl Peer {
     }
 
     /// Until the connection ends by itself (`None`) or must end in a special way.
-    async fn run_http<I>(&mut self, io: I, http2: bool) -> Option<Order>
+    async fn run_http<I>(&mut self, io: I, http2: Option<u32>) -> Option<Order>
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let service = service_fn(respond::to(self.number, self.give_order.clone(), Arc::clone(&self.shared)));
-        let builder = Builder::new(TokioExecutor::new());
-        let builder = if http2 { builder.http2_only() } else { builder.http1_only() };
+        let mut builder = Builder::new(TokioExecutor::new());
+        if let Some(streams) = http2 {
+            builder.http2().max_concurrent_streams(streams);
+        }
+        let builder = if http2.is_some() { builder.http2_only() } else { builder.http1_only() };
         let mut http = pin!(builder.serve_connection_with_upgrades(TokioIo::new(io), service));
         loop {
             tokio::select! {
