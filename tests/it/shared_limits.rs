@@ -81,3 +81,31 @@ async fn counters_outlive_a_replica() {
     drop(gate);
     assert_eq!(ask(&start().await, &token).await, 429);
 }
+
+/// One and the same client is who two rates count: each has a counter of its own all the same.
+#[tokio::test]
+async fn rates_that_count_the_same_client_do_not_share_a_counter() {
+    let (server, upstream) = (RedisServer::start(), Upstream::start().await);
+    for (rates, most) in [
+        ("[\"2/h per address\", \"100/h per network\"]", 2),
+        ("[\"100/h per address\", \"2/h per network\"]", 2),
+        // Its tokens have no id, so that a session is all that an end user does.
+        ("[\"3/h per session\", \"100/h per end_user\"]", 3),
+        ("[\"100/m per session\", \"4/h per end_user\", \"90/m\"]", 4),
+    ] {
+        for shared in [false, true] {
+            let gate = Gate::builder(&upstream).app(&format!("limits.chat = {rates}"));
+            let gate = if shared { server.share(gate) } else { gate };
+            let gate = gate.set("listen.trusted_proxies=[\"127.0.0.1/32\"]").start().await;
+            let token = gate.token("ada").mint().await;
+            let mut statuses = Vec::new();
+            for _ in 0..6 {
+                let request = gate.chat(Method::GET, "/api/v1/tasks", &token);
+                let request = request.header("x-forwarded-for", "2001:db8::1");
+                statuses.push(request.send().await.expect("an answer").status().as_u16());
+            }
+            assert_eq!((count(&statuses, 200), count(&statuses, 429)), (most, 6 - most), "{rates}, shared: {shared}");
+            server.command::<String>(&["FLUSHALL"]).await;
+        }
+    }
+}

@@ -118,15 +118,17 @@ impl Keys {
         self.name("owned", &[owner.app.as_str(), owner.end_user.as_str()])
     }
 
+    /// By the key of its rate as well: an IPv6 address and its network, say, are one to whoever is counted.
     pub(super) fn counter(&self, counter: &Counter<'_>) -> String {
-        let (app, limit) = (counter.app.as_str(), counter.limit);
+        let of = [counter.app.as_str(), counter.limit, counter.rate.key.name()];
+        let name = |whose: &[&str]| self.name("limit", &[&of, whose].concat());
         match counter.whose {
-            Whose::App => self.name("limit", &[app, limit, "app"]),
-            Whose::Session(session) => self.name("limit", &[app, limit, "session", &digest(session)]),
-            Whose::EndUser(end_user) => self.name("limit", &[app, limit, "end_user", end_user.as_str()]),
-            Whose::Route((method, template)) => self.name("limit", &[app, limit, "route", method, template]),
-            Whose::Workflow(workflow) => self.name("limit", &[app, limit, "workflow", workflow.as_str()]),
-            Whose::Network(address) => self.name("limit", &[app, limit, "address", &hexadecimal(address)]),
+            Whose::App => name(&["app"]),
+            Whose::Session(session) => name(&["session", &digest(session)]),
+            Whose::EndUser(end_user) => name(&["end_user", end_user.as_str()]),
+            Whose::Route((method, template)) => name(&["route", method, template]),
+            Whose::Workflow(workflow) => name(&["workflow", workflow.as_str()]),
+            Whose::Network(address) => name(&["address", &hexadecimal(address)]),
         }
     }
 
@@ -235,6 +237,12 @@ mod tests {
             counter(&app, "chat", Whose::Route(("GET", "/x"))),
             counter(&app, "chat", Whose::Workflow(&workflow)),
             counter(&app, "chat", Whose::Network("::1".parse().expect("an address"))),
+            keys.counter(&Counter {
+                app: &app,
+                limit: "chat",
+                whose: Whose::Network("::1".parse().expect("an address")),
+                rate: "1/s per network".parse().expect("a rate"),
+            }),
             counter(&app, "chat", Whose::Network("0.0.0.1".parse().expect("an address"))),
             keys.session(SessionKey { app: &app, session: &session }),
             keys.last_session(&app, ResumeKey::from_bytes(&[0; 32]).expect("a key")),

@@ -140,10 +140,10 @@ async fn a_limit_gives_back_evenly() {
     let exchange = Counter { limit: "exchange", ..counter };
     assert!(ask(Counter { rate: rate("1/h"), ..exchange }).await.is_ok());
     until("another is allowed", async || ask(exchange).await.is_ok()).await;
-    until("the key is gone at rest", async || {
-        server.command::<u64>(&["EXISTS", "sidegate:limit:app:chat:app"]).await == 0
-    })
-    .await;
+    let exists = async || server.command::<u64>(&["EXISTS", "sidegate:limit:app:chat:app:app"]).await;
+    until("the key is gone at rest", async || exists().await == 0).await;
+    assert!(ask(Counter { rate: rate("1/h"), ..counter }).await.is_ok());
+    assert_eq!(exists().await, 1, "it is the key");
 }
 
 #[tokio::test]
