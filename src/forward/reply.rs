@@ -1,6 +1,7 @@
 //! What becomes of an upstream's answer: passed as it comes, or read for whose it is.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, SET_COOKIE};
@@ -15,10 +16,11 @@ use tokio::time::Instant;
 use super::answer::UpstreamBody;
 use super::head::{is_event_stream, is_html, is_stream, prepare_answer, remove_all};
 use super::request::{AnswerBody, Forward, Refused};
-use super::stream::{Kind, Leash, Pauses, Streamed, UnderWay};
+use super::stream::{BrokenOff, Kind, Leash, Naming, Pauses, Recorder, Streamed, UnderWay};
 use super::watch::Watch;
 use super::{Failure, MediaType};
 use crate::sessions::{Closing, Live};
+use crate::store::Owner;
 
 impl Forward<'_> {
     pub(super) async fn answer(
@@ -36,7 +38,7 @@ impl Forward<'_> {
         let watches = answer_use == AnswerUse::WatchEnd && !self.admission.session().is_some_and(Live::is_closed);
         let reads = watches || (response.status().is_success() && answer_use != AnswerUse::WatchEnd);
         let answer_use = if reads { answer_use } else { AnswerUse::Pass };
-        let (mut head, mut body) = response.into_parts();
+        let (mut head, body) = response.into_parts();
         let passes = match answer_use {
             AnswerUse::Pass | AnswerUse::RecordOwnerOfStream | AnswerUse::AsAsked => true,
             AnswerUse::WatchEnd => is_event_stream(&head.headers),
@@ -50,10 +52,7 @@ impl Forward<'_> {
             // What is still to be asked was not asked, so there is nothing to record.
             AnswerUse::Pass | AnswerUse::AsAsked => self.streamed(&head.headers, Bytes::new(), body, under_way),
             AnswerUse::WatchEnd => self.watched(head.status, &head.headers, body, under_way).await?,
-            AnswerUse::RecordOwnerOfStream => {
-                let first = self.record_owner_of_stream(&mut body).await?;
-                self.streamed(&head.headers, first, body, under_way)
-            }
+            AnswerUse::RecordOwnerOfStream => self.named(&head.headers, body, under_way).await?,
             AnswerUse::RecordOwner => AnswerBody::Full(self.record_owner(body).await?),
             AnswerUse::RecordOwnerIfNamed if passes => self.streamed(&head.headers, Bytes::new(), body, under_way),
             AnswerUse::RecordOwnerIfNamed => AnswerBody::Full(self.record_owner_if_named(&head.headers, body).await?),
@@ -156,20 +155,29 @@ impl Forward<'_> {
         })
     }
 
-    /// Reads a stream up to the event that names the new conversation; what was read.
-    async fn record_owner_of_stream(&self, body: &mut UpstreamBody) -> Result<Bytes, Refused> {
-        let idle = self.upstream().settings.idle_timeout;
-        let is_known = |read: &[u8]| orcheo::beginning(read) != orcheo::Beginning::Incomplete;
-        let first = body.read_until(self.limits.read_answer, idle, is_known).await?;
-        match orcheo::beginning(&first) {
-            orcheo::Beginning::Created(thread) => {
-                self.store.record(self.owner(), &thread).await.map_err(|_| Code::StoreUnavailable)?;
-                Ok(first)
-            }
-            // It ended before there was a thread, as after an error.
-            orcheo::Beginning::Incomplete => Ok(first),
-            orcheo::Beginning::None => Err(Failure::Unreadable.into()),
+    /// A stream that names a new conversation, of which nothing passes before that has its owner. What goes wrong before
+    /// anything is said is a refusal.
+    async fn named(&self, headers: &HeaderMap, body: UpstreamBody, under_way: UnderWay) -> Result<AnswerBody, Refused> {
+        // It was asked for without a coding.
+        if headers.contains_key(CONTENT_ENCODING) {
+            return Err(Failure::Unreadable.into());
         }
+        let naming = Naming::new(self.limits.read_answer, self.recorder());
+        let mut streamed = Box::new(self.stream(headers, Bytes::new(), body, under_way).naming(naming));
+        match streamed.begun().await {
+            Ok(()) => Ok(AnswerBody::Streamed(streamed)),
+            Err(BrokenOff::Upstream(failure)) => Err(failure.into()),
+            Err(BrokenOff::Store | BrokenOff::Ended(_)) => Err(Code::StoreUnavailable.into()),
+        }
+    }
+
+    fn recorder(&self) -> Recorder {
+        let (store, owner) = (Arc::clone(self.store), self.owner());
+        let (app, end_user) = (owner.app.clone(), owner.end_user.clone());
+        Box::new(move |conversation| {
+            let (store, app, end_user) = (Arc::clone(&store), app.clone(), end_user.clone());
+            Box::pin(async move { store.record(Owner { app: &app, end_user: &end_user }, &conversation).await })
+        })
     }
 
     async fn record_owner(&self, body: UpstreamBody) -> Result<Bytes, Refused> {

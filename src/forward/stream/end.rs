@@ -25,6 +25,8 @@ impl Streamed {
             return Poll::Ready(words.map(|words| Ok(Frame::data(words.into()))));
         }
         match Pin::new(&mut self.body).poll_frame(cx) {
+            // A busy stream never waits for its timer, so it looks at the clock itself.
+            Poll::Ready(Some(Ok(_))) if self.is_late() => self.cut(ending),
             Poll::Ready(Some(Ok(frame))) => self.poll_rest(ending, frame, cx),
             Poll::Ready(Some(Err(_)) | None) => self.cut(ending),
             Poll::Pending => {
@@ -62,6 +64,11 @@ impl Streamed {
         if let Some(leash) = &self.leash {
             leash.held.count(ending);
         }
+    }
+
+    /// Whether what the timer was set for is due.
+    fn is_late(&self) -> bool {
+        self.timer.as_ref().is_some_and(|timer| timer.deadline() <= Instant::now())
     }
 
     /// Notes that it must end.

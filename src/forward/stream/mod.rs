@@ -2,6 +2,7 @@
 //! long.
 
 mod end;
+mod naming;
 mod parts;
 
 use std::pin::Pin;
@@ -14,6 +15,7 @@ use http_body::{Body, Frame, SizeHint};
 use sidegate_core::ending::Ending;
 use tokio::time::{Instant, Sleep};
 
+pub(super) use self::naming::{Naming, Recorder};
 pub use self::parts::BrokenOff;
 pub(super) use self::parts::{Kind, Leash, Pauses, UnderWay};
 use super::Failure;
@@ -45,6 +47,8 @@ pub struct Streamed {
     timer: Option<Pin<Box<Sleep>>>,
     /// Whether data moved since the timer was set.
     moved: bool,
+    /// What holds its beginning back until its conversation has an owner.
+    naming: Option<Box<Naming>>,
     /// What looks for the end of a session in it.
     watch: Option<Box<Watch>>,
     /// What counts its bytes, under its leash.
@@ -75,6 +79,7 @@ impl Streamed {
             reads_on: None,
             timer: None,
             moved: false,
+            naming: None,
             watch: None,
             tether: None,
             _under_way: under_way,
@@ -136,10 +141,7 @@ impl Streamed {
 
     /// Waits, but not beyond the end of what admitted it or of patience; speaks up in between.
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Polled {
-        if std::mem::take(&mut self.moved) || self.timer.is_none() {
-            self.pauses.moved();
-            self.set_timer(self.due_at());
-        }
+        self.set_timer_if_moved();
         loop {
             ready!(self.timer.as_mut().map_or(Poll::Ready(()), |timer| timer.as_mut().poll(cx)));
             if let Some(ending) = self.is_over() {
@@ -158,6 +160,18 @@ impl Streamed {
                 return Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(KEEP_ALIVE)))));
             }
         }
+    }
+
+    fn set_timer_if_moved(&mut self) {
+        let is_heard = self.naming.as_mut().is_some_and(|naming| naming.has_moved());
+        if std::mem::take(&mut self.moved) || self.timer.is_none() {
+            self.pauses.moved();
+        } else if is_heard {
+            self.pauses.heard();
+        } else {
+            return;
+        }
+        self.set_timer(self.due_at());
     }
 
     /// When something is due if nothing moves.
@@ -220,6 +234,15 @@ impl Streamed {
         if let Some(comment) = self.news() {
             return Poll::Ready(Some(Ok(comment)));
         }
+        match self.poll_named(cx) {
+            Poll::Ready(Ok(())) if self.first.is_empty() => {}
+            Poll::Ready(Ok(())) => return self.poll_next(cx),
+            Poll::Ready(Err(reason)) => {
+                self.over = true;
+                return Poll::Ready(Some(Err(reason)));
+            }
+            Poll::Pending => return self.poll_timer(cx),
+        }
         match Pin::new(&mut self.body).poll_frame(cx) {
             // A busy stream never waits for its timer, so it looks at the clock itself.
             Poll::Ready(Some(Ok(frame))) => match self.is_over() {
@@ -258,14 +281,15 @@ impl Body for Streamed {
     }
 
     fn is_end_stream(&self) -> bool {
-        let is_read = self.first.is_empty() && self.watch.as_ref().is_none_or(|watch| !watch.holds());
+        let is_read =
+            self.first.is_empty() && self.naming.is_none() && self.watch.as_ref().is_none_or(|watch| !watch.holds());
         is_read && (self.over || self.body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
         // Where some of it was read before, its length was not known: events are read, not files. Nor is it known what
         // the gate adds.
-        let is_known = self.first.is_empty() && self.leash.is_none();
+        let is_known = self.first.is_empty() && self.naming.is_none() && self.leash.is_none();
         if is_known { self.body.size_hint() } else { SizeHint::default() }
     }
 }

@@ -47,6 +47,11 @@ impl Pauses {
     pub(super) fn moved(&mut self) {
         *self = Self::new(self.idle, self.keep_alive);
     }
+
+    /// It has said something that the browser does not hear yet.
+    pub(super) fn heard(&mut self) {
+        self.idle_at = Instant::now() + self.idle;
+    }
 }
 
 /// What is known of an answer's form.

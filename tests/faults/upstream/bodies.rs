@@ -1,7 +1,7 @@
 //! Behind the answer's head: what is read is refused as a whole; what passes breaks off, so that no page takes half of an answer
 //! for all of it.
 
-use super::scripted::Step::{HalfClose, Read, Reset, Silence, Taken};
+use super::scripted::Step::{HalfClose, Read, Repeat, Reset, Silence, Taken};
 use super::scripted::{Scripted, Step, say};
 use super::{INCOMPLETE, Kind, Outcome, ask, each_refused, failures, gate_for, tunnel};
 use crate::support::wire::{metric_becomes, within};
@@ -108,4 +108,24 @@ async fn a_tunnel_ends_with_its_upstreams_connection() {
         metric_becomes(&gate, "sidegate_connections{listener=\"public\"}", 0.0).await;
         assert_eq!(ask(&gate, &token, Kind::Passed).await.status(), 200, "{what}: the next one");
     }
+}
+
+/// There is always more of it, so that the gate never waits for it, and it has no place for last words.
+#[tokio::test]
+async fn an_event_that_never_ends_is_cut_when_its_stream_must_end() {
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: ";
+    let upstream = Scripted::start([vec![Read, say(head), Repeat(vec![b'a'; 1 << 16])]]).await;
+    let gate = gate_for(&upstream, Kind::Events).app("leash.stream = \"1s\"").start().await;
+    let token = gate.token("ada").mint().await;
+    let mut answer = ask(&gate, &token, Kind::Events).await;
+    let mut last = answer.chunk().await.expect("a chunk").expect("not the end");
+    let rest = async {
+        while let Some(chunk) = answer.chunk().await.expect("a proper end") {
+            last = chunk;
+        }
+    };
+    within(rest).await;
+    assert!(last.ends_with(b"a"), "no words within an event: {last:?}");
+    metric_becomes(&gate, "sidegate_forwards", 0.0).await;
+    metric_becomes(&gate, "sidegate_streams_ended_total{reason=\"time_used_up\"}", 1.0).await;
 }

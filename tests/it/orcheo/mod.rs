@@ -1,6 +1,7 @@
 //! Orcheo's ChatKit API: tokens for customers' servers, and the gateway for pages.
 
 mod assets;
+mod beginning;
 mod environment;
 mod gateway;
 mod limits;
