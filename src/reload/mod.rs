@@ -198,7 +198,8 @@ impl Reloader {
             self.notifier.ready();
         }
         self.metrics.reloaded(outcome.is_ok(), now(&self.gates));
-        let again = outcome.as_ref().is_err_and(|refused| refused.passes) && cause == Cause::File;
+        // Whoever asked for it: files that have changed were read, and are not found changed once more.
+        let again = outcome.as_ref().is_err_and(|refused| refused.passes);
         self.owed = again.then(|| Instant::now() + AGAIN);
         match &outcome {
             Ok(generation) => {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{APPLIED, REFUSED, list};
 use crate::support::gate::{APP, Gate, SIGNING_KEY};
+use crate::support::redis::RedisServer;
 use crate::support::upstream::Upstream;
 use crate::support::wire::{metric, metric_becomes, within};
 
@@ -160,4 +161,21 @@ async fn nothing_is_looked_at_any_more_when_the_configuration_says_so() {
     // Nothing tells that nothing happens: this is four times as long as it takes where files are looked at.
     tokio::time::sleep(Duration::from_secs(4)).await;
     assert_eq!((metric(&gate, APPLIED).await, metric(&gate, REFUSED).await), (1.0, 0.0));
+}
+
+/// The change was read when somebody asked for it, so that no file is found changed any more.
+#[tokio::test]
+async fn a_change_comes_into_force_when_the_store_answers_again_whoever_has_asked_meanwhile() {
+    let (server, upstream) = (RedisServer::start(), Upstream::start().await);
+    let builder = server.share(Gate::builder(&upstream)).set("store.redis.timeout=300ms");
+    let (config, gate) = (builder.config(), builder.start().await);
+    let token = gate.token("ada").mint().await;
+    server.freeze();
+    gate.configure(&config.replace(APP, "other"));
+    for refused in [1.0, 2.0] {
+        gate.signal("HUP");
+        within(async { while metric(&gate, REFUSED).await < refused {} }).await;
+    }
+    server.thaw();
+    becomes(&gate, &token, 401).await;
 }
