@@ -1,6 +1,5 @@
 //! An upstream at run time: its settings, prepared, and how many requests are under way to it.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -9,6 +8,7 @@ use http::uri::PathAndQuery;
 use sidegate_core::id::{AppId, EndUserId};
 
 use super::connect::{Authorities, TlsConfigs, authorities};
+use super::endpoint::digest;
 use super::{Endpoint, Failure};
 use crate::breaker::Breaker;
 use crate::config::UpstreamSettings;
@@ -107,9 +107,7 @@ impl Upstream {
             return 0;
         }
         // The same in every process: replicas send a user to the same address.
-        let mut key = DefaultHasher::new();
-        (app.as_str(), end_user.as_str()).hash(&mut key);
-        key.finish()
+        digest(&[app.as_str(), end_user.as_str()])
     }
 
     /// A key for a request of nobody: another one for each, so that they are spread over the addresses.

@@ -37,6 +37,16 @@ fn an_address_that_goes_moves_its_own_users_alone_and_all_share_alike() {
     assert!(counts.len() == 3 && counts.values().all(|count| (850..1_150).contains(count)), "{counts:?}");
 }
 
+/// As Python's `hashlib` comes to it: gates of other builds, too, must choose so.
+#[test]
+fn the_choice_is_the_same_in_every_build() {
+    let upstream = upstream(&[1, 2, 3]);
+    let user = |user: &str| upstream.key(&"app".parse().expect("an id"), &user.parse().expect("an id"));
+    assert_eq!(user("user-0"), 0xbe57_7621_37a1_bb3e);
+    let ports = (0..12).map(|number| chosen(&upstream, user(&format!("user-{number}"))).pop().expect("a port"));
+    assert_eq!(ports.collect::<String>(), "213332311321");
+}
+
 #[test]
 fn the_order_in_which_addresses_are_written_changes_nothing() {
     let (one, other) = (upstream(&[1, 2, 3]), upstream(&[3, 1, 2]));
