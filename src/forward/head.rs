@@ -114,9 +114,10 @@ pub(super) fn is_stream(headers: &HeaderMap) -> bool {
     is_event_stream(headers) || !headers.contains_key(CONTENT_LENGTH)
 }
 
-/// Whether an answer is an event stream (HTML standard, section 9.2).
+/// Whether an answer is an event stream (HTML standard, section 9.2), whatever its parameters.
 pub(super) fn is_event_stream(headers: &HeaderMap) -> bool {
-    headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"))
+    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.as_bytes().split(|byte| *byte == b';').next());
+    kind.is_some_and(|kind| kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream"))
 }
 
 /// Whether an answer is a page; one that says nothing may be taken for such.
@@ -184,6 +185,21 @@ mod tests {
         remove_named_by_connection(&mut headers);
         remove_all(&mut headers, is_hop_by_hop);
         assert_eq!(names(&headers), ["accept"]);
+    }
+
+    #[test]
+    fn an_event_stream_is_one_however_its_type_is_written() {
+        for (kind, is_one) in [
+            ("text/event-stream", true),
+            ("Text/Event-Stream ;charset=UTF-8", true),
+            ("text/event-streamx", false),
+            ("text/event", false),
+            ("application/json; x=text/event-stream", false),
+        ] {
+            let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(kind))]);
+            assert_eq!(is_event_stream(&headers), is_one, "{kind}");
+        }
+        assert!(!is_event_stream(&HeaderMap::new()));
     }
 
     #[test]

@@ -12,16 +12,13 @@ use tokio::time::Instant;
 
 use super::service::Arrival;
 use crate::forward::{BrokenOff, Failure};
-use crate::metrics::{Listener, Metrics};
+use crate::metrics::{CLIENT_LEFT, Listener, Metrics};
 use crate::overload::UnderWay;
 use crate::store::Counts;
 use crate::widgets::{Served, Widgets};
 
 /// The route of requests that have none.
 const NO_ROUTE: &str = "-";
-
-/// The status, in the log alone, of a request whose client left before the answer's end.
-const CLIENT_LEFT: u16 = 499;
 
 /// What was made of a request. No query, no ids of the path, no end user: a log is read by more
 /// people than a chat.
@@ -127,8 +124,8 @@ impl Record {
     }
 
     fn count(&self) {
-        if let (Some(operation), Some((status, head))) = (self.facts.operation, self.answered) {
-            self.metrics.request(operation, status, head.as_secs_f64());
+        if let (Some(operation), Some((_, head))) = (self.facts.operation, self.answered) {
+            self.metrics.request(operation, self.status(), head.as_secs_f64());
         }
         if let Some(code) = self.refused() {
             self.metrics.denial(code);
@@ -153,8 +150,12 @@ impl Record {
         widgets.tally.add(&served.widget.id, counts);
     }
 
+    /// What its client has got, or would have.
+    fn status(&self) -> u16 {
+        self.answered.filter(|_| self.complete).map_or(CLIENT_LEFT, |(status, _)| status.as_u16())
+    }
+
     fn log(&self) {
-        let status = self.answered.filter(|_| self.complete).map_or(CLIENT_LEFT, |(status, _)| status.as_u16());
         tracing::info!(
             target: "access",
             request_id = self.request_id.to_str().unwrap_or_default(),
@@ -162,7 +163,7 @@ impl Record {
             listener = self.listener.name(),
             route = self.facts.route.unwrap_or(NO_ROUTE),
             app = self.facts.app.as_ref().map(AppId::as_str),
-            status,
+            status = self.status(),
             code = self.refused().map(Code::name),
             ended = self.facts.ended.map(Ending::name),
             upstream_error = self.facts.failure.map(Failure::error_type),

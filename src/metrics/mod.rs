@@ -10,7 +10,6 @@ pub use scrape::scrape;
 
 use std::time::Duration;
 
-use http::StatusCode;
 use prometheus::{Gauge, Histogram, IntCounter, IntCounterVec, IntGauge, Registry};
 use sidegate_core::clock::Timestamp;
 use sidegate_core::denial::Code;
@@ -20,19 +19,22 @@ use sidegate_core::dialect::mitigate::Reason;
 use sidegate_core::ending::Ending;
 
 use self::table::{
-    ADDRESSES, APPS_UNUSABLE, ASSET_BYTES, ASSETS, CLASSES, CLIENT_ABORTS, CONFIG_CURRENT, CONFIG_READ_AT,
-    CONFIG_RELOADS, CONNECTIONS, DENIALS, EXCHANGES, FAILURES, FORWARDS, HEAD_SECONDS, IDENTITIES, LIMITS_DEGRADED,
-    REPEATS, REQUESTS, SENT_BYTES, SESSIONS, SHED, STREAMS_ENDED, TRADE_CIRCUITS_OPEN, TRADES, counter, counters,
-    float_gauge, gauge, gauges, histograms,
+    ADDRESSES, APPS_UNUSABLE, ASSET_BYTES, ASSETS, CLIENT_ABORTS, CONFIG_CURRENT, CONFIG_READ_AT, CONFIG_RELOADS,
+    CONNECTIONS, DENIALS, EXCHANGES, FAILURES, FORWARDS, HEAD_SECONDS, IDENTITIES, LIMITS_DEGRADED, REPEATS, REQUESTS,
+    SENT_BYTES, SESSIONS, SHED, STATUSES, STREAMS_ENDED, TRADE_CIRCUITS_OPEN, TRADES, counter, counters, float_gauge,
+    gauge, gauges, histograms,
 };
 use crate::forward::{EndpointState, Failure};
 use crate::overload;
+
+/// The status of a request whose client left before the answer's end, in the log and the metrics alone.
+pub const CLIENT_LEFT: u16 = 499;
 
 /// One worker's metrics.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    requests: Vec<[IntCounter; 5]>,
+    requests: Vec<[IntCounter; STATUSES.len()]>,
     head_seconds: Vec<Histogram>,
     denials: Vec<IntCounter>,
     failures: Vec<IntCounter>,
@@ -95,7 +97,7 @@ impl Metrics {
         let route = |operation: Operation| [operation.template(), operation.method()];
         let classes = |operation| {
             let [template, method] = route(operation);
-            CLASSES.map(|class| requests.with_label_values(&[template, method, class]))
+            STATUSES.map(|status| requests.with_label_values(&[template, method, status]))
         };
         let listeners = [Listener::Public, Listener::Private];
         Ok(Self {
@@ -128,10 +130,10 @@ impl Metrics {
         })
     }
 
-    /// Counts an answered chat request.
-    pub fn request(&self, operation: Operation, status: StatusCode, head_seconds: f64) {
-        let class = usize::from(status.as_u16() / 100).clamp(1, 5) - 1;
-        self.requests[operation.index()][class].inc();
+    /// Counts an answered chat request; with [`CLIENT_LEFT`] if its client left before the answer's end.
+    pub fn request(&self, operation: Operation, status: u16, head_seconds: f64) {
+        let place = if status == CLIENT_LEFT { STATUSES.len() } else { usize::from(status / 100).clamp(1, 5) };
+        self.requests[operation.index()][place - 1].inc();
         self.head_seconds[operation.index()].observe(head_seconds);
     }
 

@@ -69,7 +69,6 @@ fn add_histogram(one: &proto::Histogram, other: &proto::Histogram) -> proto::His
 
 #[cfg(test)]
 mod tests {
-    use http::StatusCode;
     use sidegate_core::denial::Code;
     use sidegate_core::dialect::Operation;
 
@@ -81,7 +80,7 @@ mod tests {
         let workers = [Metrics::new().expect("a table"), Metrics::new().expect("a table")];
         let operation = Operation::all().next().expect("an operation");
         for worker in &workers {
-            worker.request(operation, StatusCode::OK, 0.002);
+            worker.request(operation, 200, 0.002);
             worker.denial(Code::InvalidToken);
             worker.connections(Listener::Public).inc();
         }

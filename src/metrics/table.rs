@@ -9,8 +9,8 @@ use prometheus::{
 pub(super) const BUCKETS: &[f64] =
     &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
-/// Status classes, `1xx` to `5xx`.
-pub(super) const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+/// Status classes, `1xx` to `5xx`, and the status of requests whose client left.
+pub(super) const STATUSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "499"];
 
 /// A metric's name and help.
 pub(super) type Named = (&'static str, &'static str);

@@ -78,6 +78,8 @@ async fn over_http2_within_the_body() {
     within(body.frame()).await.expect("a frame").expect("whole");
     drop(body);
     within(stream.closed()).await;
+    let left = "sidegate_requests_total{method=\"GET\",route=\"/api/v1/tasks/{id}/stream\",status=\"499\"}";
+    metric_becomes(&gate, left, 1.0).await;
     assert_left(&gate).await;
 }
 
