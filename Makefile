@@ -8,7 +8,7 @@ SOAK_SECONDS ?= 3600
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test instructions soak lint audit sbom fuzz bench bench-compare docs clean setup-test fmt-check clippy
+.PHONY: help demo test test-release instructions soak lint audit sbom fuzz bench bench-compare docs clean setup-test fmt-check clippy
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,10 @@ LINTED := RUSTC_WORKSPACE_WRAPPER=clippy-driver CLIPPY_ARGS=-Dwarnings__CLIPPY_H
 test: setup-test fmt-check ## install what is missing, then run every check and test
 	$(LINTED) --all-targets --no-run
 	$(LINTED) --no-fail-fast
+
+test-release: setup-test ## build the program as it is released, and run attacks and faults against it
+	cargo build --release --locked
+	SIDEGATE_PROGRAM=$(CURDIR)/target/release/sidegate $(LINTED) --no-fail-fast --test attacks --test faults
 
 instructions: setup-test ## record anew what a request costs in instructions, which `make test` holds
 	SIDEGATE_RECORD_INSTRUCTIONS=1 $(LINTED) --test it instructions

@@ -12,7 +12,7 @@ pub const WORKFLOW: &str = "0b6ad1a8-5b0e-4a39-8a52-3cf4cf64a3d1";
 pub const BOT: &str = "ch_k3v9x1m7q2z8w4b6t0";
 pub const WORKSPACE: &str = "ws_k3v9x1m7q2";
 pub const ACCOUNT: &str = "acc_k3v9x1m7q2";
-const IDENTITY: &str = "an-identity-secret-of-the-tests-0123456789";
+pub const IDENTITY: &str = "an-identity-secret-of-the-tests-0123456789";
 
 /// An app of each dialect beside the default one, and a second of those whose dialect has two of them under one roof.
 fn apps() -> String {
@@ -23,7 +23,8 @@ fn apps() -> String {
         let app = |id: &str, dialect: &str, lines: &str| {
             format!(
                 "[[apps]]\nid = \"{id}{number}\"\ndialect = \"{dialect}\"\nupstream = \"chat\"\norigins = [\"{SHOP}\"]\n\
-                 {lines}\n"
+                 {lines}\n{}\n",
+                said(dialect)
             )
         };
         let keys = |pem: &str| format!("[{{ value = {} }}]", json!(pem));
@@ -52,6 +53,18 @@ fn apps() -> String {
     toml += &app_of_sigmic();
     toml += &format!("[admin]\nbootstrap_token = {{ value = \"{BOOTSTRAP}\" }}\n");
     toml
+}
+
+/// Headers that tell the upstream what is said of a visitor: `X-USER-EMAIL` for `user.email`.
+fn said(dialect: &str) -> String {
+    let names: &[&str] = match dialect {
+        "chat9" => &["user.email", "user.name", "user.plan_tier", "user.company", "user.locale", "unverified.locale"],
+        "mitigate" => &["unverified.name", "unverified.email", "unverified.locale"],
+        "chatbotkit" => &["unverified.name", "unverified.email", "unverified.phone", "user.meta"],
+        _ => &["claims.sub"],
+    };
+    let header = |name: &&str| format!("X-{} = \"{{{{{name}?}}}}\"", name.replace(['.', '_'], "-"));
+    format!("inject.headers = {{ {} }}", names.iter().map(header).collect::<Vec<_>>().join(", "))
 }
 
 fn app_of_sigmic() -> String {

@@ -17,6 +17,7 @@ mod logs;
 mod origins;
 mod paths;
 mod rebinding;
+mod said;
 mod siege;
 mod slow;
 mod smuggling;

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use http::Method;
 
-use crate::support::gate::{Gate, SHOP, assert_refused};
+use crate::support::gate::{Gate, SHOP, assert_refused, program_file};
 use crate::support::redis::until;
 use crate::support::upstream::{Behaviour, Upstream};
 use crate::support::wire::{Wire, head, metric_becomes, stream_path, within};
@@ -102,7 +102,7 @@ async fn the_limit_is_raised_as_far_as_the_system_allows() {
     let upstream = Upstream::start().await;
     let limited = |limit: &str| {
         let mut command = Command::new("prlimit");
-        command.env_clear().args([&*format!("--nofile={limit}"), "--", env!("CARGO_BIN_EXE_sidegate")]);
+        command.env_clear().args([&*format!("--nofile={limit}"), "--"]).arg(program_file());
         command
     };
     let few = "fewer open descriptors";

@@ -6,7 +6,7 @@ use std::process::{Child, Command};
 use http::Method;
 use reqwest::Response;
 
-use crate::support::gate::{Gate, assert_refused};
+use crate::support::gate::{Gate, assert_refused, program_file};
 use crate::support::redis::until;
 use crate::support::upstream::{Behaviour, Upstream};
 use crate::support::wire::{metric_becomes, stream_path, within};
@@ -52,7 +52,7 @@ impl Drop for Busy {
 async fn requests_are_served_or_told_to_come_again_and_streams_go_on() {
     let (upstream, processor) = (Upstream::start().await, processor());
     let mut command = Command::new("taskset");
-    command.env_clear().args(["-c", &processor, env!("CARGO_BIN_EXE_sidegate")]);
+    command.env_clear().args(["-c", &processor]).arg(program_file());
     let gate = Gate::builder(&upstream).command(command).set("listen.max_lag=100ms").start().await;
     let token = gate.token("ada").mint().await;
     let path = stream_path(&gate, &token).await;

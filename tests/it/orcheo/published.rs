@@ -9,6 +9,8 @@ use crate::support::upstream::{Behaviour, Recorded, Reply, Upstream};
 
 /// For those who have logged in.
 const MEMBERS: &str = "44444444-4444-4444-8444-444444444444";
+/// Another app's, for everybody.
+const OF_SALES: &str = "55555555-5555-4555-8555-555555555555";
 const VISITOR: &str = "x-orcheo-visitor-id";
 const SUBJECT: &str = "x-orcheo-oauth-subject";
 const BY_PREFIX: &str = "/apps/support/api/chatkit";
@@ -46,6 +48,14 @@ id = "{OTHER}"
 id = "{MEMBERS}"
 published = true
 require_login = true
+
+[[apps]]
+id = "sales"
+dialect = "orcheo"
+upstream = "chat"
+origins = ["{SHOP}"]
+token.key = {{ value = "another-{KEY}" }}
+workflows = [{{ id = "{OF_SALES}", published = true }}]
 
 [admin]
 bootstrap_token = {{ value = "{BOOTSTRAP}" }}
@@ -159,6 +169,34 @@ async fn where_the_url_names_the_app_a_cookie_brings_a_visitor_back() {
     assert!(!answer.headers().contains_key("access-control-allow-credentials"));
     assert_eq!(refused(answer, 401).await, "chatkit.auth.missing_visitor_id");
     assert!(!gate.output().contains(pair.split('=').nth(1).expect("a value")));
+}
+
+/// One gate has one cookie, which a browser sends to all of its apps.
+#[tokio::test]
+async fn a_cookie_makes_another_visitor_in_each_app() {
+    let site = Upstream::start().await;
+    let (upstream, gate) = started(&site).await;
+    let first = sent(visit(&gate, BY_PREFIX, &list(WORKFLOW))).await;
+    let cookie = first.headers()["set-cookie"].to_str().expect("text").to_owned();
+    let pair = ("cookie", cookie.split(';').next().expect("a pair"));
+    let of_support = last(&upstream).await.header(VISITOR).to_owned();
+    create(&upstream, &gate, WORKFLOW, "thr_1", (VISITOR, "browser-of-ada")).await;
+    upstream.take();
+    let by_prefix = "/apps/sales/api/chatkit";
+    let answer = sent(visit(&gate, by_prefix, &list(OF_SALES)).header(pair.0, pair.1)).await;
+    assert_eq!(answer.status(), 200);
+    assert!(!answer.headers().contains_key("set-cookie"), "it is known");
+    let of_sales = last(&upstream).await.header(VISITOR).to_owned();
+    assert!(of_sales.starts_with("visitor-") && of_sales != of_support, "{of_sales}");
+    // What is another app's is not there, whoever asks, and neither are its workflows.
+    for (thread, visitor) in [("thr_1", pair), ("thr_1", (VISITOR, "browser-of-ada"))] {
+        let read = of_thread("threads.get_by_id", OF_SALES, thread);
+        let answer = sent(visit(&gate, by_prefix, &read).header(visitor.0, visitor.1)).await;
+        assert_eq!(refused(answer, 404).await, "sidegate.not_found");
+    }
+    let elsewhere = sent(visit(&gate, by_prefix, &list(WORKFLOW)).header(pair.0, pair.1)).await;
+    assert!(elsewhere.status().is_client_error(), "{}", elsewhere.status());
+    assert_eq!(upstream.take().len(), 0);
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use sidegate::system::System;
 use sidegate_core::entropy;
 use tokio::time::Instant;
 
-use crate::support::gate::{APP, Gate, PATIENCE, SECRET, assert_refused, json_of};
+use crate::support::gate::{APP, Gate, PATIENCE, SECRET, assert_refused, json_of, program_file};
 use crate::support::redis::RedisServer;
 use crate::support::upstream::Upstream;
 
@@ -202,7 +202,7 @@ async fn verify(gate: &Gate, upstream: &Upstream, acknowledged: Acknowledged) ->
 async fn traced(upstream: &Upstream, trace: &Path) -> Gate {
     let mut command = Command::new("strace");
     let calls = "trace=read,recvfrom,fdatasync,fsync,write,writev,sendto,sendmsg";
-    command.args(["-D", "-f", "-s", "64", "-e", calls, "-o"]).arg(trace).arg(env!("CARGO_BIN_EXE_sidegate"));
+    command.args(["-D", "-f", "-s", "64", "-e", calls, "-o"]).arg(trace).arg(program_file());
     assert!(
         Command::new("strace").arg("-V").output().is_ok_and(|run| run.status.success()),
         "this test needs strace: scripts/setup.sh test installs it"

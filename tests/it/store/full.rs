@@ -5,7 +5,7 @@ use std::process::Command;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::gate::{APP, Gate, SECRET, assert_refused, json_of};
+use crate::support::gate::{APP, Gate, SECRET, assert_refused, json_of, program_file};
 use crate::support::upstream::Upstream;
 
 const TASKS: &str = "/api/v1/tasks";
@@ -13,7 +13,7 @@ const TASKS: &str = "/api/v1/tasks";
 /// The program, which takes a file that may not grow for a fault and not for its end.
 fn without_signal() -> Command {
     let mut command = Command::new("sh");
-    command.env_clear().args(["-c", "trap '' XFSZ; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_sidegate")]);
+    command.env_clear().args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"]).arg(program_file());
     command
 }
 

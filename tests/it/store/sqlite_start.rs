@@ -10,7 +10,7 @@ use sqlx::{ConnectOptions as _, Connection as _, raw_sql};
 use super::conformance::{Ids, after};
 use super::objects::widget;
 use super::use_counts::used;
-use crate::support::gate::Gate;
+use crate::support::gate::{Gate, program_file};
 use crate::support::program::program;
 use crate::support::upstream::Upstream;
 
@@ -173,7 +173,7 @@ fn cut_off(config: &Path, store: &Path, write: u32) -> std::io::Result<std::proc
     let mut command = std::process::Command::new("timeout");
     command.args(["60", "strace", "-f", "-o", "/dev/null", "-e", "trace=pwrite64", "-e"]);
     command.arg(format!("inject=pwrite64:signal=KILL:when={write}"));
-    command.args([env!("CARGO_BIN_EXE_sidegate"), "serve", "-c"]).arg(config);
+    command.arg(program_file()).args(["serve", "-c"]).arg(config);
     for listener in ["public", "private", "ops"] {
         command.args(["--set", &format!("listen.{listener}=127.0.0.1:0")]);
     }

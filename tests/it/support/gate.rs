@@ -1,5 +1,6 @@
 //! The program under test: built by `Gate::builder()`, run as a child process, asked over sockets.
 
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -229,9 +230,15 @@ impl Output {
     }
 }
 
+/// Where the program is: another build if `SIDEGATE_PROGRAM` names one.
+#[expect(clippy::disallowed_methods, reason = "a wish of whoever runs the tests, not a setting of the program")]
+pub fn program_file() -> OsString {
+    std::env::var_os("SIDEGATE_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_sidegate").into())
+}
+
 /// The program, with an empty environment but for the path.
 pub fn sidegate() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sidegate"));
+    let mut command = Command::new(program_file());
     command.env_clear();
     command
 }
