@@ -22,11 +22,13 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use super::guard::{guard, refuse};
+use super::io::Patient;
 use crate::config::LimitsOnError;
 use crate::forward::{EndpointState, Upstream};
 use crate::gate::Gates;
 use crate::metrics::{Metrics, scrape};
 use crate::registry::Registry;
+use crate::wire::Io;
 
 /// What `/readyz` asks.
 pub struct Readiness {
@@ -61,8 +63,9 @@ impl Spare {
     }
 }
 
-/// Serves the ops listener until the task is aborted.
-pub async fn serve_ops(socket: Arc<TcpListener>, router: Router, head_timeout: Duration) {
+/// Serves the ops listener until the task is aborted. Who does not send a head in time, or does not take an answer, loses its
+/// place to others.
+pub async fn serve_ops(socket: Arc<TcpListener>, router: Router, head_timeout: Duration, write_timeout: Duration) {
     let (places, spare) = (Arc::new(Semaphore::new(MAX_CONNECTIONS)), Arc::<Spare>::default());
     spare.refill();
     while let Ok(place) = Arc::clone(&places).acquire_owned().await {
@@ -78,6 +81,7 @@ pub async fn serve_ops(socket: Arc<TcpListener>, router: Router, head_timeout: D
             let mut server = http1::Builder::new();
             server.timer(TokioTimer::new()).header_read_timeout(head_timeout);
             // How a probe's connection ends is the probe's affair.
+            let connection = Patient::new(Io::Plain(connection), write_timeout);
             let _ = server.serve_connection(TokioIo::new(connection), service).await;
             spare.refill();
             drop(place);

@@ -95,7 +95,7 @@ impl Sockets {
         };
         let public = acceptor(self.public, Listener::Public).run(drained.clone());
         let private = acceptor(self.private, Listener::Private).run(drained.clone());
-        let ops = serve_ops(self.ops, ops_router(Arc::clone(readiness)), listen.head_timeout);
+        let ops = serve_ops(self.ops, ops_router(Arc::clone(readiness)), listen.head_timeout, listen.write_timeout);
         let acceptors = vec![tokio::spawn(public), tokio::spawn(private)];
         let servers = control.into_iter().chain([tokio::spawn(ops)]).collect();
         (Accepting { acceptors, servers }, asks, place)

@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::siege::{Siege, all, within_one};
 use crate::support::raw::page;
@@ -174,6 +174,27 @@ async fn no_listener_waits_for_a_head_for_ever() {
                 let sockets = begin(address, |client| head[..client % head.len()].to_vec()).await;
                 within(ended(sockets)).await;
             }
+        })
+        .await;
+}
+
+/// More than there are places, who ask for the metrics again and again and read nothing.
+#[tokio::test]
+async fn probes_are_answered_beside_those_who_take_no_answer() {
+    let siege = Siege::with(|gate| gate.set("listen.write_timeout=300ms")).await;
+    let ask = format!("GET /metrics HTTP/1.1\r\nHost: {}\r\n\r\n", siege.gate.ops).repeat(100);
+    let deaf = async |_| {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(4_096).expect("an option");
+        let mut socket = socket.connect(siege.gate.ops).await.expect("a connection");
+        socket.write_all(ask.as_bytes()).await.expect("taken");
+        socket
+    };
+    siege
+        .rounds(async || {
+            let _sockets = all((0..80).map(deaf)).await;
+            let live = within(siege.gate.ops("/livez").send()).await.expect("an answer");
+            assert_eq!(live.status(), 200);
         })
         .await;
 }
