@@ -24,7 +24,7 @@ impl Wishes {
         let number = |name: &str, usual: u64| {
             wish(name).map_or(usual, |text| text.parse().unwrap_or_else(|_| panic!("{name} must be a number: {text}")))
         };
-        let rate = u32::try_from(number("SOAK_RATE", 20)).expect("SOAK_RATE must be a small number");
+        let rate = u32::try_from(number("SOAK_RATE", 100)).expect("SOAK_RATE must be a small number");
         Self {
             span: Duration::from_secs(number("SOAK_SECONDS", 30)),
             rate: rate.max(1),
