@@ -113,7 +113,7 @@ impl Record {
         match reason {
             BrokenOff::Upstream(failure) => self.facts.failure = Some(failure),
             BrokenOff::Ended(ending) => self.facts.ended = Some(ending),
-            BrokenOff::Store => {}
+            BrokenOff::Store => self.facts.code = Some(Code::StoreUnavailable),
         }
         self.complete = true;
     }

@@ -150,7 +150,8 @@ impl Reloader {
                     Some(first) => (first.cause, vec![first.answer]),
                     None => return,
                 },
-                () = self.is_due(), if self.watch => (Cause::File, Vec::new()),
+                // One that drains reads nothing, however often it is asked.
+                () = self.is_due(), if self.watch && !*self.draining.borrow() => (Cause::File, Vec::new()),
             };
             while let Ok(more) = asked.try_recv() {
                 answers.push(more.answer);

@@ -109,7 +109,7 @@ async fn keep_asking(siege: &Siege) -> u16 {
 async fn who_is_told_that_there_is_no_room_leaves() {
     let siege = Siege::with(|gate| {
         let gate = gate.set(TRUSTED).set("listen.max_connections=1");
-        gate.set("listen.head_timeout=300ms").set("listen.write_timeout=300ms")
+        gate.set("listen.head_timeout=1s").set("listen.write_timeout=1s")
     });
     let siege = siege.await;
     siege

@@ -341,7 +341,7 @@ async fn contexts_and_sessions_of_before_are_good_for_the_new_gate() {
 }
 
 #[tokio::test]
-async fn a_session_that_the_new_gate_closes_ends_its_streams_on_the_former_one() {
+async fn a_session_that_one_gate_closes_ends_its_streams_on_the_other_one() {
     let (_folder, path) = place();
     let upstream = Upstream::start().await;
     let builder = chat9::with_lines(&upstream, chat9::UNLIMITED).set(&format!("listen.control={}", path.display()));
@@ -366,9 +366,17 @@ async fn a_session_that_the_new_gate_closes_ends_its_streams_on_the_former_one()
     assert_eq!(leash::data_of(&leash::rest(answer).await)["reason"], "SESSION_CLOSED");
     within(stream.closed()).await;
     leash::passes(&mut of_other, &others).await;
+    // And the other way round, with the last that the former one does.
+    let (behaviour, stream) = Behaviour::sse();
+    upstream.once("/widget/chat", behaviour);
+    let (answer, stream) = leash::begun(chat9::say(&next, &other, "hi").await, stream).await;
+    let last = "data: {\"type\":\"done\",\"chat_ended\":true}\n\n";
+    others.chunk(last);
     others.end();
-    assert_eq!(leash::rest(of_other).await, "");
+    assert_eq!(leash::rest(of_other).await, last);
     assert_eq!(within(gate.wait()).await.code(), Some(0));
+    assert_eq!(leash::data_of(&leash::rest(answer).await)["reason"], "SESSION_CLOSED");
+    within(stream.closed()).await;
 }
 
 #[tokio::test]

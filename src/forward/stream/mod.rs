@@ -217,6 +217,7 @@ impl Streamed {
         if !self.first.is_empty() {
             let first = Frame::data(std::mem::take(&mut self.first));
             self.kind.pass(&first);
+            self.moved = true;
             return Poll::Ready(Some(Ok(first)));
         }
         if let Some(watch) = &mut self.watch

@@ -4,7 +4,7 @@
 //! program runs, an owner is never replaced, and a session that changes is forgotten here. Uses and
 //! revocations are not kept here. While another gate takes over, both change sessions: then each reads them anew.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use quick_cache::Weighter;
 use quick_cache::sync::Cache as Map;
@@ -30,7 +30,8 @@ pub(super) struct Cache {
     pub(super) contexts: Map<Key, Record, Cost>,
     pub(super) sessions: Map<OfSession, Session, Cost>,
     pub(super) owners: Map<Conversation, EndUserId, Cost>,
-    shared: AtomicBool,
+    /// How many other gates there are.
+    others: AtomicUsize,
 }
 
 /// Counts bytes.
@@ -47,21 +48,23 @@ impl Cache {
             contexts: Map::with_weighter(entries(contexts), contexts as u64, Cost),
             sessions: Map::with_weighter(entries(sessions), sessions as u64, Cost),
             owners: Map::with_weighter(entries(owners), owners as u64, Cost),
-            shared: AtomicBool::new(false),
+            others: AtomicUsize::new(0),
         }
     }
 
-    /// While another gate changes the file, too, sessions are read there: nothing else can change.
+    /// One more gate changes the file, too, or one less. While there is any, sessions are read there: nothing else can change.
     pub(super) fn share(&self, shared: bool) {
-        if !shared {
+        if shared {
+            self.others.fetch_add(1, Ordering::AcqRel);
+        } else {
             self.sessions.clear();
+            self.others.fetch_sub(1, Ordering::AcqRel);
         }
-        self.shared.store(shared, Ordering::Release);
     }
 
     /// Whether sessions in the file may be others than those at hand.
     pub(super) fn is_shared(&self) -> bool {
-        self.shared.load(Ordering::Acquire)
+        self.others.load(Ordering::Acquire) > 0
     }
 }
 

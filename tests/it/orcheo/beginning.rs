@@ -1,15 +1,18 @@
 //! A new thread of which its upstream says nothing for a while: the page has its stream, and nothing of the thread before that
 //! has its owner.
 
-use reqwest::{Method, Response};
+use std::time::Duration;
+
+use reqwest::Response;
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::{APP, GATEWAY, WORKFLOW, builder, page, refused, token};
 use crate::leash::{data_of, rest, revoke};
 use crate::support::gate::Gate;
 use crate::support::redis::RedisServer;
 use crate::support::upstream::{Behaviour, Reply, StreamHandle, Upstream};
-use crate::support::wire::{metric, metric_becomes, within};
+use crate::support::wire::{metric_becomes, within};
 
 const COMMENT: &str = ": keep-alive\n\n";
 const OPTIONS: &str = "data: {\"type\":\"stream_options\"}\n\n";
@@ -91,10 +94,10 @@ async fn it_ends_with_its_token_before_anything_was_said() {
 #[tokio::test]
 async fn what_goes_wrong_when_its_head_is_out_breaks_it_off() {
     let upstream = Upstream::start().await;
-    let gate = gate_with(&upstream, "keep_alive = \"50ms\"\nidle_timeout = \"1s\"").await;
-    let ada = token(&gate, "ada", WORKFLOW).await;
-    let quiet = "http_response_incomplete";
-    for (says, error) in [("data: {\"type\":\"thread.item.done\"}\n\n", "http_protocol_error"), ("", quiet)] {
+    let (item, quiet) = ("data: {\"type\":\"thread.item.done\"}\n\n", "http_response_incomplete");
+    for (says, idle, error) in [(item, "1m", "http_protocol_error"), ("", "1s", quiet)] {
+        let gate = gate_with(&upstream, &format!("keep_alive = \"50ms\"\nidle_timeout = \"{idle}\"")).await;
+        let ada = token(&gate, "ada", WORKFLOW).await;
         let (mut answer, stream) = silent(&upstream, &gate, &ada).await;
         stream.chunk(says);
         let passed = loop {
@@ -113,15 +116,16 @@ async fn what_goes_wrong_when_its_head_is_out_breaks_it_off() {
 #[tokio::test]
 async fn what_goes_wrong_before_is_a_refusal() {
     let upstream = Upstream::start().await;
-    let gate = gate_with(&upstream, "keep_alive = \"0s\"\nidle_timeout = \"500ms\"").await;
+    let gate = gate_with(&upstream, "keep_alive = \"0s\"\nidle_timeout = \"3s\"").await;
     let ada = token(&gate, "ada", WORKFLOW).await;
     let (behaviour, stream) = Behaviour::sse();
     upstream.once(GATEWAY, behaviour);
     let asked = tokio::spawn(page(&gate, &ada, &create()).send());
+    metric_becomes(&gate, "sidegate_forwards", 1.0).await;
     // It is alive for longer than that, and then no more.
     for _ in 0..8 {
         stream.chunk(": alive\n\n");
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
     }
     assert!(!asked.is_finished(), "it was given up while it lived");
     let answer = within(asked).await.expect("joined").expect("an answer");
@@ -149,6 +153,26 @@ async fn a_thread_whose_owner_cannot_be_noted_is_nobodys() {
     };
     assert!(end.is_err(), "a clean end");
     within(stream.closed()).await;
-    assert!(metric(&gate, "sidegate_forwards").await < 0.5);
-    assert_eq!(gate.chat(Method::GET, "/api/v1/tasks", "x").send().await.expect("an answer").status(), 401);
+    metric_becomes(&gate, "sidegate_forwards", 0.0).await;
+    gate.wait_for_line("\"code\":\"STORE_UNAVAILABLE\"").await;
+}
+
+/// The time until its name counts as silence of the upstream's no more once that is there.
+#[tokio::test]
+async fn silence_is_measured_from_what_was_said_last() {
+    const IDLE: Duration = Duration::from_secs(3);
+    let upstream = Upstream::start().await;
+    let lines = format!("keep_alive = \"0s\"\nidle_timeout = \"{}s\"", IDLE.as_secs());
+    let gate = builder(&upstream).upstream(&lines).set("store.state=memory").start().await;
+    let ada = token(&gate, "ada", WORKFLOW).await;
+    let (behaviour, stream) = Behaviour::sse();
+    upstream.once(GATEWAY, behaviour);
+    let asked = tokio::spawn(page(&gate, &ada, &create()).send());
+    metric_becomes(&gate, "sidegate_forwards", 1.0).await;
+    tokio::time::sleep(IDLE / 3).await;
+    let said = Instant::now();
+    stream.chunk(CREATED);
+    let answer = within(asked).await.expect("joined").expect("an answer");
+    assert!(within(answer.text()).await.is_err(), "a clean end");
+    assert!(said.elapsed() >= IDLE, "{:?}", said.elapsed());
 }

@@ -1,4 +1,4 @@
--- Sessions that were closed lately: while another gate takes over, each hears of what the other one has closed.
+-- Sessions that were closed lately: when one gate takes over from another, each hears of what the other one closes.
 -- Marks are never given twice.
 create table closings (
     mark integer primary key autoincrement,
