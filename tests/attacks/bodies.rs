@@ -25,7 +25,7 @@ struct Place {
 async fn places(siege: &Siege) -> Vec<Place> {
     let gate = &siege.gate;
     let held = held(siege).await;
-    let widget = widget(gate).await;
+    let widget = widget(gate, false).await;
     let of = |dialect: &str| held.iter().find(|held| held.dialect == dialect).expect("a dialect");
     let public = |name, path: String, bearer: &str, members: &str| Place {
         name,

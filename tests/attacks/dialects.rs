@@ -113,10 +113,10 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_else(|| panic!("a text: {value}")).to_owned()
 }
 
-/// A widget of the account, for pages of [`SHOP`].
-pub async fn widget(gate: &Gate) -> String {
+/// A widget of the account, for pages of [`SHOP`]; whether it asks its visitors who they are.
+pub async fn widget(gate: &Gate, asks: bool) -> String {
     let path = "/api/v1/integration/widget/create";
-    let fields = json!({ "botId": "bot_1", "origin": SHOP });
+    let fields = json!({ "botId": "bot_1", "origin": SHOP, "contactCollection": asks });
     let request = gate.private(Method::POST, path).bearer_auth(BOOTSTRAP).json(&fields);
     let answer = request.send().await.expect("an answer");
     let (status, made) = (answer.status(), answer.text().await.expect("text"));
@@ -132,7 +132,7 @@ pub async fn held(siege: &Siege) -> Vec<Held> {
     let orcheo = text(&json_of(session.expect("an answer")).await["client_secret"]);
     let chat9 = text(&opened(gate, "/widget/session/init", &json!({ "bot_id": BOT })).await["session_id"]);
     let mitigate = text(&opened(gate, &format!("/api/v1/workspaces/{WORKSPACE}/session"), &json!({})).await["token"]);
-    let widget = widget(gate).await;
+    let widget = widget(gate, false).await;
     let path = format!("/api/v1/integration/widget/{widget}/session/create");
     let chatbotkit = opened(gate, &path, &json!({})).await;
     let conversation = text(&chatbotkit["conversationId"]);

@@ -1,16 +1,15 @@
 //! What visitors say of themselves, and what customers' servers say of them, on its way into headers: whatever it says, it is a value
 //! or refused, in every dialect.
 
-use base64::Engine as _;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::dialects::{ACCOUNT, BOT, IDENTITY, WORKFLOW, WORKSPACE, lay};
+use crate::dialects::{BOT, IDENTITY, WORKFLOW, WORKSPACE, lay, widget};
 use crate::siege::{Faults, Siege};
 use crate::support::admin::BOOTSTRAP;
 use crate::support::cases::cases;
+use crate::support::forge::{identity_token, now};
 use crate::support::gate::SHOP;
-use crate::support::jwt::now;
 
 /// Where sessions of Chat9 begin.
 const CHAT9: &str = "/widget/session/init";
@@ -23,15 +22,6 @@ struct Speaker {
     path: String,
     body: Value,
     at: &'static str,
-}
-
-/// An identity token of Chat9's, as a customer's server signs it.
-fn identity(claims: &Value) -> String {
-    let input = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(claims.to_string());
-    let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, IDENTITY.as_bytes());
-    let signature = aws_lc_rs::hmac::sign(&key, input.as_bytes());
-    let digits: String = signature.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{input}.{digits}")
 }
 
 fn speakers(widget: &str) -> Vec<Speaker> {
@@ -65,7 +55,7 @@ impl Speaker {
         let (mut body, (above, member)) = (self.body.clone(), self.at.rsplit_once('/').expect("a pointer"));
         body.pointer_mut(above).expect("an object")[member] = json!(value);
         if let Some(claims) = body.as_object_mut().and_then(|body| body.remove("signed")) {
-            body["identity_token"] = json!(identity(&claims));
+            body["identity_token"] = json!(identity_token(&claims, IDENTITY));
         }
         let page = |path: &str| siege.gate.public(Method::POST, path).header("origin", SHOP);
         let answer = page(&self.path).json(&body).send().await.expect("an answer");
@@ -99,11 +89,7 @@ fn says(header: Option<&http::HeaderValue>, value: &str) -> bool {
 #[tokio::test]
 async fn whatever_is_said_of_a_visitor_is_a_value_or_refused() {
     let siege = lay(|gate| gate).await;
-    let fields = json!({ "botId": "bot_1", "origin": SHOP, "contactCollection": true });
-    let path = "/api/v1/integration/widget/create";
-    let made = siege.gate.private(Method::POST, path).bearer_auth(BOOTSTRAP).json(&fields).send().await;
-    let made: Value = made.expect("an answer").json().await.expect("JSON");
-    let widget = made["id"].as_str().unwrap_or_else(|| panic!("{ACCOUNT}: {made}")).to_owned();
+    let widget = widget(&siege.gate, true).await;
     let (mut values, mut faults, mut heard) = (cases::<String>("attacks/values.json"), Faults::default(), 0);
     values.push("plain".into());
     for speaker in speakers(&widget) {

@@ -106,7 +106,7 @@ async fn a_thread_of_orcheos_is_its_users() {
     let created = "data: {\"type\":\"thread.created\",\"thread\":{\"id\":\"thr_1\"}}\n\n";
     let reply = Reply::new(200, created).header("content-type", "text/event-stream");
     upstream.once(orcheo::GATEWAY, Behaviour::answer(reply));
-    let create = json!({ "type": "threads.create", "params": { "input": { "content": [], "attachments": [] } } });
+    let create = orcheo::create();
     let sent = async |token: &str, body: &Value| orcheo::page(&gate, token, body).send().await.expect("an answer");
     assert_eq!(sent(&ada, &create).await.text().await.expect("events"), created);
     upstream.take();

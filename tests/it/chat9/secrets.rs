@@ -2,12 +2,11 @@
 
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
-use sidegate::system::System;
-use sidegate_core::clock::Clock as _;
 
 use super::{BOOTSTRAP, BOT, IDENTITY, OTHER, anonymous, identified, opened, sent, started, token};
 use crate::support::admin::{APPS, done, service_token};
 use crate::support::clock::FakeClock;
+use crate::support::forge;
 use crate::support::gate::{Gate, SHOP, json_of, sidegate};
 use crate::support::upstream::Upstream;
 
@@ -43,14 +42,8 @@ async fn keep(gate: &Gate) {
 
 /// A token that is signed with a secret, without the gate.
 fn signed(user: &str, secret: &str, ahead: u64) -> String {
-    use base64::Engine as _;
-    let now = System.now().seconds();
-    let payload = json!({ "exp": now + ahead + 300, "user_id": user }).to_string();
-    let input = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(payload);
-    let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, secret.as_bytes());
-    let signature = aws_lc_rs::hmac::sign(&key, input.as_bytes());
-    let digits: String = signature.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{input}.{digits}")
+    let claims = json!({ "exp": forge::now() + ahead + 300, "user_id": user });
+    forge::identity_token(&claims, secret)
 }
 
 async fn mode(gate: &Gate, token: &str) -> String {

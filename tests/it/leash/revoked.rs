@@ -202,7 +202,7 @@ async fn a_stream_of_orcheo_ends_in_the_words_of_chatkit() {
     upstream.once(orcheo::GATEWAY, behaviour);
     let created = "data: {\"type\":\"thread.created\",\"thread\":{\"id\":\"thr_1\"}}\n\n";
     stream.chunk(created);
-    let create = json!({ "type": "threads.create", "params": { "input": { "content": [], "attachments": [] } } });
+    let create = orcheo::create();
     let mut answer = within(orcheo::page(&gate, &token, &create).send()).await.expect("an answer");
     assert_eq!(within(answer.chunk()).await.expect("a chunk").expect("not the end"), created);
     revoke(&gate, json!({ "token": token })).await;

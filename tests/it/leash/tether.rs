@@ -2,7 +2,7 @@
 
 use http::Method;
 use reqwest::StatusCode;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{opened, passes, rest};
 use crate::support::admin::BOOTSTRAP;
@@ -200,8 +200,7 @@ async fn a_token_of_orcheos_may_have_one_too() {
     let asked = json!({ "user": { "id": "ada" }, "workflow_id": orcheo::WORKFLOW, "leash": { "messages": 1 } });
     let made = json_of(orcheo::session(&gate, BOOTSTRAP, &asked).await).await;
     let token = made["client_secret"].as_str().expect("a token");
-    let create: Value =
-        json!({ "type": "threads.create", "params": { "input": { "content": [], "attachments": [] } } });
+    let create = orcheo::create();
     let status = async || orcheo::page(&gate, token, &create).send().await.expect("an answer").status();
     assert_eq!((status().await.as_u16(), status().await.as_u16()), (200, 403));
     let bad = json!({ "user": { "id": "ada" }, "workflow_id": orcheo::WORKFLOW, "leash": { "messages": 0 } });
@@ -233,8 +232,7 @@ async fn it_holds_in_every_dialect() {
     let created = "data: {\"type\":\"thread.created\",\"thread\":{\"id\":\"thr_1\"}}\n\n";
     upstream.always(Behaviour::answer(Reply::new(200, created).header("content-type", "text/event-stream")));
     let token = orcheo::token(&gate, "ada", orcheo::WORKFLOW).await;
-    let create: Value =
-        json!({ "type": "threads.create", "params": { "input": { "content": [], "attachments": [] } } });
+    let create = orcheo::create();
     let status = async || orcheo::page(&gate, &token, &create).send().await.expect("an answer").status();
     assert_eq!((status().await.as_u16(), status().await.as_u16()), (200, 403));
 }

@@ -7,7 +7,7 @@ use reqwest::Response;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::{APP, GATEWAY, WORKFLOW, builder, page, refused, token};
+use super::{APP, GATEWAY, WORKFLOW, builder, create, page, refused, token};
 use crate::leash::{data_of, rest, revoke};
 use crate::support::gate::Gate;
 use crate::support::redis::RedisServer;
@@ -17,10 +17,6 @@ use crate::support::wire::{metric_becomes, within};
 const COMMENT: &str = ": keep-alive\n\n";
 const OPTIONS: &str = "data: {\"type\":\"stream_options\"}\n\n";
 const CREATED: &str = "data: {\"type\":\"thread.created\",\"thread\":{\"id\":\"thr_1\"}}\n\n";
-
-fn create() -> serde_json::Value {
-    json!({ "type": "threads.create", "params": { "input": { "content": [], "attachments": [] } } })
-}
 
 async fn gate_with(upstream: &Upstream, lines: &str) -> Gate {
     builder(upstream).upstream(lines).start().await

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{GATEWAY, KEY, OTHER, UNLISTED, WORKFLOW, page, refused, started, token};
+use super::{GATEWAY, KEY, OTHER, UNLISTED, WORKFLOW, create, page, refused, started, token};
 use crate::support::gate::{Gate, SHOP, json_of};
 use crate::support::upstream::{Behaviour, Reply, Upstream};
 use crate::support::{jwcrypto, jwt};
@@ -14,10 +14,6 @@ fn events(thread: &str) -> String {
         "data: {{\"type\":\"thread.created\",\"thread\":{{\"id\":\"{thread}\",\"items\":{{\"data\":[]}}}}}}\n\n\
          data: {{\"type\":\"thread.item.done\",\"item\":{{\"id\":\"msg_1\"}}}}\n\n"
     )
-}
-
-fn create() -> Value {
-    json!({ "type": "threads.create", "params": { "input": { "content": [], "attachments": [] } } })
 }
 
 fn of(kind: &str, thread: &str) -> Value {

@@ -94,6 +94,11 @@ pub fn list() -> Value {
     json!({ "type": "threads.list", "params": {} })
 }
 
+/// That of one for a new thread.
+pub fn create() -> Value {
+    json!({ "type": "threads.create", "params": { "input": { "content": [], "attachments": [] } } })
+}
+
 /// A page's request.
 pub fn page(gate: &Gate, token: &str, body: &Value) -> RequestBuilder {
     gate.chat(Method::POST, GATEWAY, token).json(body)
