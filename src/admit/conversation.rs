@@ -80,10 +80,9 @@ pub async fn admit_opened(
             gate.widgets.tally.add(&served.widget.id, Counts { refused: 1, ..Counts::default() });
         }
     })?;
-    let context = Some(opened.live.context().clone());
     let (registered, session) = (Arc::clone(registered), Some(Box::new(opened.live.clone())));
     let widget = widget.cloned();
-    Admission { context, session, widget, ..Admission::new(permit, registered, call) }.tethered(gate, None)
+    Admission { session, widget, ..Admission::new(permit, registered, call) }.tethered(gate, None)
 }
 
 /// Admits a page that loads a widget's frame, or the script that opens one. It says no origin, so what pages may show the

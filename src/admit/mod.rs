@@ -41,13 +41,14 @@ pub struct Admission {
     permit: Permit,
     registered: Arc<Registered>,
     call: Call,
-    context: Option<SessionContext>,
+    /// That of its token alone.
+    context: Option<Box<SessionContext>>,
     /// The digest of its token's text, if it came with one.
     token: Option<SecretDigest>,
     /// What it uses of its leash, if that counts anything.
     tether: Option<Arc<Tether>>,
     /// A field that tells the upstream who it is for, where no token does.
-    naming: Option<(HeaderName, HeaderValue)>,
+    naming: Option<Box<(HeaderName, HeaderValue)>>,
     /// The session that it is of, where the dialect has such.
     session: Option<Box<Live>>,
     /// The widget that it is of, where the dialect has such.
@@ -82,14 +83,14 @@ impl Admission {
     /// The same, with a field that names the end user to the upstream.
     pub(crate) fn naming_end_user(mut self, field: HeaderName) -> Result<Self, Denial> {
         let end_user = HeaderValue::from_bytes(self.permit.claims().subject.as_str().as_bytes());
-        self.naming = Some((field, end_user.map_err(|_| Code::ContextUnresolved)?));
+        self.naming = Some(Box::new((field, end_user.map_err(|_| Code::ContextUnresolved)?)));
         Ok(self)
     }
 
     /// The field that names the end user to the upstream, where no token does.
     #[must_use]
-    pub const fn naming(&self) -> Option<&(HeaderName, HeaderValue)> {
-        self.naming.as_ref()
+    pub fn naming(&self) -> Option<&(HeaderName, HeaderValue)> {
+        self.naming.as_deref()
     }
 
     /// The session that it is of, where the dialect has such.
@@ -132,8 +133,8 @@ impl Admission {
 
     /// The token's env and secrets, if the app's templates ask for any.
     #[must_use]
-    pub const fn context(&self) -> Option<&SessionContext> {
-        self.context.as_ref()
+    pub fn context(&self) -> Option<&SessionContext> {
+        self.session().map(Live::context).or(self.context.as_deref())
     }
 }
 
@@ -253,8 +254,8 @@ pub(crate) async fn check(
         _ => None,
     };
     let context = match &session {
-        Some(session) => Some(session.context().clone()),
-        None => open_context(gate, &permit).await?,
+        Some(_) => None,
+        None => open_context(gate, &permit).await?.map(Box::new),
     };
     use_up(gate, &permit).await?;
     Ok(Admission { context, session, widget, ..Admission::new(permit, registered, call) })

@@ -92,9 +92,8 @@ async fn of_session(
     }
     let counted = Counted::of(asked.sender, &permit.claims().subject).by(asked.call.operation);
     gate.count(of_user, counted.in_session(permit.claims().id.as_ref().map(TokenId::as_str))).await?;
-    let context = Some(live.context().clone());
     let session = Some(Box::new(live));
-    Admission { context, session, ..Admission::new(permit, registered, asked.call) }.tethered(gate, None)
+    Admission { session, ..Admission::new(permit, registered, asked.call) }.tethered(gate, None)
 }
 
 /// What is about nobody: every page of the bot may have it.

@@ -69,6 +69,16 @@ impl Leased {
 }
 
 impl UpstreamBody {
+    /// The whole body, if it was announced and has come together with its head.
+    pub(super) fn take_whole(&mut self) -> Option<Bytes> {
+        match self {
+            Self::Http1(Leased { incoming, lease: None }) if incoming.left().is_some() => {
+                Some(incoming.take_first().unwrap_or_default())
+            }
+            Self::Http1(_) | Self::Http2(_) => None,
+        }
+    }
+
     /// Reads the whole body.
     ///
     /// # Errors

@@ -51,7 +51,7 @@ impl Client {
         for (name, value) in &upstream.settings.headers {
             headers.insert(name, value.clone());
         }
-        let answered = self.send(&mut Route::of_call(upstream), request, None).await?;
+        let answered = self.send(&mut Route::of_call(upstream), &mut request, None).await?;
         let (parts, body) = answered.response.into_parts();
         let body = body.collect(call.limit, upstream.settings.idle_timeout).await?;
         Ok(Response::from_parts(parts, body))

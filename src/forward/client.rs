@@ -66,11 +66,12 @@ impl Client {
 
     /// Sends a request. A request whose used connection broke is repeated once on a new one if
     /// nothing of it was sent, or if it is a GET without a body (RFC 9110 section 9.2.2), of which not more than a tenth
-    /// are. Nothing else is. One whose address cannot be reached goes to the next.
+    /// are. Nothing else is. One whose address cannot be reached goes to the next. What is left of it afterwards is
+    /// nobody's.
     pub(super) async fn send(
         self: &Rc<Self>,
         route: &mut Route<'_>,
-        mut request: Request<RequestBody>,
+        request: &mut Request<RequestBody>,
         progress: Option<&Progress>,
     ) -> Result<Answered, Failure> {
         let mut repeated = false;
@@ -80,11 +81,10 @@ impl Client {
         if let Some(used) = self.used(route.endpoint()) {
             match self.send_on(used, route.endpoint(), request, progress).await {
                 Ok(response) => return Ok(Answered { response, repeated }),
-                Err((failure, again)) => {
-                    // What was not sent is nothing twice to the upstream.
-                    let again = again.filter(|again| again.unsent || self.pool.may_repeat(route.endpoint()));
-                    request = again.ok_or(failure)?.request;
-                }
+                // What was not sent is nothing twice to the upstream.
+                Err((_, Some(Again::Unsent))) => {}
+                Err((_, Some(Again::Repeatable))) if self.pool.may_repeat(route.endpoint()) => {}
+                Err((failure, _)) => return Err(failure),
             }
             repeated = true;
         }
@@ -124,12 +124,12 @@ impl Client {
         Ok(Connection::Http1(Http1::new(io)))
     }
 
-    /// The second part of an error is for a request that may be sent once more.
+    /// The second part of an error is for a request that may be sent once more, and is as it was.
     async fn send_on(
         self: &Rc<Self>,
         connection: Connection,
         endpoint: &Arc<Endpoint>,
-        request: Request<RequestBody>,
+        request: &mut Request<RequestBody>,
         progress: Option<&Progress>,
     ) -> Result<Response<UpstreamBody>, (Failure, Option<Again>)> {
         match connection {
@@ -142,11 +142,11 @@ impl Client {
         self: &Rc<Self>,
         mut connection: Box<Http1>,
         endpoint: &Arc<Endpoint>,
-        mut request: Request<RequestBody>,
+        request: &mut Request<RequestBody>,
         progress: Option<&Progress>,
     ) -> Result<Response<UpstreamBody>, (Failure, Option<Again>)> {
         let deadline = endpoint.settings.first_byte_timeout;
-        let sent = within(deadline, progress, connection.send(&mut request, &self.scratch)).await;
+        let sent = within(deadline, progress, connection.send(request, &self.scratch)).await;
         match sent.ok_or((Failure::ResponseTimeout, None))? {
             Ok(Answer { head, .. }) if head.status() == StatusCode::SWITCHING_PROTOCOLS => {
                 Err((Failure::Protocol, None))
@@ -155,9 +155,10 @@ impl Client {
                 let body = Leased::new(body, connection, Rc::clone(self), Arc::clone(endpoint));
                 Ok(head.map(|()| UpstreamBody::Http1(body)))
             }
+            Err(fault) if fault.unsent => Err((fault.failure, Some(Again::Unsent))),
             Err(fault) => {
-                let again = fault.unsent || fault.failure == Failure::Terminated && is_repeatable(&request);
-                Err((fault.failure, again.then_some(Again { request, unsent: fault.unsent })))
+                let again = fault.failure == Failure::Terminated && is_repeatable(request);
+                Err((fault.failure, again.then_some(Again::Repeatable)))
             }
         }
     }
@@ -179,37 +180,41 @@ impl Client {
 async fn send_http2(
     mut sender: http2::SendRequest<RequestBody>,
     endpoint: &Endpoint,
-    mut request: Request<RequestBody>,
+    request: &mut Request<RequestBody>,
     progress: Option<&Progress>,
 ) -> Result<Response<UpstreamBody>, (Failure, Option<Again>)> {
-    let spare = is_repeatable(&request).then(|| copy(&request));
-    let target = request.uri().clone();
-    *request.uri_mut() = absolute(&target, endpoint).ok_or((Failure::Protocol, None))?;
-    let host = request.headers_mut().remove(HOST);
+    // What is left is what may be sent once more.
+    let spare = is_repeatable(request).then(|| copy(request));
+    let is_repeatable = spare.is_some();
+    let mut sent = std::mem::replace(request, spare.unwrap_or_default());
+    let target = sent.uri().clone();
+    *sent.uri_mut() = absolute(&target, endpoint).ok_or((Failure::Protocol, None))?;
+    let host = sent.headers_mut().remove(HOST);
     let deadline = endpoint.settings.first_byte_timeout;
-    let sent = within(deadline, progress, sender.try_send_request(request)).await;
-    match sent.ok_or((Failure::ResponseTimeout, None))? {
+    let answer = within(deadline, progress, sender.try_send_request(sent)).await;
+    match answer.ok_or((Failure::ResponseTimeout, None))? {
         Ok(response) => Ok(response.map(UpstreamBody::Http2)),
         Err(mut fault) => {
-            let mut unsent = fault.take_message();
-            // The next connection may speak HTTP/1.1.
-            if let (Some(request), Some(host)) = (&mut unsent, host) {
-                *request.uri_mut() = target;
-                request.headers_mut().insert(HOST, host);
-            }
             let failure = Failure::from(fault.error());
-            let spare = || spare.filter(|_| failure == Failure::Terminated);
-            let again = unsent.map(|request| Again { request, unsent: true });
-            Err((failure, again.or_else(|| spare().map(|request| Again { request, unsent: false }))))
+            let Some(unsent) = fault.take_message() else {
+                let again = is_repeatable && failure == Failure::Terminated;
+                return Err((failure, again.then_some(Again::Repeatable)));
+            };
+            *request = unsent;
+            // The next connection may speak HTTP/1.1.
+            *request.uri_mut() = target;
+            request.headers_mut().extend(host.map(|host| (HOST, host)));
+            Err((failure, Some(Again::Unsent)))
         }
     }
 }
 
-/// A request that may be sent once more.
-struct Again {
-    request: Request<RequestBody>,
-    /// Whether the upstream got nothing of it.
-    unsent: bool,
+/// Why a request may be sent once more.
+enum Again {
+    /// The upstream got nothing of it.
+    Unsent,
+    /// It may have, and does nothing more when it gets it twice.
+    Repeatable,
 }
 
 /// The target as HTTP/2 says it: with scheme and authority.

@@ -50,19 +50,22 @@ impl Forward<'_> {
         self.hold_frame(&mut head.headers);
         let body = match answer_use {
             // What is still to be asked was not asked, so there is nothing to record.
-            AnswerUse::Pass | AnswerUse::AsAsked => self.streamed(&head.headers, Bytes::new(), body, under_way),
-            AnswerUse::WatchEnd => self.watched(head.status, &head.headers, body, under_way).await?,
-            AnswerUse::RecordOwnerOfStream => self.named(&head.headers, body, under_way).await?,
-            AnswerUse::RecordOwner => AnswerBody::Full(self.record_owner(body).await?),
-            AnswerUse::RecordOwnerIfNamed if passes => self.streamed(&head.headers, Bytes::new(), body, under_way),
-            AnswerUse::RecordOwnerIfNamed => AnswerBody::Full(self.record_owner_if_named(&head.headers, body).await?),
+            AnswerUse::Pass | AnswerUse::AsAsked => self.handed_on(&head.headers, body, under_way),
+            AnswerUse::RecordOwnerIfNamed if passes => self.handed_on(&head.headers, body, under_way),
+            // In boxes, as what these await would make room in every request.
+            AnswerUse::WatchEnd => Box::pin(self.watched(head.status, &head.headers, body, under_way)).await?,
+            AnswerUse::RecordOwnerOfStream => Box::pin(self.named(&head.headers, body, under_way)).await?,
+            AnswerUse::RecordOwner => AnswerBody::Full(Box::pin(self.record_owner(body)).await?),
+            AnswerUse::RecordOwnerIfNamed => {
+                AnswerBody::Full(Box::pin(self.record_owner_if_named(&head.headers, body)).await?)
+            }
             AnswerUse::RecordUpload => {
                 keep_media_type_and_cookies(&mut head.headers);
-                AnswerBody::Full(self.record_upload(body).await?)
+                AnswerBody::Full(Box::pin(self.record_upload(body)).await?)
             }
             AnswerUse::FilterList => {
                 keep_media_type_and_cookies(&mut head.headers);
-                AnswerBody::Full(self.filter_list(body).await?)
+                AnswerBody::Full(Box::pin(self.filter_list(body)).await?)
             }
         };
         if let (Some(tether), AnswerBody::Full(bytes)) = (self.admission.tether(), &body) {
@@ -82,6 +85,14 @@ impl Forward<'_> {
         for list in std::iter::once(&self.admission.permit().app().origins).chain(of_widget) {
             let policy = frame_ancestors(list).and_then(|policy| HeaderValue::try_from(policy).ok());
             headers.extend(policy.map(|policy| (CONTENT_SECURITY_POLICY, policy)));
+        }
+    }
+
+    /// A body as it comes; what is there already needs nobody who watches over it.
+    fn handed_on(&self, headers: &HeaderMap, mut body: UpstreamBody, under_way: UnderWay) -> AnswerBody {
+        match body.take_whole() {
+            Some(whole) => AnswerBody::Full(whole),
+            None => self.streamed(headers, Bytes::new(), body, under_way),
         }
     }
 

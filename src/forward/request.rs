@@ -103,13 +103,13 @@ impl From<Failure> for Refused {
 ///
 /// # Errors
 /// [`Refused`]: by our own checks on the body, or because the upstream failed.
-pub async fn forward(this: Forward<'_>, parts: Parts, body: ClientBody) -> Result<Response<AnswerBody>, Refused> {
+pub async fn forward(this: &Forward<'_>, parts: Box<Parts>, body: ClientBody) -> Result<Response<AnswerBody>, Refused> {
     let (upstream, operation) = (this.admission.upstream(), this.admission.call().operation);
     this.tethered(operation.is_message(), operation.may_stream())?;
     let under_way = UnderWay::new(upstream.enter()?, &this.metrics.forwards);
     if websocket::is_upgrade(&parts, &body) {
         // In a box, as all that few requests need: what they await would make room in every request.
-        return Box::pin(websocket::forward(&this, parts, under_way)).await;
+        return Box::pin(websocket::forward(this, parts, under_way)).await;
     }
     // Refused at once if no address may be asked. One that would try for all asks again when its body is there: its client
     // may take its time.
@@ -120,7 +120,7 @@ pub async fn forward(this: Forward<'_>, parts: Parts, body: ClientBody) -> Resul
         ask_for_identity(request.headers_mut());
     }
     let mut route = route.map_or_else(|| this.route(), Ok)?;
-    let sent = this.send(&mut route, request, progress.as_deref()).await?;
+    let sent = this.send(&mut route, &mut request, progress.as_deref()).await?;
     // A client that sends too much or too slowly breaks the exchange itself: that is not the
     // upstream's failure.
     if let Some(fault) = progress.as_deref().and_then(Progress::fault) {
@@ -227,7 +227,7 @@ impl Forward<'_> {
     async fn send(
         &self,
         route: &mut Route<'_>,
-        request: Request<RequestBody>,
+        request: &mut Request<RequestBody>,
         upload: Option<&Progress>,
     ) -> Result<Result<Answered, Failure>, Denial> {
         let sending = self.client.send(route, request, upload);
@@ -238,7 +238,7 @@ impl Forward<'_> {
         tokio::time::timeout_at(self.ends_at, sending).await.map_err(ended)
     }
 
-    async fn request(&self, parts: Parts, body: ClientBody) -> Result<Prepared, Refused> {
+    async fn request(&self, parts: Box<Parts>, body: ClientBody) -> Result<Prepared, Refused> {
         let operation = self.admission.call().operation;
         let (body, progress, answer_use, told, begins) = match operation.body_use() {
             // In a box, as what it awaits would make room in every request.
@@ -265,7 +265,7 @@ impl Forward<'_> {
     }
 
     /// The request's head as the upstream gets it.
-    pub(super) fn head<B>(&self, mut parts: Parts, body: B) -> Result<Request<B>, Refused> {
+    pub(super) fn head<B>(&self, mut parts: Box<Parts>, body: B) -> Result<Request<B>, Refused> {
         let app = self.admission.permit().app();
         let bound = self.bound_query(parts.uri.query())?;
         let query = app.injection.apply_query(self.values(), bound.as_deref().or(parts.uri.query()))?;

@@ -15,7 +15,9 @@ use tokio::time::{Instant, Sleep};
 use crate::wire::ClientBody;
 
 /// A request's body.
+#[derive(Default)]
 pub(super) enum RequestBody {
+    #[default]
     Empty,
     Full(Option<Bytes>),
     Streamed(Box<Upload>),

@@ -28,7 +28,7 @@ pub(super) fn is_upgrade(parts: &Parts, body: &ClientBody) -> bool {
 /// tunnel that the client's connection becomes.
 pub(super) async fn forward(
     this: &Forward<'_>,
-    parts: Parts,
+    parts: Box<Parts>,
     under_way: UnderWay,
 ) -> Result<Response<AnswerBody>, Refused> {
     let mut request = this.head(parts, RequestBody::Empty)?;

@@ -13,11 +13,11 @@ use crate::overload::UnderWay;
 /// The body of any answer on the public listener.
 pub(super) struct Body {
     kind: AnswerBody,
-    record: Record,
+    record: Box<Record>,
 }
 
 impl Body {
-    pub(super) const fn new(kind: AnswerBody, record: Record) -> Self {
+    pub(super) const fn new(kind: AnswerBody, record: Box<Record>) -> Self {
         Self { kind, record }
     }
 

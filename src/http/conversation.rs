@@ -123,7 +123,7 @@ struct Page {
     request_id: HeaderValue,
     /// What its limits say; the arrival is not there any more when it ends on its own.
     told: Told,
-    parts: Parts,
+    parts: Box<Parts>,
     registered: Arc<Registered>,
     served: Arc<Served>,
 }

@@ -94,7 +94,8 @@ impl Caller<'_> {
             leashes: &self.common.leashes,
         };
         let (parts, body) = self.complete(&path, text)?;
-        let text = answer_text(forward(request, parts, ClientBody::Read(body)).await?, gate.limits.read_answer).await?;
+        let text =
+            answer_text(forward(&request, parts, ClientBody::Read(body)).await?, gate.limits.read_answer).await?;
         if let Some(served) = admission.widget() {
             gate.widgets.tally.add(&served.widget.id, Counts { messages: 1, ..Counts::default() });
         }
@@ -102,7 +103,7 @@ impl Caller<'_> {
     }
 
     /// The request by which the page itself would say it.
-    fn complete(&self, path: &str, text: &str) -> Result<(Parts, Bytes), Denial> {
+    fn complete(&self, path: &str, text: &str) -> Result<(Box<Parts>, Bytes), Denial> {
         let body = Bytes::from(json!({ "text": text }).to_string());
         let json = HeaderValue::from_static("application/json");
         let request = Request::builder()
@@ -113,7 +114,7 @@ impl Caller<'_> {
             .header(CONTENT_LENGTH, body.len());
         let mut parts = request.body(()).map_err(|_| Code::Internal)?.into_parts().0;
         parts.headers.extend(self.parts.headers.get(ORIGIN).map(|origin| (ORIGIN, origin.clone())));
-        Ok((parts, body))
+        Ok((Box::new(parts), body))
     }
 }
 

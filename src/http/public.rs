@@ -33,7 +33,7 @@ pub(super) struct Incoming<'a> {
     /// Who sends it.
     pub(super) arrival: &'a Arrival,
     /// Its head, without the prefix of an app.
-    pub(super) parts: Parts,
+    pub(super) parts: Box<Parts>,
     /// Its body, not read yet.
     pub(super) body: ClientBody,
     /// The app that its URL names.
@@ -60,7 +60,8 @@ impl Service for Public {
 
     async fn respond(&self, arrival: &Arrival, request: Request<ClientBody>) -> Outcome {
         let (parts, body) = request.into_parts();
-        self.route(arrival, parts, body).await
+        // In a box, once: everything on its way would make room for it.
+        self.route(arrival, Box::new(parts), body).await
     }
 
     fn cors_of_unread(&self, unverified_origin: Option<&HeaderValue>) -> Cors {
@@ -87,7 +88,7 @@ impl Public {
         self.verified.sweep(&registry, gate.now());
     }
 
-    async fn route(&self, arrival: &Arrival, mut parts: Parts, body: ClientBody) -> Outcome {
+    async fn route(&self, arrival: &Arrival, mut parts: Box<Parts>, body: ClientBody) -> Outcome {
         let read = head::check(&parts).and_then(|()| target::named(&mut parts, &self.common.gate.registry.load()));
         let named = match read {
             Ok(named) => named,
@@ -196,7 +197,7 @@ impl Public {
         }
         let (cors, admission) = admit(&self.common.gate, &self.verified, self.asked(&incoming, call)).await;
         match admission {
-            Ok(admission) => self.forward(incoming, admission, cors).await,
+            Ok(admission) => self.forward(incoming, Box::new(admission), cors).await,
             Err(denial) => Outcome::refused(Some(operation.dialect()), &denial, cors).of_call(operation, None),
         }
     }
@@ -207,7 +208,7 @@ impl Public {
         let asked = self.asked(&incoming, call);
         let (cors, admission) = admit_widget(&self.common.gate, widget, asked, incoming.parts.uri.query()).await;
         match admission {
-            Ok(admission) => self.forward(incoming, admission, cors).await,
+            Ok(admission) => self.forward(incoming, Box::new(admission), cors).await,
             Err(denial) => Outcome::refused(Some(operation.dialect()), &denial, cors).of_call(operation, None),
         }
     }
@@ -218,7 +219,7 @@ impl Public {
         let (cors, admission) =
             admit_frame(&self.common.gate, self.asked(&incoming, call), incoming.parts.uri.path()).await;
         match admission {
-            Ok(admission) => self.forward(incoming, admission, cors).await,
+            Ok(admission) => self.forward(incoming, Box::new(admission), cors).await,
             Err(denial) => Outcome::refused(Some(operation.dialect()), &denial, cors).of_call(operation, None),
         }
     }
@@ -246,7 +247,7 @@ impl Public {
         let (cors, visit) = admit_visitor(gate, &self.common.client, self.asked(&incoming, call), read).await;
         match visit {
             Ok(Visit { admission, set_cookie }) => {
-                let mut outcome = self.forward(incoming, admission, cors).await;
+                let mut outcome = self.forward(incoming, Box::new(admission), cors).await;
                 outcome.response.headers_mut().extend(set_cookie.map(|cookie| (SET_COOKIE, cookie)));
                 outcome
             }
@@ -256,24 +257,25 @@ impl Public {
         }
     }
 
-    async fn forward(&self, incoming: Incoming<'_>, admission: Admission, cors: Cors) -> Outcome {
+    async fn forward(&self, incoming: Incoming<'_>, admission: Box<Admission>, cors: Cors) -> Outcome {
         let Incoming { arrival, parts, body, .. } = incoming;
         let (peer, operation) = (&arrival.peer, admission.call().operation);
-        let ends_at = end_of(&admission, arrival.started, self.common.gate.now());
+        let now = self.common.gate.now();
+        let ends_at = end_of(&admission, arrival.started, now);
         let request = Forward {
             client: &self.common.client,
             metrics: &self.common.metrics,
             limits: &self.common.gate.limits,
             body_timeout: self.common.gate.listen.body_timeout,
             store: &self.common.gate.store,
-            now: self.common.gate.now(),
+            now,
             forwarded: peer.forwarded(&parts.headers, parts.uri.authority().map(http::uri::Authority::as_str)),
             admission: &admission,
             request_id: arrival.request_id.clone(),
             ends_at,
             leashes: &self.common.leashes,
         };
-        let outcome = match forward(request, parts, body).await {
+        let outcome = match forward(&request, parts, body).await {
             Ok(response) => Outcome { response, cors, facts: Facts::default() },
             Err(Refused { denial, failure }) => {
                 Outcome::refused(Some(operation.dialect()), &denial, cors).after(failure)

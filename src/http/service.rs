@@ -242,13 +242,15 @@ impl Common {
         Err(Denial::retry(Code::Overloaded, COME_BACK))
     }
 
-    fn record(&self, listener: Listener, arrival: &Arrival, method: Method) -> Record {
+    fn record(&self, listener: Listener, arrival: &Arrival, method: Method) -> Box<Record> {
         let under_way = self.overload.enter();
-        Record::new(Arc::clone(&self.metrics), self.gate.access_log, listener, arrival, method, under_way)
+        let metrics = Arc::clone(&self.metrics);
+        // In a box, as it goes a long way.
+        Box::new(Record::new(metrics, self.gate.access_log, listener, arrival, method, under_way))
     }
 
     /// The answer with what every answer has, and its record.
-    fn finish(&self, outcome: Outcome, arrival: Arrival, mut record: Record) -> Response<Body> {
+    fn finish(&self, outcome: Outcome, arrival: Arrival, mut record: Box<Record>) -> Response<Body> {
         let Outcome { mut response, cors, facts } = outcome;
         let headers = response.headers_mut();
         cors.apply(headers);
