@@ -274,3 +274,19 @@ fn is_empty(body: &AnswerBody) -> bool {
         AnswerBody::Tunnel(_) => true,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Private, Public};
+    use super::*;
+
+    /// Each request copies it once and holds it until it is answered, so what few requests need is in boxes.
+    #[test]
+    fn what_answers_a_request_takes_little_room() {
+        const fn size<F>(_: fn(&Seat, Request<ClientBody>) -> F) -> usize {
+            size_of::<F>()
+        }
+        let sizes = [size(handle::<Public>), size(handle::<Private>)];
+        assert!(sizes.iter().all(|size| *size <= 4 * 1024), "{sizes:?}");
+    }
+}
