@@ -130,7 +130,7 @@ pub(super) fn is_html(headers: &HeaderMap) -> bool {
 /// Whether a field is for one hop only (RFC 9110 section 7.6.1).
 fn is_hop_by_hop(name: &HeaderName) -> bool {
     matches!(*name, CONNECTION | PROXY_AUTHORIZATION | TE | TRAILER | TRANSFER_ENCODING | UPGRADE)
-        || matches!(name.as_str(), "keep-alive" | "proxy-connection")
+        || matches!(name.as_str(), "close" | "keep-alive" | "proxy-connection")
 }
 
 /// Removes the fields that `Connection` makes fields of one hop.
@@ -140,7 +140,10 @@ fn remove_named_by_connection(headers: &mut HeaderMap) {
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|list| list.split(','))
-        .filter_map(|name| HeaderName::try_from(name.trim()).ok())
+        .map(str::trim)
+        // What is said most, and names no field that would stay.
+        .filter(|name| !name.eq_ignore_ascii_case("keep-alive") && !name.eq_ignore_ascii_case("close"))
+        .filter_map(|name| HeaderName::try_from(name).ok())
         // Named here, these would change what the body is.
         .filter(|name| *name != CONTENT_TYPE && *name != CONTENT_ENCODING && *name != CONTENT_LENGTH)
         .collect();
@@ -178,6 +181,7 @@ mod tests {
             ("x-secret", "1"),
             ("te", "trailers"),
             ("upgrade", "h2c"),
+            ("close", "x"),
             ("accept", "*/*"),
         ] {
             headers.append(name, HeaderValue::from_static(value));
