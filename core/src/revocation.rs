@@ -16,12 +16,12 @@ use crate::token::Claims;
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Revocation {
-    /// One token, by the SHA-256 of its text; for tokens without an id.
+    /// One token, by the SHA-256 of what of it is signed.
     Token {
         /// The digest.
         digest: SecretDigest,
     },
-    /// One token, by its `jti`.
+    /// One token by its `jti`, or all of a session's, which have it in common.
     Id {
         /// The token's app.
         app: AppId,
@@ -121,8 +121,7 @@ impl RevocationList {
     /// Whether the token `text` with these verified claims is revoked.
     #[must_use]
     pub fn revokes(&self, claims: &Claims, text: &str) -> bool {
-        self.takes_in(claims)
-            || (!self.digests.is_empty() && self.digests.contains_key(&SecretDigest::of_bytes(text.as_bytes())))
+        self.takes_in(claims) || (!self.digests.is_empty() && self.digests.contains_key(&SecretDigest::of_token(text)))
     }
 
     /// The same of a token whose text is known by its digest alone; `None` where no token stands behind the claims.
@@ -204,10 +203,11 @@ mod tests {
 
     #[test]
     fn a_token_is_known_by_its_digest() {
-        let list = list(Revocation::Token { digest: SecretDigest::of(&"text".into()) });
-        assert!(list.revokes(&claims("a", "u", None, 5), "text"));
-        assert!(!list.revokes(&claims("a", "u", None, 5), "other"));
-        let digest = SecretDigest::of_token("text");
+        let list = list(Revocation::Token { digest: SecretDigest::of_token("head.claims.signature") });
+        assert!(list.revokes(&claims("a", "u", None, 5), "head.claims.signature"));
+        assert!(list.revokes(&claims("a", "u", None, 5), "head.claims.another"), "of ECDSA there are two");
+        assert!(!list.revokes(&claims("a", "u", None, 5), "head.other.signature"));
+        let digest = SecretDigest::of_token("head.claims.another");
         assert!(list.revokes_token(&claims("a", "u", None, 5), Some(&digest)));
         assert!(!list.revokes_token(&claims("a", "u", None, 5), None));
     }

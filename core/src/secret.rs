@@ -21,9 +21,16 @@ impl SecretDigest {
         Self::of_bytes(secret.expose_secret().as_bytes())
     }
 
-    /// The digest of a token, by which it is revoked.
+    /// The digest of a signed token, by which it is revoked: of what is signed, without the signature, for which anybody can
+    /// write another one where it is of ECDSA (`s` and `n - s` both verify).
     #[must_use]
     pub fn of_token(text: &str) -> Self {
+        Self::of_text(text.rsplit_once('.').map_or(text, |(signed, _)| signed))
+    }
+
+    /// The digest of a text.
+    #[must_use]
+    pub fn of_text(text: &str) -> Self {
         Self::of_bytes(text.as_bytes())
     }
 

@@ -25,6 +25,8 @@ enum Who {
     Id(TokenId),
     Text(SecretDigest),
     EndUser(EndUserId),
+    /// An end user without any token, whose requests have the bounds of one.
+    Visitor(EndUserId),
 }
 
 /// What was used, by whom.
@@ -71,7 +73,7 @@ impl Spending {
         let who = match (&claims.id, token) {
             (Some(id), _) => Who::Id(id.clone()),
             (None, Some(token)) => Who::Text(token.clone()),
-            (None, None) => Who::EndUser(claims.subject.clone()),
+            (None, None) => Who::Visitor(claims.subject.clone()),
         };
         let of_end_user = leash.streams_per_end_user.map(|_| self.of(&app.id, Who::EndUser(claims.subject.clone())));
         let tether = Tether { leash, spent: self.of(&app.id, who), of_end_user, places: OnceLock::new() };

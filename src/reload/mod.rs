@@ -248,6 +248,8 @@ impl Reloader {
         // Nothing fails from here on.
         running.retire_for(&gate);
         running.service_tokens.set_bootstrap(bootstrap);
+        // What is at hand may be sealed with a key that the next gate has not.
+        running.store.forget_at_hand();
         self.levels.set(level);
         self.watch = watch;
         self.gates.store(Arc::clone(&gate));

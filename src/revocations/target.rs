@@ -59,7 +59,7 @@ pub struct Resolved {
 pub fn resolve<'a>(target: Target, apps: impl Iterator<Item = &'a App>, now: Timestamp) -> Result<Resolved, Denial> {
     let issued_before = now;
     let (app, revocation) = match target {
-        Target::Token(text) => return one_token(&text, apps),
+        Target::Token(text) => return one_token(&text, &apps.collect::<Vec<_>>(), now),
         Target::Id(app, jti) => (Some(app.clone()), Revocation::Id { app, jti }),
         Target::EndUser(app, end_user) => (Some(app.clone()), Revocation::EndUser { app, end_user, issued_before }),
         Target::App(app) => (Some(app.clone()), Revocation::App { app, issued_before }),
@@ -69,16 +69,25 @@ pub fn resolve<'a>(target: Target, apps: impl Iterator<Item = &'a App>, now: Tim
     if app.is_some() && meant.is_empty() {
         return Err(Denial::because(Code::NotFound, "There is no such app"));
     }
-    let sessions = meant.iter().filter(|app| app.dialect.has_sessions()).map(|app| app.sessions.max_age);
-    let tokens = meant.iter().filter_map(|app| app.token.as_ref()).map(|policy| policy.max_ttl);
-    let longest = sessions.chain(tokens).max();
-    let until = now.plus(longest.unwrap_or_default().max(KEPT_AT_LEAST)).plus(CLOCK_LEEWAY);
-    Ok(Resolved { revocation, until, app })
+    Ok(Resolved { revocation, until: all_over(&meant, now), app })
 }
 
-/// A token that its app's keys verify, by its digest; until it would be refused anyway.
-fn one_token<'a>(text: &str, apps: impl Iterator<Item = &'a App>) -> Result<Resolved, Denial> {
-    let (_, claims) = Dialect::verify_any(text, &apps.collect::<Vec<_>>())?;
-    let revocation = Revocation::Token { digest: SecretDigest::of(&text.into()) };
-    Ok(Resolved { revocation, until: claims.refused_from(), app: Some(claims.app) })
+/// When all tokens and sessions of these apps are over that there are now.
+fn all_over(apps: &[&App], now: Timestamp) -> Timestamp {
+    let sessions = apps.iter().filter(|app| app.dialect.has_sessions()).map(|app| app.sessions.max_age);
+    let tokens = apps.iter().filter_map(|app| app.token.as_ref()).map(|policy| policy.max_ttl);
+    let longest = sessions.chain(tokens).max();
+    now.plus(longest.unwrap_or_default().max(KEPT_AT_LEAST)).plus(CLOCK_LEEWAY)
+}
+
+/// A token that its app's keys verify, by its digest, until it would be refused anyway. One of a session stands for the
+/// others, and does so when it is over: they get new ones for themselves. So they are revoked together, by the id that they
+/// have in common.
+fn one_token(text: &str, apps: &[&App], now: Timestamp) -> Result<Resolved, Denial> {
+    let (app, claims) = Dialect::verify_any(text, apps)?;
+    let (revocation, until) = match claims.id.as_ref().filter(|_| app.dialect.has_sessions()) {
+        Some(jti) => (Revocation::Id { app: claims.app.clone(), jti: jti.clone() }, all_over(&[app], now)),
+        None => (Revocation::Token { digest: SecretDigest::of_token(text) }, claims.refused_from()),
+    };
+    Ok(Resolved { revocation, until, app: Some(claims.app) })
 }

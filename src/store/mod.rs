@@ -74,6 +74,9 @@ pub trait Store: Vault + Sessions + Owners + Replay + Revocations + Entries {
     /// that are made for replicas need not be told.
     fn share(&self, _shared: bool) {}
 
+    /// Forgets what is kept at hand of what is kept elsewhere: a command may have sealed that anew.
+    fn forget_at_hand(&self) {}
+
     /// Counters that all replicas share; without them each counts for itself.
     fn counters(&self) -> Option<&dyn Counters> {
         None

@@ -5,11 +5,13 @@ use jsonwebtoken::Algorithm;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::leash::revoke;
 use crate::support::gate::{Builder, Gate, assert_refused};
-use crate::support::openssl::{KeyPair, options};
+use crate::support::openssl::{KeyPair, mirrored, options};
 use crate::support::program::program;
+use crate::support::redis::until;
 use crate::support::upstream::Upstream;
-use crate::support::{forge, jwcrypto, jwt};
+use crate::support::{admin, forge, jwcrypto, jwt};
 
 const ALGORITHMS: [&str; 3] = ["RS256", "ES256", "EdDSA"];
 
@@ -152,4 +154,29 @@ async fn no_header_brings_another_algorithm_or_key() {
         }
     }
     assert_eq!(upstream.count(), 0);
+}
+
+/// Of each signature of ECDSA anybody makes a second one, which is as good.
+#[tokio::test]
+async fn another_signature_makes_no_other_token() {
+    let upstream = Upstream::start().await;
+    let pair = new_pair("ES256");
+    let gate = keyed(admin::builder(&upstream), "ES256", &pair.private).app("leash = { messages = 2 }").start().await;
+    let token = gate.token("ada").mint().await;
+    let other = mirrored(&token);
+    pair.verify("ES256", &other);
+    let say = async |token: &str| {
+        let request = gate.chat(Method::POST, "/api/v1/tasks", token).json(&json!({ "message": "hi" }));
+        request.send().await.expect("an answer")
+    };
+    for token in [&token, &other] {
+        assert_eq!(say(token).await.status(), 200);
+    }
+    for token in [&token, &other] {
+        assert_refused(say(token).await, 403, "MESSAGES_USED_UP").await;
+        assert_eq!(ask(&gate, token).await.status(), 200);
+    }
+    revoke(&gate, json!({ "token": token })).await;
+    until("it is revoked", async || ask(&gate, &token).await.status() == 401).await;
+    assert_refused(ask(&gate, &other).await, 401, "INVALID_TOKEN").await;
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::reload::reload;
 use crate::support::gate::{APP, Builder, Gate, SEAL_KEY, json_of};
 use crate::support::program::{Program, Run, program};
 use crate::support::upstream::Upstream;
@@ -63,6 +64,24 @@ async fn contexts_are_sealed_anew_under_a_running_gate_and_the_old_key_can_go() 
     let alone = format!("store.seal_keys=[{{ value = \"{NEW_KEY}\" }}]");
     let gate = builder(&upstream, &path).set(&alone).start().await;
     for (token, value) in [(&old, "old"), (&new, "new")] {
+        assert_eq!(tenant(&upstream, &gate, token).await, (200, value.to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn the_old_key_can_go_by_a_reload_of_the_gate_that_has_used_it() {
+    let (upstream, folder) = (Upstream::start().await, tempfile::tempdir().expect("a folder"));
+    let path = folder.path().join("a.db");
+    let builder = builder(&upstream, &path).set("reload.watch=false");
+    let (old, gate) = (builder.config(), builder.start().await);
+    let tokens = [gate.token("ada").env("TENANT", "1").mint().await, gate.token("ada").env("TENANT", "2").mint().await];
+    assert_eq!(tenant(&upstream, &gate, &tokens[0]).await, (200, "1".to_owned()));
+    let both = old.replace("seal_keys = [", &format!("seal_keys = [{{ value = \"{NEW_KEY}\" }}, "));
+    reload(&gate, &both).await;
+    let path = format!("store.path={}", path.display());
+    assert_eq!(report(&program(&["store", "rekey"]).config(&both).set(&path).run())["resealed"], 2);
+    reload(&gate, &old.replace(SEAL_KEY, NEW_KEY)).await;
+    for (token, value) in tokens.iter().zip(["1", "2"]) {
         assert_eq!(tenant(&upstream, &gate, token).await, (200, value.to_owned()));
     }
 }

@@ -1,7 +1,8 @@
 //! What is kept at hand, so that most requests do not read the file.
 //!
 //! Only what cannot become wrong: a context is replaced through this store or not at all while the
-//! program runs, an owner is never replaced, and a session that changes is forgotten here. Uses and
+//! program runs, an owner is never replaced, and a session that changes is forgotten here. (`sidegate store rekey` replaces
+//! sealed ones by the same under another key, so a reload, which may take the old key away, forgets them all.) Uses and
 //! revocations are not kept here. While another gate takes over, both change sessions: then each reads them anew.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -60,6 +61,12 @@ impl Cache {
             self.sessions.clear();
             self.others.fetch_sub(1, Ordering::AcqRel);
         }
+    }
+
+    /// What is sealed is read anew.
+    pub(super) fn forget_sealed(&self) {
+        self.contexts.clear();
+        self.sessions.clear();
     }
 
     /// Whether sessions in the file may be others than those at hand.

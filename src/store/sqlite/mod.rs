@@ -78,6 +78,10 @@ impl Store for Sqlite {
         self.cache.share(shared);
     }
 
+    fn forget_at_hand(&self) {
+        self.cache.forget_sealed();
+    }
+
     fn sweep(&self, now: Timestamp) -> Answer<'_, ()> {
         Box::pin(async move {
             // Each step is a change like others: what came meanwhile is committed with it or before.

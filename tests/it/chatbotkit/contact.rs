@@ -4,8 +4,11 @@ use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
 use super::{OPEN, answers, create_path, json_of, last, opened, page, refused, say, shop, text, with_lines};
-use crate::support::gate::{Builder, Gate, SEAL_KEY};
+use crate::support::admin::done;
+use crate::support::clock::FakeClock;
+use crate::support::gate::{Builder, Gate, SEAL_KEY, sidegate};
 use crate::support::program::program;
+use crate::support::redis::until;
 use crate::support::upstream::Upstream;
 
 async fn started() -> (Upstream, Gate) {
@@ -128,4 +131,24 @@ async fn contacts_are_sealed_anew_and_stay_who_they_are() {
     assert_eq!(after[0], before[0]);
     let on = go_on(&gate, &id, Some(&first["token"]), Some("ada@example.com"), &first["conversationId"]).await;
     assert_eq!(json_of(on).await["conversationId"], first["conversationId"]);
+}
+
+#[tokio::test]
+async fn a_revoked_token_proves_no_conversation_when_it_is_over_either() {
+    let (upstream, folder) = (Upstream::start().await, tempfile::tempdir().expect("a folder"));
+    answers(&upstream, "Hello");
+    let clock = FakeClock::new(folder.path(), 0);
+    let mut command = sidegate();
+    clock.rule(&mut command);
+    let gate = telling(&upstream).command(command).start().await;
+    let id = shop(&gate, json!({ "contactCollection": true })).await;
+    let (email, contact) = (Some("ada@example.com"), json!({ "contact": { "email": "ada@example.com" } }));
+    let (revoked, other) = (opened(&gate, &id, &contact).await, opened(&gate, &id, &contact).await);
+    done(&gate, Method::POST, "/admin/v1/revocations", json!({ "token": revoked["token"] })).await;
+    let again = async |session: &Value| {
+        go_on(&gate, &id, Some(&session["token"]), email, &session["conversationId"]).await.status().as_u16()
+    };
+    until("it is revoked", async || again(&revoked).await == 404).await;
+    clock.set(2 * 24 * 3_600);
+    assert_eq!((again(&revoked).await, again(&other).await), (404, 200));
 }

@@ -83,3 +83,28 @@ async fn who_is_revoked_gets_no_other() {
     refused(super::enter(&gate, &json!({ "token": unused })).await, 401, "IDENTITY_INVALID").await;
     assert_eq!(super::enter(&gate, &json!({ "token": of_bob })).await.status(), 200);
 }
+
+#[tokio::test]
+async fn with_a_revoked_token_all_of_its_session_are_and_stay_so_when_they_are_over() {
+    let upstream = Upstream::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let clock = FakeClock::new(folder.path(), 0);
+    let mut command = sidegate();
+    clock.rule(&mut command);
+    let gate = with_lines(&upstream, &open()).command(command).start().await;
+    let (first, other) = (entered(&gate, &json!({})).await, entered(&gate, &json!({})).await);
+    clock.set(2);
+    let second = text(&issued(refresh(&gate, &first).await).await["token"]);
+    assert_ne!(first, second);
+    done(&gate, Method::POST, "/admin/v1/revocations", json!({ "token": first })).await;
+    until("it is revoked", async || refresh(&gate, &first).await.status() == 401).await;
+    // By then the tokens are over, and another session's is made anew.
+    for ahead in [2, 16 * 60] {
+        clock.set(ahead);
+        for token in [&first, &second] {
+            refused(refresh(&gate, token).await, 401, "INVALID_TOKEN").await;
+            refused(chat(&gate, token, &json!({ "prompt": "hi" })).await, 401, "INVALID_TOKEN").await;
+        }
+        assert_eq!(refresh(&gate, &other).await.status(), 200);
+    }
+}

@@ -144,6 +144,16 @@ async fn one_visitors_threads_are_not_another_ones() {
 }
 
 #[tokio::test]
+async fn a_visitor_has_the_streams_of_a_token_and_of_a_user() {
+    let site = Upstream::start().await;
+    let lines = "leash = { streams_per_token = 1, streams_per_end_user = 1 }";
+    let (upstream, gate) = started_with(&site, lines).await;
+    for id in ["thr_1", "thr_2"] {
+        create(&upstream, &gate, WORKFLOW, id, (VISITOR, "browser-of-ada")).await;
+    }
+}
+
+#[tokio::test]
 async fn where_the_url_names_the_app_a_cookie_brings_a_visitor_back() {
     let site = Upstream::start().await;
     let (upstream, gate) = started(&site).await;

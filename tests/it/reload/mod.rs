@@ -32,7 +32,7 @@ async fn hang_up(gate: &Gate, series: &str) {
 }
 
 /// Another configuration, in force.
-async fn reload(gate: &Gate, config: &str) {
+pub async fn reload(gate: &Gate, config: &str) {
     gate.configure(config);
     hang_up(gate, APPLIED).await;
 }

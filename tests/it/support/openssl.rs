@@ -97,6 +97,21 @@ impl KeyPair {
     }
 }
 
+/// The same token of ES256 with its other signature: `r`, and the order of P-256 (SEC 2, section 2.4.2) less `s`.
+pub fn mirrored(token: &str) -> String {
+    const ORDER: [u64; 4] = [0xffff_ffff_0000_0000, u64::MAX, 0xbce6_faad_a717_9e84, 0xf3b9_cac2_fc63_2551];
+    let (input, signature) = token.rsplit_once('.').expect("a signature");
+    let mut signature = URL_SAFE_NO_PAD.decode(signature).expect("base64url");
+    let mut borrowed = false;
+    for (place, order) in signature[32..].chunks_exact_mut(8).zip(ORDER).rev() {
+        let (less, first) = order.overflowing_sub(u64::from_be_bytes((&*place).try_into().expect("8 bytes")));
+        let (less, second) = less.overflowing_sub(borrowed.into());
+        borrowed = first || second;
+        place.copy_from_slice(&less.to_be_bytes());
+    }
+    format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
 /// An ECDSA signature of ASN.1, `SEQUENCE { r INTEGER, s INTEGER }`, as RFC 7518 section 3.4 has it:
 /// two integers of 32 bytes.
 fn raw(asn1: &[u8]) -> Vec<u8> {
