@@ -24,7 +24,11 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Sends small messages at once, and finds out within two minutes when the other end has vanished
+/// Bytes that wait in a socket and are not sent yet: with more it would take a client long to show that it reads.
+#[cfg(target_os = "linux")]
+const UNSENT: u32 = 128 * 1024;
+
+/// Sends small messages at once, keeps little for who is slow, and finds out within two minutes when the other end has vanished
 /// without a word: a silent stream or WebSocket would hold its places until its token ends.
 pub fn prepare(socket: &TcpStream) {
     let keepalive =
@@ -32,4 +36,6 @@ pub fn prepare(socket: &TcpStream) {
     // A socket without these options works, only not as well.
     let _ = socket.set_nodelay(true);
     let _ = SockRef::from(socket).set_tcp_keepalive(&keepalive);
+    #[cfg(target_os = "linux")]
+    let _ = SockRef::from(socket).set_tcp_notsent_lowat(UNSENT);
 }

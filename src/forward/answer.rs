@@ -10,13 +10,13 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::client::Client;
 use super::http1::{Http1, Incoming};
+use super::http2::Http2Body;
 use super::{Endpoint, Failure};
 
 /// An answer's body.
 pub(super) enum UpstreamBody {
     Http1(Leased),
-    /// The stream ends by itself; the connection is shared.
-    Http2(hyper::body::Incoming),
+    Http2(Http2Body),
 }
 
 /// A body with its connection, which it drives, and gives back at the end. Dropped early it closes
@@ -126,7 +126,7 @@ impl Body for UpstreamBody {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
         match self.get_mut() {
             Self::Http1(body) => body.poll_next(cx).map_ok(Frame::data),
-            Self::Http2(body) => Pin::new(body).poll_frame(cx).map_err(|_| Failure::Incomplete),
+            Self::Http2(body) => Pin::new(body).poll_frame(cx),
         }
     }
 

@@ -8,20 +8,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::HOST;
-use http::{HeaderMap, Method, StatusCode, Uri};
-use hyper::client::conn::http2;
-use hyper::{Request, Response};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use tokio::time::Instant;
 
 use super::answer::{Leased, UpstreamBody};
 use super::connect::{Connected, connect};
-use super::http1::{Answer, Http1, MAX_ANSWER_HEAD};
+use super::http1::{Answer, Http1};
+use super::http2::{Http2, Stream};
 use super::pool::Pool;
 use super::request_body::{Progress, RequestBody};
 use super::route::Route;
 use super::{Endpoint, Failure, Upstream};
-use crate::wire::{Io, Scratch};
+use crate::wire::Scratch;
 
 /// A worker's client. Not shared between threads.
 pub struct Client {
@@ -33,7 +31,7 @@ pub struct Client {
 /// A connection that a request can be sent on.
 enum Connection {
     Http1(Box<Http1>),
-    Http2(http2::SendRequest<RequestBody>),
+    Http2(Stream),
 }
 
 /// An answer, and how often its request had to be repeated (0 or 1).
@@ -72,7 +70,7 @@ impl Client {
         self: &Rc<Self>,
         route: &mut Route<'_>,
         request: &mut Request<RequestBody>,
-        progress: Option<&Progress>,
+        progress: Option<&Rc<Progress>>,
     ) -> Result<Answered, Failure> {
         let mut repeated = false;
         if route.is_one_of_several() {
@@ -119,7 +117,9 @@ impl Client {
     async fn open(&self, endpoint: &Endpoint) -> Result<Connection, Failure> {
         let Connected { io, http2 } = connect(endpoint, false).await?;
         if http2 {
-            return self.open_http2(endpoint, io).await.map(Connection::Http2);
+            let (connection, stream) = Http2::open(io).await?;
+            self.pool.put_http2(endpoint, connection);
+            return Ok(Connection::Http2(stream));
         }
         Ok(Connection::Http1(Http1::new(io)))
     }
@@ -130,11 +130,11 @@ impl Client {
         connection: Connection,
         endpoint: &Arc<Endpoint>,
         request: &mut Request<RequestBody>,
-        progress: Option<&Progress>,
+        progress: Option<&Rc<Progress>>,
     ) -> Result<Response<UpstreamBody>, (Failure, Option<Again>)> {
         match connection {
             Connection::Http1(connection) => self.send_http1(connection, endpoint, request, progress).await,
-            Connection::Http2(sender) => Box::pin(send_http2(sender, endpoint, request, progress)).await,
+            Connection::Http2(stream) => Box::pin(stream.send(endpoint, request, progress)).await,
         }
     }
 
@@ -143,7 +143,7 @@ impl Client {
         mut connection: Box<Http1>,
         endpoint: &Arc<Endpoint>,
         request: &mut Request<RequestBody>,
-        progress: Option<&Progress>,
+        progress: Option<&Rc<Progress>>,
     ) -> Result<Response<UpstreamBody>, (Failure, Option<Again>)> {
         let deadline = endpoint.settings.first_byte_timeout;
         let sent = within(deadline, progress, connection.send(request, &self.scratch)).await;
@@ -162,101 +162,35 @@ impl Client {
             }
         }
     }
-
-    async fn open_http2(&self, endpoint: &Endpoint, io: Io) -> Result<http2::SendRequest<RequestBody>, Failure> {
-        let handshake = http2::Builder::new(LocalExecutor)
-            .timer(TokioTimer::new())
-            .keep_alive_interval(Duration::from_secs(20))
-            .max_header_list_size(u32::try_from(MAX_ANSWER_HEAD).unwrap_or(u32::MAX))
-            .handshake(TokioIo::new(io));
-        let (sender, driver) = handshake.await.map_err(|fault| Failure::from(&fault))?;
-        // Many requests share it, so none of them can drive it; it ends with its last sender.
-        tokio::task::spawn_local(driver);
-        self.pool.put_http2(endpoint, sender.clone());
-        Ok(sender)
-    }
-}
-
-async fn send_http2(
-    mut sender: http2::SendRequest<RequestBody>,
-    endpoint: &Endpoint,
-    request: &mut Request<RequestBody>,
-    progress: Option<&Progress>,
-) -> Result<Response<UpstreamBody>, (Failure, Option<Again>)> {
-    // What is left is what may be sent once more.
-    let spare = is_repeatable(request).then(|| copy(request));
-    let is_repeatable = spare.is_some();
-    let mut sent = std::mem::replace(request, spare.unwrap_or_default());
-    let target = sent.uri().clone();
-    *sent.uri_mut() = absolute(&target, endpoint).ok_or((Failure::Protocol, None))?;
-    let host = sent.headers_mut().remove(HOST);
-    let deadline = endpoint.settings.first_byte_timeout;
-    let answer = within(deadline, progress, sender.try_send_request(sent)).await;
-    match answer.ok_or((Failure::ResponseTimeout, None))? {
-        Ok(response) => Ok(response.map(UpstreamBody::Http2)),
-        Err(mut fault) => {
-            let failure = Failure::from(fault.error());
-            let Some(unsent) = fault.take_message() else {
-                let again = is_repeatable && failure == Failure::Terminated;
-                return Err((failure, again.then_some(Again::Repeatable)));
-            };
-            *request = unsent;
-            // The next connection may speak HTTP/1.1.
-            *request.uri_mut() = target;
-            request.headers_mut().extend(host.map(|host| (HOST, host)));
-            Err((failure, Some(Again::Unsent)))
-        }
-    }
 }
 
 /// Why a request may be sent once more.
-enum Again {
+pub(super) enum Again {
     /// The upstream got nothing of it.
     Unsent,
     /// It may have, and does nothing more when it gets it twice.
     Repeatable,
 }
 
-/// The target as HTTP/2 says it: with scheme and authority.
-fn absolute(target: &Uri, endpoint: &Endpoint) -> Option<Uri> {
-    let scheme = if endpoint.tls.is_some() { "https" } else { "http" };
-    let uri = Uri::builder().scheme(scheme).authority(endpoint.authority.clone());
-    uri.path_and_query(target.path_and_query()?.clone()).build().ok()
-}
-
 /// Whether a request may be sent twice even if the upstream has seen the first.
-fn is_repeatable(request: &Request<RequestBody>) -> bool {
+pub(super) fn is_repeatable(request: &Request<RequestBody>) -> bool {
     request.method() == Method::GET && matches!(request.body(), RequestBody::Empty)
-}
-
-/// A copy of a request that has no body.
-fn copy(request: &Request<RequestBody>) -> Request<RequestBody> {
-    let mut copy = Request::new(RequestBody::Empty);
-    *copy.uri_mut() = request.uri().clone();
-    *copy.headers_mut() = HeaderMap::clone(request.headers());
-    copy
 }
 
 /// Waits for `work` until `deadline` after the upstream last took a piece of the body, and for as
 /// long as the client pauses within it.
-async fn within<T>(deadline: Duration, progress: Option<&Progress>, work: impl Future<Output = T>) -> Option<T> {
+pub(super) async fn within<T>(
+    deadline: Duration,
+    progress: Option<&Rc<Progress>>,
+    work: impl Future<Output = T>,
+) -> Option<T> {
     let mut work = pin!(work);
     let mut until = Instant::now() + deadline;
     loop {
         if let Ok(done) = tokio::time::timeout_at(until, work.as_mut()).await {
             return Some(done);
         }
-        let due = progress.and_then(Progress::upstream_idle_since).map(|since| since + deadline);
+        let due = progress.and_then(|progress| progress.upstream_idle_since()).map(|since| since + deadline);
         until = due.filter(|later| *later > until)?;
-    }
-}
-
-/// Runs a connection's tasks on this worker.
-#[derive(Clone, Copy, Debug)]
-struct LocalExecutor;
-
-impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalExecutor {
-    fn execute(&self, task: F) {
-        tokio::task::spawn_local(task);
     }
 }

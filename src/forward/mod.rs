@@ -16,6 +16,7 @@ mod failure;
 mod form;
 mod head;
 mod http1;
+mod http2;
 mod pool;
 mod reply;
 mod request;

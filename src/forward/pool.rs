@@ -5,11 +5,9 @@
 
 use std::cell::RefCell;
 
-use hyper::client::conn::http2;
-
 use super::Endpoint;
 use super::http1::Http1;
-use super::request_body::RequestBody;
+use super::http2::{Http2, Stream};
 use crate::wire::Scratch;
 
 /// A worker's connections, by upstream and address.
@@ -21,7 +19,7 @@ pub(super) struct Pool {
 #[derive(Default)]
 struct Connections {
     idle: Vec<Idle>,
-    http2: Option<http2::SendRequest<RequestBody>>,
+    http2: Vec<Http2>,
     budget: Budget,
 }
 
@@ -100,15 +98,15 @@ impl Pool {
         self.with(endpoint, |connections| *connections = Connections::default());
     }
 
-    /// A request begins: the shared HTTP/2 connection, if there is a live one.
-    pub(super) fn begin(&self, endpoint: &Endpoint) -> Option<http2::SendRequest<RequestBody>> {
+    /// A request begins: a stream on a shared HTTP/2 connection, if there is one that lives and has room.
+    pub(super) fn begin(&self, endpoint: &Endpoint) -> Option<Stream> {
         if endpoint.is_retired() {
             return None;
         }
         self.with(endpoint, |connections| {
             connections.budget.begun = connections.budget.begun.saturating_add(1);
-            connections.http2.take_if(|sender| sender.is_closed());
-            connections.http2.clone()
+            connections.http2.retain(|connection| !connection.is_closed());
+            connections.http2.iter().find_map(Http2::stream)
         })
     }
 
@@ -118,9 +116,10 @@ impl Pool {
         endpoint.is_retired() || self.with(endpoint, |connections| connections.budget.takes_one())
     }
 
-    pub(super) fn put_http2(&self, endpoint: &Endpoint, sender: http2::SendRequest<RequestBody>) {
+    /// Keeps a connection for others to share.
+    pub(super) fn put_http2(&self, endpoint: &Endpoint, connection: Http2) {
         if !endpoint.is_retired() {
-            self.with(endpoint, |connections| connections.http2 = Some(sender));
+            self.with(endpoint, |connections| connections.http2.push(connection));
         }
     }
 
@@ -130,6 +129,11 @@ impl Pool {
         let longest = longest(endpoint);
         self.with(endpoint, |connections| {
             connections.budget.tick();
+            // One is kept however little there is to do; what came for a rush goes behind it.
+            let mut kept = 0..;
+            connections
+                .http2
+                .retain(|connection| !connection.is_closed() && (kept.next() == Some(0) || !connection.idles()));
             connections.idle.retain_mut(|idle| {
                 idle.sweeps += 1;
                 idle.sweeps < longest

@@ -120,7 +120,7 @@ pub async fn forward(this: &Forward<'_>, parts: Box<Parts>, body: ClientBody) ->
         ask_for_identity(request.headers_mut());
     }
     let mut route = route.map_or_else(|| this.route(), Ok)?;
-    let sent = this.send(&mut route, &mut request, progress.as_deref()).await?;
+    let sent = this.send(&mut route, &mut request, progress.as_ref()).await?;
     // A client that sends too much or too slowly breaks the exchange itself: that is not the
     // upstream's failure.
     if let Some(fault) = progress.as_deref().and_then(Progress::fault) {
@@ -228,7 +228,7 @@ impl Forward<'_> {
         &self,
         route: &mut Route<'_>,
         request: &mut Request<RequestBody>,
-        upload: Option<&Progress>,
+        upload: Option<&Rc<Progress>>,
     ) -> Result<Result<Answered, Failure>, Denial> {
         let sending = self.client.send(route, request, upload);
         if upload.is_none() {

@@ -2,7 +2,7 @@
 
 use http::header::{CONNECTION, SEC_WEBSOCKET_KEY, UPGRADE};
 use http::request::Parts;
-use http::{HeaderValue, Method, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
 use http_body::Body as _;
 
 use super::Failure;
@@ -22,6 +22,13 @@ pub(super) fn is_upgrade(parts: &Parts, body: &ClientBody) -> bool {
         && parts.version == Version::HTTP_11
         && parts.headers.contains_key(SEC_WEBSOCKET_KEY)
         && parts.headers.get(UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+        && asks_to_upgrade(&parts.headers)
+}
+
+/// Without that option `Upgrade` is nothing (RFC 9110 section 7.8), and who stands in front takes what follows for a request.
+fn asks_to_upgrade(headers: &HeaderMap) -> bool {
+    let lists = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    lists.flat_map(|list| list.split(',')).any(|option| option.trim().eq_ignore_ascii_case("upgrade"))
 }
 
 /// Forwards the handshake on a connection of its own; if the upstream agrees, the answer is the
@@ -54,7 +61,7 @@ pub(super) async fn forward(
     Ok(Response::from_parts(head, AnswerBody::Tunnel(tunnel)))
 }
 
-fn mark_upgrade(headers: &mut http::HeaderMap) {
+fn mark_upgrade(headers: &mut HeaderMap) {
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
 }

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::rt::Executor;
 use tokio::task::AbortHandle;
@@ -105,10 +106,19 @@ impl Drop for Stream {
     }
 }
 
+/// Bytes that are handed on at once: what is handed on waits out of sight until its client has room, and has `write_timeout` for
+/// it.
+const PIECE: usize = 16 * 1024;
+
+/// So little may wait for its client when its stream is over for us.
+const LITTLE: usize = 1024;
+
 /// An answer's body that is watched.
 pub(super) struct Watched<B: Body> {
     body: B,
     stream: Stream,
+    /// What was read of it and is not handed on yet.
+    rest: Bytes,
     /// Why it breaks off, for one turn in which the connection writes what came before, as far as its client has room: a
     /// reset drops what is still to be written, the answer's head as well.
     broken: Option<B::Error>,
@@ -116,12 +126,33 @@ pub(super) struct Watched<B: Body> {
 
 impl<B: Body> Watched<B> {
     pub(super) const fn new(body: B, stream: Stream) -> Self {
-        Self { body, stream, broken: None }
+        Self { body, stream, rest: Bytes::new(), broken: None }
     }
 }
 
-impl<B: Body<Error: Unpin> + Unpin> Body for Watched<B> {
-    type Data = B::Data;
+impl<B: Body<Data = Bytes>> Watched<B> {
+    /// The first piece of a frame.
+    fn in_pieces(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
+        match frame.into_data() {
+            Ok(data) => {
+                self.rest = data;
+                self.piece()
+            }
+            Err(trailers) => trailers,
+        }
+    }
+
+    /// The next piece of what was read. Behind a last one that is not little comes a single byte: it is asked for when the
+    /// client has taken what was before it, and until then the stream is not over.
+    fn piece(&mut self) -> Frame<Bytes> {
+        let (length, is_last) = (self.rest.len(), self.body.is_end_stream());
+        let most = if is_last && length > LITTLE { length - 1 } else { length };
+        Frame::data(self.rest.split_to(most.min(PIECE)))
+    }
+}
+
+impl<B: Body<Data = Bytes, Error: Unpin> + Unpin> Body for Watched<B> {
+    type Data = Bytes;
     type Error = B::Error;
 
     fn poll_frame(
@@ -131,7 +162,10 @@ impl<B: Body<Error: Unpin> + Unpin> Body for Watched<B> {
         if let Some(broken) = self.broken.take() {
             return Poll::Ready(Some(Err(broken)));
         }
-        let mut frame = Pin::new(&mut self.body).poll_frame(cx);
+        let mut frame = match self.rest.is_empty() {
+            true => Pin::new(&mut self.body).poll_frame(cx).map_ok(|frame| self.in_pieces(frame)),
+            false => Poll::Ready(Some(Ok(self.piece()))),
+        };
         if let Poll::Ready(Some(Err(broken))) = frame {
             self.broken = Some(broken);
             // Behind the connection's task, which has been woken for what came before.
@@ -144,10 +178,11 @@ impl<B: Body<Error: Unpin> + Unpin> Body for Watched<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        // Asked for before anything is read.
+        if self.rest.is_empty() { self.body.size_hint() } else { SizeHint::default() }
     }
 }

@@ -1,17 +1,21 @@
 //! HTTP/2 towards browsers.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures_util::future::join_all;
 use http::{Method, Request, StatusCode, Version};
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
-use hyper::client::conn::http2::SendRequest;
+use hyper::client::conn::http2::{Builder, SendRequest};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 use crate::support::gate::Gate;
 use crate::support::tls::certificates;
-use crate::support::upstream::{Behaviour, Upstream};
+use crate::support::upstream::{Behaviour, Reply, Upstream};
 use crate::support::wire::{Body, Tls, Wire, http2, metric_becomes, no_body, request, stream_path, within};
 
 const TASKS: &str = "/api/v1/tasks";
@@ -169,6 +173,41 @@ async fn an_http2_client_that_stops_reading_frees_the_upstream() {
     metric_becomes(&gate, "sidegate_forwards", 0.0).await;
     let other = within(page.send_request(get(TASKS, &token))).await.expect("the connection goes on");
     assert_eq!(other.status(), 200);
+}
+
+/// A page that has room for so many bytes of each answer.
+async fn narrow_page(gate: &Gate, window: u32) -> SendRequest<Body> {
+    let io = TokioIo::new(TcpStream::connect(gate.public).await.expect("connected"));
+    let handshake = Builder::new(TokioExecutor::new()).initial_stream_window_size(window).handshake(io);
+    let (sender, connection) = within(handshake).await.expect("HTTP/2");
+    tokio::spawn(connection);
+    sender
+}
+
+#[tokio::test]
+async fn an_answer_in_one_piece_is_under_way_until_its_client_has_it() {
+    let upstream = Upstream::start().await;
+    let builder = Gate::builder(&upstream).set(TRUSTED).set("log.access=true");
+    let gate = builder.set("listen.write_timeout=2s").set("listen.head_timeout=300ms").start().await;
+    let token = gate.token("ada").mint().await;
+    let path = format!("{TASKS}/{}/history", gate.create_task(&token).await);
+    let answer = json!("x".repeat(24_000));
+    upstream.on(&path, Behaviour::answer(Reply::json(200, &answer)));
+    // Who takes little at a time gets all of it, however long that takes.
+    let mut slow = narrow_page(&gate, 1_024).await;
+    let mut body = within(slow.send_request(get(&path, &token))).await.expect("an answer").into_body();
+    let (began, mut got) = (Instant::now(), 0);
+    while let Some(piece) = within(body.frame()).await {
+        got += piece.expect("a piece").into_data().expect("data").len();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(got, answer.to_string().len());
+    assert!(began.elapsed() > Duration::from_secs(1), "it was not slow: {:?}", began.elapsed());
+    // Who takes nothing is not waited for.
+    let mut page = narrow_page(&gate, 1).await;
+    let unread = within(page.send_request(get(&path, &token))).await.expect("an answer");
+    metric_becomes(&gate, "sidegate_connections{listener=\"public\"}", 0.0).await;
+    assert!(within(unread.into_body().collect()).await.is_err());
 }
 
 #[tokio::test]

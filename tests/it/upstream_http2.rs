@@ -1,14 +1,14 @@
 //! HTTP/2 towards the upstream: one shared connection, replaced when it dies.
 
 use bytes::Bytes;
-use futures_util::future::join_all;
 use http::{Method, Version};
 use serde_json::json;
 
 use crate::support::gate::{Builder, Gate, assert_refused};
+use crate::support::redis::until;
 use crate::support::tls::certificates;
 use crate::support::upstream::{Behaviour, Reply, Upstream};
-use crate::support::wire::{metric, metric_becomes, stream_path, within};
+use crate::support::wire::{metric, stream_path, within};
 
 const TASKS: &str = "/api/v1/tasks";
 
@@ -137,28 +137,47 @@ async fn a_connection_that_dies_under_a_post_fails_it_and_is_replaced() {
 
 /// They wait for the one place on the connection, and it dies. Of those that were sent only a tenth would be sent again.
 #[tokio::test]
-async fn requests_that_were_not_sent_yet_all_go_to_another_connection() {
-    const REQUESTS: u8 = 100;
-    let upstream = Upstream::builder().http2_of(1).start().await;
-    let gate = gate_for(Gate::builder(&upstream).upstream("circuit.failures = 0")).await;
+async fn an_upstream_that_takes_few_streams_at_once_gets_more_connections() {
+    let upstream = Upstream::builder().http2_of(2).start().await;
+    let gate = gate_for(Gate::builder(&upstream)).await;
     let token = gate.token("ada").mint().await;
     let path = stream_path(&gate, &token).await;
-    let (behaviour, stream) = Behaviour::sse();
-    upstream.once(&path, behaviour);
-    let _first = within(gate.chat(Method::GET, &path, &token).send()).await.expect("an answer");
-    let ask = async || {
-        let request = gate.chat(Method::POST, TASKS, &token).json(&json!({ "message": "Hello" }));
-        request.send().await.expect("an answer").status().as_u16()
-    };
-    let dies = async {
-        metric_becomes(&gate, "sidegate_forwards", f64::from(REQUESTS) + 1.0).await;
-        stream.reset();
-    };
-    let (statuses, ()) = tokio::join!(join_all((0..REQUESTS).map(|_| ask())), dies);
-    let served = statuses.iter().filter(|status| **status == 200).count();
-    // One of them may have got as far as the connection, from where it does not come back.
-    assert!(served >= usize::from(REQUESTS) - 1, "{served} of {REQUESTS} were served: {statuses:?}");
-    assert!(metric(&gate, "sidegate_upstream_repeats_total").await > f64::from(REQUESTS) / 2.0);
+    let mut open = Vec::new();
+    for _ in 0..6 {
+        let (behaviour, stream) = Behaviour::sse();
+        upstream.once(&path, behaviour);
+        open.push((within(gate.chat(Method::GET, &path, &token).send()).await.expect("an answer"), stream));
+        gate.create_task(&token).await;
+    }
+    let connections = upstream.progress().connections;
+    assert!((3..=6).contains(&connections), "{connections}");
+    for (answer, stream) in open {
+        stream.end();
+        assert!(within(answer.text()).await.is_ok());
+    }
+    // Nothing is left that is not needed.
+    until("one connection is left", async || upstream.progress().open == 1).await;
+    gate.create_task(&token).await;
+}
+
+#[tokio::test]
+async fn who_takes_no_answer_stops_no_other() {
+    let upstream = Upstream::builder().http2().start().await;
+    let gate = gate_for(Gate::builder(&upstream)).await;
+    let (ada, eve) = (gate.token("ada").mint().await, gate.token("eve").mint().await);
+    let path = format!("{TASKS}/{}/history", gate.create_task(&eve).await);
+    upstream.on(&path, Behaviour::answer(Reply::json(200, &json!("x".repeat(8 << 20)))));
+    let mut unread = Vec::new();
+    for _ in 0..8 {
+        unread.push(within(gate.chat(Method::GET, &path, &eve).send()).await.expect("an answer"));
+    }
+    for _ in 0..10 {
+        gate.create_task(&ada).await;
+    }
+    assert_eq!(upstream.progress().connections, 1);
+    for answer in unread {
+        assert_eq!(within(answer.bytes()).await.expect("all of it").len(), (8 << 20) + 2);
+    }
 }
 
 #[tokio::test]

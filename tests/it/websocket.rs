@@ -223,10 +223,14 @@ async fn an_upgrade_to_something_else_is_an_ordinary_request() {
     let gate = Gate::start(&upstream).await;
     let token = gate.token("ada").mint().await;
     let path = stream_path(&gate, &token).await;
-    let mut browser = Wire::connect(gate.public).await;
-    let fields = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n";
-    browser.send(format!("{}{fields}", head("GET", &path, &token))).await;
-    assert!(browser.head().await.starts_with("HTTP/1.1 200"));
-    let seen = upstream.requests().remove(1);
-    assert_eq!((seen.header("upgrade"), seen.header("http2-settings")), ("", ""));
+    let other = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n";
+    // Without the option it is meant for nobody, and what follows is another request.
+    let unsaid = HANDSHAKE.replace("Connection: Upgrade", "Connection: keep-alive");
+    for fields in [other, &*unsaid] {
+        let mut browser = Wire::connect(gate.public).await;
+        browser.send(format!("{}{fields}\r\n", head("GET", &path, &token))).await;
+        assert!(browser.head().await.starts_with("HTTP/1.1 200"));
+        let seen = upstream.requests().pop().expect("a request");
+        assert_eq!((seen.header("upgrade"), seen.header("http2-settings")), ("", ""));
+    }
 }
