@@ -22,7 +22,7 @@ use super::{Endpoint, Failure};
 use crate::wire::Io;
 
 /// Bytes of an answer that wait here for its client, who may be slow.
-const STREAM_WINDOW: u32 = 256 * 1024;
+const STREAM_WINDOW: u32 = 64 * 1024;
 
 /// As much as there may be: what its streams hold is bounded by each of them, and a slow one must not stop the others.
 const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
