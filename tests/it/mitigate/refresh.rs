@@ -12,6 +12,16 @@ use crate::support::gate::{Gate, sidegate};
 use crate::support::redis::until;
 use crate::support::upstream::Upstream;
 
+/// A gate whose clock can be set, as long as the folder is there.
+async fn clocked() -> (Upstream, tempfile::TempDir, FakeClock, Gate) {
+    let (upstream, folder) = (Upstream::start().await, tempfile::tempdir().expect("a folder"));
+    let clock = FakeClock::new(folder.path(), 0);
+    let mut command = sidegate();
+    clock.rule(&mut command);
+    let gate = with_lines(&upstream, &open()).command(command).start().await;
+    (upstream, folder, clock, gate)
+}
+
 async fn refresh(gate: &Gate, token: &str) -> Response {
     sent(page(gate, Method::POST, REFRESH).bearer_auth(token)).await
 }
@@ -29,12 +39,7 @@ async fn a_token_is_made_anew_for_the_same_session() {
 
 #[tokio::test]
 async fn a_token_that_is_over_is_made_anew_while_the_session_lives() {
-    let upstream = Upstream::start().await;
-    let folder = tempfile::tempdir().expect("a folder");
-    let clock = FakeClock::new(folder.path(), 0);
-    let mut command = sidegate();
-    clock.rule(&mut command);
-    let gate = with_lines(&upstream, &open()).command(command).start().await;
+    let (_upstream, _folder, clock, gate) = clocked().await;
     let token = entered(&gate, &json!({})).await;
     clock.set(16 * 60);
     refused(chat(&gate, &token, &json!({ "prompt": "hi" })).await, 401, "INVALID_TOKEN").await;
@@ -86,12 +91,7 @@ async fn who_is_revoked_gets_no_other() {
 
 #[tokio::test]
 async fn with_a_revoked_token_all_of_its_session_are_and_stay_so_when_they_are_over() {
-    let upstream = Upstream::start().await;
-    let folder = tempfile::tempdir().expect("a folder");
-    let clock = FakeClock::new(folder.path(), 0);
-    let mut command = sidegate();
-    clock.rule(&mut command);
-    let gate = with_lines(&upstream, &open()).command(command).start().await;
+    let (_upstream, _folder, clock, gate) = clocked().await;
     let (first, other) = (entered(&gate, &json!({})).await, entered(&gate, &json!({})).await);
     clock.set(2);
     let second = text(&issued(refresh(&gate, &first).await).await["token"]);
