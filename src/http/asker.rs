@@ -50,7 +50,7 @@ impl Asker<'_> {
             }
             // What an address says nobody has checked: a token of the conversation is asked for beside it.
             (Some(contact), Some(existing)) => {
-                self.prove(existing, headers)?;
+                prove(gate, self.app, existing, headers)?;
                 self.check_owner(contact, existing).await?;
                 Ok((gate.contacts.upsert(gate, &self.app.id, contact).await?, existing.clone()))
             }
@@ -69,16 +69,19 @@ impl Asker<'_> {
         let end_user = self.owner(&self.gate.contacts.id_of(self.gate, &self.app.id, contact).await?)?;
         check_owner(&*self.gate.store, Owner { app: &self.app.id, end_user: &end_user }, existing).await
     }
+}
 
-    /// Whether a token of the conversation is shown; it may be over.
-    fn prove(&self, existing: &ConversationId, headers: &HeaderMap) -> Result<(), Denial> {
-        let not_found = |_| Denial::from(Code::NotFound);
-        let text = chatbotkit::bearer(headers).map_err(not_found)?;
-        let of_app = |target: sidegate_core::dialect::UnverifiedTarget<'_>| target.means(self.app).then_some(self.app);
-        let (_, claims) = Dialect::ChatBotKit.verify(text, of_app, |app| app).map_err(not_found)?;
-        let is_recent = self.gate.now() < claims.issued_at.plus(PROOF);
-        let is_revoked = self.gate.revoked.current()?.revokes(&claims, text);
-        let is_of_it = chatbotkit::conversation(&claims).is_ok_and(|proven| proven == *existing);
-        if is_recent && is_of_it && !is_revoked { Ok(()) } else { Err(Code::NotFound.into()) }
-    }
+/// Whether a token of the conversation is shown; it may be over.
+///
+/// # Errors
+/// [`Code::NotFound`]; [`Code::StoreUnavailable`].
+pub(super) fn prove(gate: &Gate, app: &App, existing: &ConversationId, headers: &HeaderMap) -> Result<(), Denial> {
+    let not_found = |_| Denial::from(Code::NotFound);
+    let text = chatbotkit::bearer(headers).map_err(not_found)?;
+    let of_app = |target: sidegate_core::dialect::UnverifiedTarget<'_>| target.means(app).then_some(app);
+    let (_, claims) = Dialect::ChatBotKit.verify(text, of_app, |app| app).map_err(not_found)?;
+    let is_recent = gate.now() < claims.issued_at.plus(PROOF);
+    let is_revoked = gate.revoked.current()?.revokes(&claims, text);
+    let is_of_it = chatbotkit::conversation(&claims).is_ok_and(|proven| proven == *existing);
+    if is_recent && is_of_it && !is_revoked { Ok(()) } else { Err(Code::NotFound.into()) }
 }

@@ -12,14 +12,15 @@ use http::{HeaderName, HeaderValue, Method, Response};
 use sidegate_core::cors::Cors;
 use sidegate_core::denial::{Code, Denial};
 use sidegate_core::dialect::Dialect;
-use sidegate_core::dialect::chatbotkit::Opened;
+use sidegate_core::dialect::chatbotkit::{Opened, named_conversation};
 use sidegate_core::id::{ConversationId, EndUserId};
 use sidegate_core::policy;
 
+use super::asker::prove;
 use super::convert;
 use super::service::{Common, Outcome};
 use crate::admit::provenance;
-use crate::forward::{Call, Failure, Refused, picked, read};
+use crate::forward::{Call, Failure, Refused, picked, read, read_json_or_none};
 use crate::limits::{Counted, Sender, stranger};
 use crate::registry::Registered;
 use crate::sessions::{Opening, sent_origin};
@@ -83,16 +84,25 @@ impl Passing<'_> {
         policy::check_origin(app, from, gate.own_origin())?;
         let nobody = stranger(sender.address)?;
         gate.count(self.registered.limits.exchange.as_ref(), Counted::of(sender, &nobody)).await?;
-        self.opened(self.passed(body).await?, None, sent_origin(from)).await
+        let body = read_json_or_none(self.parts, body, MAX_BODY, gate.listen.body_timeout).await?;
+        // With the customer's key the vendor opens whatever conversation is named: one of before is its holder's alone.
+        if let Some(existing) = named_conversation(&body)? {
+            prove(gate, app, &existing, &self.parts.headers)?;
+        }
+        self.opened(self.called(body, None).await?, None, sent_origin(from)).await
+    }
+
+    async fn passed(&self, body: ClientBody) -> Result<Response<Bytes>, Refused> {
+        let body = read(body, MAX_BODY, self.common.gate.listen.body_timeout).await?;
+        self.called(body, self.parts.uri.query()).await
     }
 
     /// What the vendor answers.
-    async fn passed(&self, body: ClientBody) -> Result<Response<Bytes>, Refused> {
-        let body = read(body, MAX_BODY, self.common.gate.listen.body_timeout).await?;
+    async fn called(&self, body: Bytes, query: Option<&str>) -> Result<Response<Bytes>, Refused> {
         let call = Call {
             method: self.parts.method.clone(),
             path: self.parts.uri.path(),
-            query: self.parts.uri.query(),
+            query,
             headers: picked(&self.parts.headers, &[ACCEPT, CONTENT_TYPE]),
             body: Some(body).filter(|body| !body.is_empty()),
             limit: MAX_ANSWER,

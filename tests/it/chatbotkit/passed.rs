@@ -97,6 +97,34 @@ async fn a_page_chats_with_a_token_of_the_gates_and_the_vendor_gets_its_own() {
 }
 
 #[tokio::test]
+async fn a_page_goes_on_with_no_conversation_but_its_own() {
+    let (upstream, gate) = started().await;
+    opens(&upstream);
+    let session = json_of(open(&gate, WIDGET, &json!({})).await).await;
+    upstream.take();
+    let ask = async |conversation: &str, token: Option<&str>| {
+        let body = json!({ "conversationId": conversation, "contact": { "email": "ada@example.com" }, "more": 1 });
+        let request = page(&gate, Method::POST, &format!("{}?conversationId=cvc7", create_path(WIDGET))).json(&body);
+        token.into_iter().fold(request, |request, token| request.bearer_auth(token)).send().await.expect("an answer")
+    };
+    let own = text(&session["token"]);
+    for (conversation, token) in [("cvc1", None), ("cvc2", Some(&*own)), ("cvc1", Some(&*vendor_token()))] {
+        refused(ask(conversation, token).await, 404, "NOT_FOUND", "NOT_FOUND").await;
+    }
+    let form = page(&gate, Method::POST, &create_path(WIDGET))
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body("conversationId=cvc1");
+    assert_eq!(form.send().await.expect("an answer").status(), 415);
+    assert_eq!(upstream.take().len(), 0);
+    assert_eq!(ask("cvc1", Some(&own)).await.status(), 200);
+    let asked = last(&upstream);
+    assert_eq!(
+        (asked.uri.query(), &asked.json()["conversationId"], &asked.json()["more"]),
+        (None, &json!("cvc1"), &json!(1))
+    );
+}
+
+#[tokio::test]
 async fn pages_elsewhere_open_nothing_and_the_vendors_refusal_passes() {
     let (upstream, gate) = started().await;
     let evil =

@@ -24,7 +24,7 @@ pub use list::{ListFormat, ListQuery, Order, csv_header, csv_row, json_page, jso
 pub use passed::Opened;
 pub use route::{ApiSessionRoute, LanguagesRoute, Operation, SessionRoute, frame_query, framed, is_api, route};
 pub use session::{
-    Answer, Asked, Author, Contact, Message, bot_answer, conversation_answer, parse_bot_session,
+    Answer, Asked, Author, Contact, Message, bot_answer, conversation_answer, named_conversation, parse_bot_session,
     parse_conversation_session, parse_session, stored_meta,
 };
 pub use settings::{Serving, frame_ancestors};

@@ -148,9 +148,23 @@ pub fn parse_conversation_session(bytes: &[u8]) -> Result<Asked, Denial> {
     parse(bytes, &["durationInSeconds"], &[])
 }
 
-fn parse(bytes: &[u8], known: &[&str], authors: &[Author]) -> Result<Asked, Denial> {
+/// The conversation that a page asks to go on with, whatever else stands in its request: where the vendor keeps the widgets, that
+/// is the vendor's to read.
+///
+/// # Errors
+/// [`Code::InvalidRequest`] for what is no object, and for an id that is none.
+pub fn named_conversation(bytes: &[u8]) -> Result<Option<ConversationId>, Denial> {
+    let named = members(bytes)?.raw("conversationId").map(conversation).transpose();
+    named.map_err(|rule| invalid(format!("conversationId {rule}")))
+}
+
+fn members(bytes: &[u8]) -> Result<Members<'_>, Denial> {
     let text = if bytes.is_empty() { "{}" } else { body(bytes)? };
-    let members = Members::of(text).ok_or(Code::InvalidRequest)?;
+    Members::of(text).ok_or_else(|| Code::InvalidRequest.into())
+}
+
+fn parse(bytes: &[u8], known: &[&str], authors: &[Author]) -> Result<Asked, Denial> {
+    let members = members(bytes)?;
     let mut faults = Vec::new();
     let asked = Asked {
         duration: sift(&members, "durationInSeconds", &mut faults, duration),
