@@ -144,7 +144,8 @@ async fn a_revoked_token_proves_no_conversation_when_it_is_over_either() {
     let id = shop(&gate, json!({ "contactCollection": true })).await;
     let (email, contact) = (Some("ada@example.com"), json!({ "contact": { "email": "ada@example.com" } }));
     let (revoked, other) = (opened(&gate, &id, &contact).await, opened(&gate, &id, &contact).await);
-    done(&gate, Method::POST, "/admin/v1/revocations", json!({ "token": revoked["token"] })).await;
+    let kept = done(&gate, Method::POST, "/admin/v1/revocations", json!({ "token": revoked["token"] })).await;
+    assert_eq!(kept["revoked"]["kind"], "id", "the session, which outlives its token");
     let again = async |session: &Value| {
         go_on(&gate, &id, Some(&session["token"]), email, &session["conversationId"]).await.status().as_u16()
     };
