@@ -36,11 +36,11 @@ struct Verified {
     token: Box<str>,
     registered: Arc<Registered>,
     claims: Arc<Claims>,
-    /// Of its text: by it streams are held against what is revoked.
+    /// By it streams are held against what is revoked.
     digest: SecretDigest,
 }
 
-/// The app of a token, its claims, and the digest of its text.
+/// The app of a token, its claims, and its digest.
 pub type Proven = (Arc<Registered>, Arc<Claims>, SecretDigest);
 
 impl Default for VerifiedTokens {

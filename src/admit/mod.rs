@@ -43,7 +43,7 @@ pub struct Admission {
     call: Call,
     /// That of its token alone.
     context: Option<Box<SessionContext>>,
-    /// The digest of its token's text, if it came with one.
+    /// The digest of its token, if it came with one.
     token: Option<SecretDigest>,
     /// What it uses of its leash, if that counts anything.
     tether: Option<Arc<Tether>>,

@@ -140,10 +140,7 @@ fn remove_named_by_connection(headers: &mut HeaderMap) {
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|list| list.split(','))
-        .map(str::trim)
-        // What is said most, and names no field that would stay.
-        .filter(|name| !name.eq_ignore_ascii_case("keep-alive") && !name.eq_ignore_ascii_case("close"))
-        .filter_map(|name| HeaderName::try_from(name).ok())
+        .filter_map(|name| HeaderName::try_from(name.trim()).ok())
         // Named here, these would change what the body is.
         .filter(|name| *name != CONTENT_TYPE && *name != CONTENT_ENCODING && *name != CONTENT_LENGTH)
         .collect();

@@ -269,7 +269,7 @@ impl Forward<'_> {
         let app = self.admission.permit().app();
         let bound = self.bound_query(parts.uri.query())?;
         let query = app.injection.apply_query(self.values(), bound.as_deref().or(parts.uri.query()))?;
-        let target = self.upstream().target_of(&parts.uri, query.as_deref()).ok_or(Code::InvalidRequest)?;
+        let target = self.upstream().target(parts.uri.path(), query.as_deref()).ok_or(Code::InvalidRequest)?;
         // `Authorization` and `Cookie` have rules of their own there.
         for name in app.authorize.iter().flat_map(Authorize::headers) {
             if ![AUTHORIZATION, COOKIE].contains(name) {

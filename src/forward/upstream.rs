@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use http::HeaderValue;
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Uri};
 use sidegate_core::id::{AppId, EndUserId};
 
 use super::connect::{Authorities, TlsConfigs, authorities};
@@ -138,15 +138,6 @@ impl Upstream {
             target.push_str(query);
         }
         PathAndQuery::try_from(target).ok()
-    }
-
-    /// The same for the path of a request's target; what stays as it is is not written anew.
-    #[must_use]
-    pub(super) fn target_of(&self, uri: &Uri, query: Option<&str>) -> Option<PathAndQuery> {
-        match uri.path_and_query() {
-            Some(same) if self.base_path.is_empty() && same.query() == query => Some(same.clone()),
-            _ => self.target(uri.path(), query),
-        }
     }
 
     /// Takes a place among the requests under way.

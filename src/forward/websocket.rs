@@ -12,7 +12,7 @@ use super::request::{AnswerBody, Forward, Refused};
 use super::request_body::RequestBody;
 use super::stream::UnderWay;
 use super::tunnel::Tunnel;
-use crate::wire::ClientBody;
+use crate::wire::{ClientBody, has_option};
 
 /// Whether a request asks for a WebSocket over HTTP/1.1. One with a body does not: what of it came
 /// late would be taken for the tunnel's.
@@ -22,13 +22,8 @@ pub(super) fn is_upgrade(parts: &Parts, body: &ClientBody) -> bool {
         && parts.version == Version::HTTP_11
         && parts.headers.contains_key(SEC_WEBSOCKET_KEY)
         && parts.headers.get(UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
-        && asks_to_upgrade(&parts.headers)
-}
-
-/// Without that option `Upgrade` is nothing (RFC 9110 section 7.8), and who stands in front takes what follows for a request.
-fn asks_to_upgrade(headers: &HeaderMap) -> bool {
-    let lists = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    lists.flat_map(|list| list.split(',')).any(|option| option.trim().eq_ignore_ascii_case("upgrade"))
+        // Without it `Upgrade` is nothing (RFC 9110 section 7.8), and who stands in front takes what follows for a request.
+        && has_option(&parts.headers, "upgrade")
 }
 
 /// Forwards the handshake on a connection of its own; if the upstream agrees, the answer is the

@@ -23,7 +23,7 @@ const RETRY: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Who {
     Id(TokenId),
-    Text(SecretDigest),
+    Token(SecretDigest),
     EndUser(EndUserId),
     /// An end user without any token, whose requests have the bounds of one.
     Visitor(EndUserId),
@@ -72,7 +72,7 @@ impl Spending {
         }
         let who = match (&claims.id, token) {
             (Some(id), _) => Who::Id(id.clone()),
-            (None, Some(token)) => Who::Text(token.clone()),
+            (None, Some(token)) => Who::Token(token.clone()),
             (None, None) => Who::Visitor(claims.subject.clone()),
         };
         let of_end_user = leash.streams_per_end_user.map(|_| self.of(&app.id, Who::EndUser(claims.subject.clone())));

@@ -56,7 +56,7 @@ pub async fn refreshed(
     let live = of_claims(gate, app, &claims).await?;
     let revoked = gate.revoked.current()?;
     let moment = Moment { now: gate.now(), revoked: &revoked, own_origin: gate.own_origin() };
-    // The token itself may be revoked, too, by its text.
+    // The token itself may be revoked, too.
     let ended = revoked.revokes(&claims, text);
     match policy::admit_session(app, live.claims(app)?, from, moment) {
         Ok(_) if !ended => Ok(live),

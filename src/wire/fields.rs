@@ -37,11 +37,13 @@ pub(crate) fn fields(head: &Bytes, parsed: &[Header<'_>]) -> Result<HeaderMap, M
 
 /// Whether another message may follow on the connection (RFC 9112 section 9.3).
 pub(crate) fn keeps_alive(version: Version, fields: &HeaderMap) -> bool {
-    let says = |word: &str| {
-        let values = fields.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
-        values.flat_map(|list| list.split(',')).any(|token| token.trim().eq_ignore_ascii_case(word))
-    };
-    !says("close") && (version == Version::HTTP_11 || says("keep-alive"))
+    !has_option(fields, "close") && (version == Version::HTTP_11 || has_option(fields, "keep-alive"))
+}
+
+/// Whether `Connection` has an option (RFC 9110 section 7.6.1).
+pub(crate) fn has_option(fields: &HeaderMap, option: &str) -> bool {
+    let values = fields.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|list| list.split(',')).any(|token| token.trim().eq_ignore_ascii_case(option))
 }
 
 /// Writes one field's line.

@@ -16,7 +16,7 @@ pub(crate) mod testing;
 
 pub(crate) use client::{ClientWire, Unread};
 pub use client_body::{BrokenBody, ClientBody};
-pub(crate) use fields::{end_of_head, fields, has_bare_line_ends, keeps_alive, write_field};
+pub(crate) use fields::{end_of_head, fields, has_bare_line_ends, has_option, keeps_alive, write_field};
 pub(crate) use framing::{Framing, is_bodiless};
 pub(crate) use io::Ended;
 pub use io::{Io, Scratch};

@@ -8,7 +8,7 @@ use http::{Method, Request, StatusCode, Version};
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::client::conn::http2::{Builder, SendRequest};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::support::gate::Gate;
 use crate::support::tls::certificates;
 use crate::support::upstream::{Behaviour, Reply, Upstream};
-use crate::support::wire::{Body, Tls, Wire, http2, metric_becomes, no_body, request, stream_path, within};
+use crate::support::wire::{Body, Tls, Wire, http2, http2_by, metric_becomes, no_body, request, stream_path, within};
 
 const TASKS: &str = "/api/v1/tasks";
 const TRUSTED: &str = "listen.trusted_proxies=[\"127.0.0.1/32\"]";
@@ -177,11 +177,8 @@ async fn an_http2_client_that_stops_reading_frees_the_upstream() {
 
 /// A page that has room for so many bytes of each answer.
 async fn narrow_page(gate: &Gate, window: u32) -> SendRequest<Body> {
-    let io = TokioIo::new(TcpStream::connect(gate.public).await.expect("connected"));
-    let handshake = Builder::new(TokioExecutor::new()).initial_stream_window_size(window).handshake(io);
-    let (sender, connection) = within(handshake).await.expect("HTTP/2");
-    tokio::spawn(connection);
-    sender
+    let io = TcpStream::connect(gate.public).await.expect("connected");
+    http2_by(Builder::new(TokioExecutor::new()).initial_stream_window_size(window), io).await
 }
 
 #[tokio::test]

@@ -138,8 +138,15 @@ pub async fn http2<I>(io: I) -> http2::SendRequest<Body>
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(io));
-    let (sender, connection) = within(handshake).await.expect("HTTP/2");
+    http2_by(&http2::Builder::new(TokioExecutor::new()), io).await
+}
+
+/// The same with other settings.
+pub async fn http2_by<I>(settings: &http2::Builder<TokioExecutor>, io: I) -> http2::SendRequest<Body>
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (sender, connection) = within(settings.handshake(TokioIo::new(io))).await.expect("HTTP/2");
     tokio::spawn(connection);
     sender
 }
