@@ -32,16 +32,16 @@ impl Servers {
         Self { redis: RedisServer::builder().durable().start(), postgres: PostgresServer::start() }
     }
 
-    /// Gates whose app of the file wants a context and has a limit; patient once there is a connection, as many
-    /// tests run at once.
+    /// Gates whose app of the file wants a context and has a limit. They are patient, as many tests run at once; less so
+    /// while there is no connection, as changes of the registry wait for one that long.
     async fn gates(&self, upstream: &Tally) -> Vec<Gate> {
         let app = "scoping = \"upstream\"\nlimits.chat = \"1000000/h\"\n\
                    inject.headers = { X-End-User = \"{{claims.sub}} {{env.VALUE}}\" }";
         let admin = format!("[admin]\nbootstrap_token = {{ value = \"{BOOTSTRAP}\" }}");
         let gate = || {
             let gate = Gate::builder_for(&upstream.url()).app(app).toml(&admin);
-            let gate = self.redis.share(self.postgres.share(gate)).set("store.redis.timeout=4s");
-            let gate = gate.set("store.postgres.connect_timeout=1s").set("store.postgres.timeout=5s");
+            let gate = self.redis.share(self.postgres.share(gate)).set("store.redis.timeout=10s");
+            let gate = gate.set("store.postgres.connect_timeout=3s").set("store.postgres.timeout=10s");
             gate.set("listen.workers=1").set("log.access=false")
         };
         join_all((0..3).map(|_| gate().start())).await

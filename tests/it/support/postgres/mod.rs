@@ -159,6 +159,8 @@ impl PostgresServer {
 
     /// Kills all of it, as a crash would.
     pub fn kill(&mut self) {
+        // It starts no other while they are listed.
+        signal("STOP", self.child.id());
         let children = self.children();
         self.child.kill().expect("killed");
         self.child.wait().expect("it ends");
