@@ -26,6 +26,7 @@ pub mod metrics;
 pub mod notify;
 pub mod openai;
 pub mod overload;
+pub(crate) mod pieces;
 pub mod registry;
 pub mod reload;
 pub mod revocations;

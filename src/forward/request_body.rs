@@ -1,10 +1,10 @@
 //! The body on its way to the upstream: nothing, bytes that we read or rewrote, or the client's
 //! stream under a size limit and a deadline between its pieces.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -49,21 +49,6 @@ pub(super) struct Progress {
     moved: Cell<Option<Instant>>,
     /// Whether the upstream waits for the client's next piece, not the other way round.
     client_pauses: Cell<bool>,
-    /// Whether nobody wants the rest.
-    given_up: Cell<bool>,
-    waits: RefCell<Option<Waker>>,
-}
-
-/// Ends an upload whose answer is over, wherever it is, when dropped.
-pub(super) struct GivesUp(pub(super) Rc<Progress>);
-
-impl Drop for GivesUp {
-    fn drop(&mut self) {
-        self.0.given_up.set(true);
-        if let Some(waits) = self.0.waits.take() {
-            waits.wake();
-        }
-    }
 }
 
 impl Progress {
@@ -100,10 +85,6 @@ impl Upload {
     }
 
     pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadFault>>> {
-        if self.progress.given_up.get() {
-            return self.fail(UploadFault::Broken);
-        }
-        self.progress.waits.replace(Some(cx.waker().clone()));
         let polled = Pin::new(&mut self.incoming).poll_frame(cx);
         self.progress.client_pauses.set(polled.is_pending());
         if polled.is_ready() {
@@ -168,22 +149,5 @@ impl Body for RequestBody {
             Self::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
             Self::Streamed(upload) => upload.incoming.size_hint(),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn an_upload_ends_with_the_answer_that_wants_no_more_of_it() {
-        let body = || ClientBody::Read(Bytes::from_static(b"more"));
-        let (mut upload, progress) = Upload::new(body(), 9, Duration::from_secs(9));
-        let mut next = async || std::future::poll_fn(|cx| upload.poll_frame(cx)).await;
-        assert!(next().await.is_some_and(|piece| piece.is_ok()));
-        let (mut upload, wanted) = Upload::new(body(), 9, Duration::from_secs(9));
-        drop((GivesUp(wanted), progress));
-        let piece = std::future::poll_fn(|cx| upload.poll_frame(cx)).await;
-        assert!(matches!(piece, Some(Err(UploadFault::Broken))));
     }
 }

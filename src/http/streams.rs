@@ -15,6 +15,8 @@ use hyper::rt::Executor;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use crate::pieces::Pieces;
+
 /// The requests under way on a connection.
 pub(super) struct Streams {
     last: Cell<u64>,
@@ -106,48 +108,19 @@ impl Drop for Stream {
     }
 }
 
-/// Bytes that are handed on at once: what is handed on waits out of sight until its client has room, and has `write_timeout` for
-/// it.
-const PIECE: usize = 16 * 1024;
-
-/// So little may wait for its client when its stream is over for us.
-const LITTLE: usize = 1024;
-
-/// An answer's body that is watched.
+/// An answer's body that is watched: its client has `write_timeout` for each piece.
 pub(super) struct Watched<B: Body> {
     body: B,
     stream: Stream,
-    /// What was read of it and is not handed on yet.
-    rest: Bytes,
+    pieces: Pieces,
     /// Why it breaks off, for one turn in which the connection writes what came before, as far as its client has room: a
     /// reset drops what is still to be written, the answer's head as well.
     broken: Option<B::Error>,
 }
 
 impl<B: Body> Watched<B> {
-    pub(super) const fn new(body: B, stream: Stream) -> Self {
-        Self { body, stream, rest: Bytes::new(), broken: None }
-    }
-}
-
-impl<B: Body<Data = Bytes>> Watched<B> {
-    /// The first piece of a frame.
-    fn in_pieces(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
-        match frame.into_data() {
-            Ok(data) => {
-                self.rest = data;
-                self.piece()
-            }
-            Err(trailers) => trailers,
-        }
-    }
-
-    /// The next piece of what was read. Behind a last one that is not little comes a single byte: it is asked for when the
-    /// client has taken what was before it, and until then the stream is not over.
-    fn piece(&mut self) -> Frame<Bytes> {
-        let (length, is_last) = (self.rest.len(), self.body.is_end_stream());
-        let most = if is_last && length > LITTLE { length - 1 } else { length };
-        Frame::data(self.rest.split_to(most.min(PIECE)))
+    pub(super) fn new(body: B, stream: Stream) -> Self {
+        Self { body, stream, pieces: Pieces::default(), broken: None }
     }
 }
 
@@ -159,30 +132,28 @@ impl<B: Body<Data = Bytes, Error: Unpin> + Unpin> Body for Watched<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        if let Some(broken) = self.broken.take() {
+        let this = &mut *self;
+        if let Some(broken) = this.broken.take() {
             return Poll::Ready(Some(Err(broken)));
         }
-        let mut frame = match self.rest.is_empty() {
-            true => Pin::new(&mut self.body).poll_frame(cx).map_ok(|frame| self.in_pieces(frame)),
-            false => Poll::Ready(Some(Ok(self.piece()))),
-        };
+        let mut frame = this.pieces.poll_frame(&mut this.body, cx);
         if let Poll::Ready(Some(Err(broken))) = frame {
-            self.broken = Some(broken);
+            this.broken = Some(broken);
             // Behind the connection's task, which has been woken for what came before.
             cx.waker().wake_by_ref();
             frame = Poll::Pending;
         }
         // It is asked for the next piece when the client has room for it.
-        self.stream.waits_since(frame.is_ready().then(Instant::now));
+        this.stream.waits_since(frame.is_ready().then(Instant::now));
         frame
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && self.body.is_end_stream()
+        self.pieces.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
         // Asked for before anything is read.
-        if self.rest.is_empty() { self.body.size_hint() } else { SizeHint::default() }
+        if self.pieces.is_empty() { self.body.size_hint() } else { SizeHint::default() }
     }
 }

@@ -110,7 +110,7 @@ async fn a_client_that_stops_reading_frees_the_upstream() {
 #[tokio::test]
 async fn a_client_that_reads_slowly_gets_everything() {
     let upstream = Upstream::start().await;
-    let gate = Gate::builder(&upstream).set("listen.write_timeout=1s").start().await;
+    let gate = Gate::builder(&upstream).set("listen.write_timeout=3s").start().await;
     let token = gate.token("ada").mint().await;
     let path = stream_path(&gate, &token).await;
     let (behaviour, stream) = Behaviour::sse();

@@ -78,6 +78,7 @@ mod upstream_answers;
 mod upstream_failure;
 mod upstream_health;
 mod upstream_http2;
+mod upstream_http2_frames;
 mod upstreams_many;
 mod websocket;
 mod wire_client;

@@ -1,6 +1,7 @@
 //! The gate under a service manager: what it tells it, and the sockets that it gets.
 
 use std::collections::HashSet;
+use std::io::ErrorKind;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -36,7 +37,13 @@ impl Manager {
     /// The next message.
     fn hears(&self) -> String {
         let mut bytes = [0; 1_000];
-        let read = self.socket.recv(&mut bytes).expect("a message");
+        // A process that was held up is told so.
+        let read = loop {
+            match self.socket.recv(&mut bytes) {
+                Err(fault) if fault.kind() == ErrorKind::Interrupted => {}
+                read => break read.expect("a message"),
+            }
+        };
         String::from_utf8(bytes[..read].to_vec()).expect("text")
     }
 

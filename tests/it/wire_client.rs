@@ -140,7 +140,7 @@ async fn a_body_that_came_with_its_refused_head_is_read_over() {
 #[tokio::test]
 async fn a_long_answer_reaches_a_client_that_takes_longer_than_one_write_may() {
     let upstream = Upstream::start().await;
-    let gate = Gate::builder(&upstream).set("listen.write_timeout=1s").set("limits.read_answer=8MiB").start().await;
+    let gate = Gate::builder(&upstream).set("listen.write_timeout=2s").set("limits.read_answer=8MiB").start().await;
     let token = gate.token("ada").mint().await;
     let long = json!({ "success": true, "data": { "id": "task_1", "text": "x".repeat(6 << 20) } });
     upstream.once(TASKS, Behaviour::answer(Reply::json(200, &long)));

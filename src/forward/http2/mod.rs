@@ -1,8 +1,11 @@
 //! HTTP/2 to an upstream: connections that requests share, each with as many streams as the upstream takes at once.
 
-use std::cell::Cell;
+mod body;
+
+use std::cell::{Cell, RefCell};
+use std::error::Error as _;
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -17,9 +20,11 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use super::answer::UpstreamBody;
 use super::client::{Again, is_repeatable, within};
 use super::http1::MAX_ANSWER_HEAD;
-use super::request_body::{GivesUp, Progress, RequestBody};
+use super::request_body::{Progress, RequestBody};
 use super::{Endpoint, Failure};
 use crate::wire::Io;
+
+use self::body::{GivesUp, SentBody, Tasks};
 
 /// Bytes of an answer that wait here for its client, who may be slow.
 const STREAM_WINDOW: u32 = 64 * 1024;
@@ -27,52 +32,56 @@ const STREAM_WINDOW: u32 = 64 * 1024;
 /// As much as there may be: what its streams hold is bounded by each of them, and a slow one must not stop the others.
 const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
 
+/// What keeps a connection going.
+type Driver = http2::Connection<TokioIo<Io>, SentBody, Tasks>;
+
 /// A connection.
 pub(super) struct Http2 {
-    sender: http2::SendRequest<RequestBody>,
-    streams: Rc<Streams>,
-}
-
-/// How many streams run on a connection, and may.
-struct Streams {
-    open: Cell<usize>,
-    most: Cell<usize>,
+    sender: http2::SendRequest<SentBody>,
+    tasks: Tasks,
+    /// Knows how many streams there may be; the upstream may say another number at any time. `None` when it is over:
+    /// what it holds keeps the connection open.
+    driver: Rc<RefCell<Option<Driver>>>,
+    /// How many streams there are.
+    open: Rc<Cell<usize>>,
 }
 
 /// A stream that a request may be sent on.
 pub(super) struct Stream {
-    sender: http2::SendRequest<RequestBody>,
+    sender: http2::SendRequest<SentBody>,
+    tasks: Tasks,
     place: Place,
 }
 
 /// A stream's place on its connection, given back when dropped.
-struct Place(Rc<Streams>);
+struct Place(Rc<Cell<usize>>);
 
 /// An answer's body. Dropped early it resets its stream.
 pub(super) struct Http2Body {
     incoming: hyper::body::Incoming,
     _place: Place,
     /// What of the request is still to come is of no use once the answer is over.
-    _upload: Option<GivesUp>,
+    _sending: GivesUp,
 }
 
 impl Place {
-    fn take(streams: &Rc<Streams>) -> Self {
-        streams.open.set(streams.open.get() + 1);
-        Self(Rc::clone(streams))
+    fn take(open: &Rc<Cell<usize>>) -> Self {
+        open.set(open.get() + 1);
+        Self(Rc::clone(open))
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.open.set(self.0.open.get().saturating_sub(1));
+        self.0.set(self.0.get().saturating_sub(1));
     }
 }
 
 impl Http2 {
     /// Opens a connection, with a first stream.
     pub(super) async fn open(io: Io) -> Result<(Self, Stream), Failure> {
-        let handshake = http2::Builder::new(LocalExecutor)
+        let tasks = Tasks::default();
+        let handshake = http2::Builder::new(tasks.clone())
             .timer(TokioTimer::new())
             .keep_alive_interval(Duration::from_secs(20))
             .initial_stream_window_size(STREAM_WINDOW)
@@ -80,27 +89,22 @@ impl Http2 {
             .max_header_list_size(u32::try_from(MAX_ANSWER_HEAD).unwrap_or(u32::MAX))
             .handshake(TokioIo::new(io));
         let (sender, driver) = handshake.await.map_err(|fault| Failure::from(&fault))?;
-        let most = Cell::new(driver.current_max_send_streams());
-        let streams = Rc::new(Streams { open: Cell::new(0), most });
-        let told = Rc::clone(&streams);
+        let driver = Rc::new(RefCell::new(Some(driver)));
         // Many requests share it, so none of them can drive it; it ends with its last sender.
-        tokio::task::spawn_local(async move {
-            let mut driver = pin!(driver);
-            poll_fn(|cx| {
-                let polled = driver.as_mut().poll(cx);
-                told.most.set(driver.current_max_send_streams());
-                polled
-            })
-            .await
-        });
-        let stream = Stream { sender: sender.clone(), place: Place::take(&streams) };
-        Ok((Self { sender, streams }, stream))
+        tokio::task::spawn_local(drive(Rc::clone(&driver)));
+        let connection = Self { sender, tasks, driver, open: Rc::default() };
+        let stream = connection.begin();
+        Ok((connection, stream))
     }
 
     /// Another stream, if the upstream takes one: more would wait within, and be taken for slow answers.
     pub(super) fn stream(&self) -> Option<Stream> {
-        let has_room = self.streams.open.get() < self.streams.most.get();
-        has_room.then(|| Stream { sender: self.sender.clone(), place: Place::take(&self.streams) })
+        let most = self.driver.borrow().as_ref()?.current_max_send_streams();
+        (self.open.get() < most).then(|| self.begin())
+    }
+
+    fn begin(&self) -> Stream {
+        Stream { sender: self.sender.clone(), tasks: self.tasks.clone(), place: Place::take(&self.open) }
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -109,8 +113,18 @@ impl Http2 {
 
     /// Whether nothing runs on it.
     pub(super) fn idles(&self) -> bool {
-        self.streams.open.get() == 0
+        self.open.get() == 0
     }
+}
+
+/// Until the connection is over.
+async fn drive(driver: Rc<RefCell<Option<Driver>>>) {
+    poll_fn(|cx| {
+        let mut driver = driver.borrow_mut();
+        let over = driver.as_mut().is_none_or(|driver| Pin::new(driver).poll(cx).is_ready());
+        if over { Poll::Ready(driver.take()) } else { Poll::Pending }
+    })
+    .await;
 }
 
 impl Stream {
@@ -122,26 +136,26 @@ impl Stream {
         progress: Option<&Rc<Progress>>,
     ) -> Result<Response<UpstreamBody>, (Failure, Option<Again>)> {
         // What is left is what may be sent once more.
-        let spare = is_repeatable(request).then(|| copy(request));
-        let is_repeatable = spare.is_some();
+        let spare = spare(request);
+        let has_spare = spare.is_some();
         let mut sent = std::mem::replace(request, spare.unwrap_or_default());
         let target = sent.uri().clone();
         *sent.uri_mut() = absolute(&target, endpoint).ok_or((Failure::Protocol, None))?;
         let host = sent.headers_mut().remove(HOST);
+        let (head, body) = sent.into_parts();
+        let (body, sending) = SentBody::new(body, &self.tasks);
         let deadline = endpoint.settings.first_byte_timeout;
-        let answer = within(deadline, progress, self.sender.try_send_request(sent)).await;
-        match answer.ok_or((Failure::ResponseTimeout, None))? {
-            Ok(response) => Ok(response.map(|incoming| {
-                let upload = progress.map(|progress| GivesUp(Rc::clone(progress)));
-                UpstreamBody::Http2(Http2Body { incoming, _place: self.place, _upload: upload })
-            })),
+        let answer = self.sender.try_send_request(Request::from_parts(head, body));
+        match within(deadline, progress, answer).await.ok_or((Failure::ResponseTimeout, None))? {
+            Ok(response) => Ok(response
+                .map(|incoming| UpstreamBody::Http2(Http2Body { incoming, _place: self.place, _sending: sending }))),
             Err(mut fault) => {
                 let failure = Failure::from(fault.error());
                 let Some(unsent) = fault.take_message() else {
-                    let again = is_repeatable && failure == Failure::Terminated;
-                    return Err((failure, again.then_some(Again::Repeatable)));
+                    let again = has_spare.then(|| again(fault.error(), request)).flatten();
+                    return Err((failure, again));
                 };
-                *request = unsent;
+                *request = unsent.map(|sent| sent.body);
                 // The next connection may speak HTTP/1.1.
                 *request.uri_mut() = target;
                 request.headers_mut().extend(host.map(|host| (HOST, host)));
@@ -175,20 +189,26 @@ fn absolute(target: &Uri, endpoint: &Endpoint) -> Option<Uri> {
     uri.path_and_query(target.path_and_query()?.clone()).build().ok()
 }
 
-/// A copy of a request that has no body.
-fn copy(request: &Request<RequestBody>) -> Request<RequestBody> {
-    let mut copy = Request::new(RequestBody::Empty);
-    *copy.uri_mut() = request.uri().clone();
-    *copy.headers_mut() = HeaderMap::clone(request.headers());
-    copy
+/// A copy of a request whose body is at hand.
+fn spare(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
+    let body = match request.body() {
+        RequestBody::Empty => RequestBody::Empty,
+        RequestBody::Full(bytes) => RequestBody::Full(bytes.clone()),
+        RequestBody::Streamed(_) => return None,
+    };
+    let mut spare = Request::new(body);
+    *spare.method_mut() = request.method().clone();
+    *spare.uri_mut() = request.uri().clone();
+    *spare.headers_mut() = HeaderMap::clone(request.headers());
+    Some(spare)
 }
 
-/// Runs a connection's tasks on this worker.
-#[derive(Clone, Copy, Debug)]
-struct LocalExecutor;
-
-impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalExecutor {
-    fn execute(&self, task: F) {
-        tokio::task::spawn_local(task);
+/// Whether a request that was sent may be sent once more. A stream that was refused is as if it had never been
+/// (RFC 9113 section 8.7); so it is with one too many before the upstream has said how many it takes.
+fn again(fault: &hyper::Error, request: &Request<RequestBody>) -> Option<Again> {
+    let cause = fault.source().and_then(|cause| cause.downcast_ref::<h2::Error>());
+    if cause.is_some_and(|cause| cause.is_remote() && cause.reason() == Some(h2::Reason::REFUSED_STREAM)) {
+        return Some(Again::Unsent);
     }
+    (is_repeatable(request) && Failure::from(fault) == Failure::Terminated).then_some(Again::Repeatable)
 }
