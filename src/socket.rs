@@ -28,6 +28,12 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 #[cfg(target_os = "linux")]
 const UNSENT: u32 = 128 * 1024;
 
+/// Its end is to be no end of what was sent: the other side gets a reset instead.
+pub fn reset_at_close(socket: &TcpStream) {
+    // One that is gone already has no end to mistake.
+    let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
+}
+
 /// Sends small messages at once, keeps little for who is slow, and finds out within two minutes when the other end has vanished
 /// without a word: a silent stream or WebSocket would hold its places until its token ends.
 pub fn prepare(socket: &TcpStream) {

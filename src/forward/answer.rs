@@ -69,6 +69,14 @@ impl Leased {
 }
 
 impl UpstreamBody {
+    /// Whether nothing of the request is still to come from its client.
+    pub(super) fn is_request_sent(&self) -> bool {
+        match self {
+            Self::Http1(body) => body.lease.as_ref().is_none_or(|lease| lease.connection.is_sent()),
+            Self::Http2(body) => body.is_request_sent(),
+        }
+    }
+
     /// The whole body, if it was announced and has come together with its head.
     pub(super) fn take_whole(&mut self) -> Option<Bytes> {
         match self {

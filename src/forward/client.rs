@@ -145,6 +145,8 @@ impl Client {
         request: &mut Request<RequestBody>,
         progress: Option<&Rc<Progress>>,
     ) -> Result<Response<UpstreamBody>, (Failure, Option<Again>)> {
+        // Before its body goes.
+        let is_repeatable = is_repeatable(request);
         let deadline = endpoint.settings.first_byte_timeout;
         let sent = within(deadline, progress, connection.send(request, &self.scratch)).await;
         match sent.ok_or((Failure::ResponseTimeout, None))? {
@@ -157,7 +159,7 @@ impl Client {
             }
             Err(fault) if fault.unsent => Err((fault.failure, Some(Again::Unsent))),
             Err(fault) => {
-                let again = fault.failure == Failure::Terminated && is_repeatable(request);
+                let again = fault.failure == Failure::Terminated && is_repeatable;
                 Err((fault.failure, again.then_some(Again::Repeatable)))
             }
         }

@@ -68,7 +68,8 @@ impl Forward<'_> {
             }
         }
         if request.kind.has_events() {
-            self.tethered(true, true)?;
+            self.tether_stream()?;
+            self.tether_message()?;
         }
         let body = request.bound_to(workflow)?;
         let rewrites = permit.app().injection.rewrites_body();

@@ -2,8 +2,8 @@
 //! browser.
 
 use http::header::{
-    ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, FORWARDED, HOST, PROXY_AUTHORIZATION,
-    TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
+    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, FORWARDED,
+    HOST, ORIGIN, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 use sidegate_core::app::Pass;
@@ -15,6 +15,10 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What `Connection` does not take out: without these the body would be another one, or nobody's, and the gate has judged the
+/// request by them.
+const END_TO_END: [HeaderName; 6] = [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LENGTH, AUTHORIZATION, COOKIE, ORIGIN];
 
 /// What the gate says of the client, in fields that are its own.
 #[derive(Clone, Debug)]
@@ -141,8 +145,7 @@ fn remove_named_by_connection(headers: &mut HeaderMap) {
         .filter_map(|value| value.to_str().ok())
         .flat_map(|list| list.split(','))
         .filter_map(|name| HeaderName::try_from(name.trim()).ok())
-        // Named here, these would change what the body is.
-        .filter(|name| *name != CONTENT_TYPE && *name != CONTENT_ENCODING && *name != CONTENT_LENGTH)
+        .filter(|name| !END_TO_END.contains(name))
         .collect();
     for name in named {
         headers.remove(name);
@@ -159,7 +162,7 @@ pub(super) fn remove_all(headers: &mut HeaderMap, test: impl Fn(&HeaderName) -> 
 
 #[cfg(test)]
 mod tests {
-    use http::header::{ALT_SVC, AUTHORIZATION, COOKIE, EXPECT, PROXY_AUTHENTICATE, SET_COOKIE};
+    use http::header::{ALT_SVC, EXPECT, PROXY_AUTHENTICATE, SET_COOKIE};
 
     use super::*;
 

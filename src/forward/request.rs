@@ -105,9 +105,12 @@ impl From<Failure> for Refused {
 /// [`Refused`]: by our own checks on the body, or because the upstream failed.
 pub async fn forward(this: &Forward<'_>, parts: Box<Parts>, body: ClientBody) -> Result<Response<AnswerBody>, Refused> {
     let (upstream, operation) = (this.admission.upstream(), this.admission.call().operation);
-    this.tethered(operation.is_message(), operation.may_stream())?;
+    if operation.may_stream() {
+        this.tether_stream()?;
+    }
     let under_way = UnderWay::new(upstream.enter()?, &this.metrics.forwards);
-    if websocket::is_upgrade(&parts, &body) {
+    // Elsewhere it would be a stream that no bound counts, and an answer that nobody looks at.
+    if operation.may_stream() && websocket::is_upgrade(&parts, &body) {
         // In a box, as all that few requests need: what they await would make room in every request.
         return Box::pin(websocket::forward(this, parts, under_way)).await;
     }
@@ -116,6 +119,9 @@ pub async fn forward(this: &Forward<'_>, parts: Box<Parts>, body: ClientBody) ->
     let route = Some(this.route()?).filter(|route| !route.tries());
     let Prepared { mut request, progress, answer_use, begins } = this.request(parts, body).await?;
     this.reserve_owner(answer_use).await?;
+    if operation.is_message() {
+        this.tether_message()?;
+    }
     if answer_use != AnswerUse::Pass {
         ask_for_identity(request.headers_mut());
     }
@@ -194,13 +200,14 @@ impl Forward<'_> {
         self.admission.permit().app().scoping == Scoping::Gate
     }
 
-    /// Counts what its token or session uses of its leash, if it has one.
-    pub(super) fn tethered(&self, says: bool, streams: bool) -> Result<(), Denial> {
-        let Some(tether) = self.admission.tether() else { return Ok(()) };
-        if streams {
-            tether.stream()?;
-        }
-        if says { tether.say() } else { Ok(()) }
+    /// Takes a place for a stream, if its token or session has a leash.
+    pub(super) fn tether_stream(&self) -> Result<(), Denial> {
+        self.admission.tether().map_or(Ok(()), |tether| tether.stream())
+    }
+
+    /// Counts a message that is about to be sent, likewise.
+    pub(super) fn tether_message(&self) -> Result<(), Denial> {
+        self.admission.tether().map_or(Ok(()), |tether| tether.say())
     }
 
     /// Asks for room before a conversation is created that could not be recorded.

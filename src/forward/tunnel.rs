@@ -42,15 +42,16 @@ impl Tunnel {
         Self { io, first, leash, _under_way: under_way }
     }
 
-    /// Copies between it and a client, who has sent `read` already, until either side closes or it must end.
-    pub async fn carry(self, client: Io, read: Bytes) {
+    /// Copies between it and a client, who has sent `read` already, until either side closes, takes nothing for `patience`, or
+    /// it must end.
+    pub async fn carry(self, client: Io, read: Bytes, patience: Duration) {
         let (client_reads, client_writes) = tokio::io::split(client);
         let (upstream_reads, upstream_writes) = tokio::io::split(self.io);
         let mut up = Way::new(io::Cursor::new(read).chain(client_reads), upstream_writes);
         let mut down = Way::new(io::Cursor::new(self.first).chain(upstream_reads), client_writes);
         // However that ends, both sockets close.
         tokio::select! {
-            _ = copy(&mut up, &mut down, &self.leash.held) => {}
+            _ = copy(&mut up, &mut down, &self.leash.held, patience) => {}
             ending = ended(&self.leash) => {
                 self.leash.held.count(ending);
                 let mask = self.leash.held.mask();
@@ -73,8 +74,10 @@ async fn copy(
     up: &mut Way<impl AsyncRead + Unpin, impl AsyncWrite + Unpin>,
     down: &mut Way<impl AsyncRead + Unpin, impl AsyncWrite + Unpin>,
     held: &Held,
+    patience: Duration,
 ) -> io::Result<()> {
-    let (mut up, mut down) = (std::pin::pin!(up.copy(|_| {})), std::pin::pin!(down.copy(|bytes| held.sent(bytes))));
+    let (up, down) = (up.copy(patience, |_| {}), down.copy(patience, |bytes| held.sent(bytes)));
+    let (mut up, mut down) = (std::pin::pin!(up), std::pin::pin!(down));
     tokio::select! {
         done = &mut up => { done?; timeout(LAST_WORDS, down).await? }
         done = &mut down => { done?; timeout(LAST_WORDS, up).await? }
@@ -114,11 +117,12 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Way<R, W> {
         Self { from, to, piece, written: 0, read: 0, frames: Frames::default() }
     }
 
-    /// Copies until nothing more comes, and passes that on, too.
-    async fn copy(&mut self, sent: impl Fn(usize)) -> io::Result<()> {
+    /// Copies until nothing more comes, and passes that on, too. While the one side takes nothing the other is not heard, not
+    /// even when it leaves: so that must not last.
+    async fn copy(&mut self, patience: Duration, sent: impl Fn(usize)) -> io::Result<()> {
         loop {
             while self.written < self.read {
-                let taken = self.to.write(&self.piece[self.written..self.read]).await?;
+                let taken = timeout(patience, self.to.write(&self.piece[self.written..self.read])).await??;
                 if taken == 0 {
                     return Err(io::ErrorKind::WriteZero.into());
                 }
@@ -126,9 +130,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Way<R, W> {
                 self.written += taken;
                 sent(taken);
             }
-            self.to.flush().await?;
+            timeout(patience, self.to.flush()).await??;
             if self.read().await? == 0 {
-                return self.to.shutdown().await;
+                return timeout(patience, self.to.shutdown()).await?;
             }
         }
     }

@@ -12,7 +12,7 @@ use http::{HeaderName, HeaderValue, Method, Response};
 use sidegate_core::cors::Cors;
 use sidegate_core::denial::{Code, Denial};
 use sidegate_core::dialect::Dialect;
-use sidegate_core::dialect::chatbotkit::{Opened, named_conversation};
+use sidegate_core::dialect::chatbotkit::{Opened, api_method, named_conversation};
 use sidegate_core::id::{ConversationId, EndUserId};
 use sidegate_core::policy;
 
@@ -45,7 +45,17 @@ pub(super) struct Passing<'a> {
 impl Passing<'_> {
     /// Passes a call of the API on; `route` is what the log calls it.
     pub(super) async fn api(&self, body: ClientBody, route: &'static str) -> Outcome {
-        self.outcome(self.passed(body).await.map(as_it_came), Cors::Silent).of_route(route)
+        let answered = match self.is_of_the_api() {
+            Ok(()) => self.passed(body).await.map(as_it_came),
+            Err(denial) => Err(denial.into()),
+        };
+        self.outcome(answered, Cors::Silent).of_route(route)
+    }
+
+    /// The customer's key opens more.
+    fn is_of_the_api(&self) -> Result<(), Denial> {
+        let method = api_method(self.parts.uri.path()).ok_or(Code::NotFound)?;
+        if self.parts.method == method { Ok(()) } else { Err(Denial::method_not_allowed(method)) }
     }
 
     /// Passes a request for a session on, of a server's for this conversation.

@@ -11,8 +11,14 @@ use sidegate_core::revocation::Revocation;
 use sidegate_core::secret::SecretDigest;
 use sidegate_core::token::CLOCK_LEEWAY;
 
-/// A revocation is kept for this long at least: tokens and sessions may be older than the longest life of today.
-const KEPT_AT_LEAST: Duration = Duration::from_secs(31 * 24 * 3_600);
+/// A revocation is kept for this long at least: sessions may be older than the longest life of today.
+const KEPT_AT_LEAST: Duration = Duration::from_secs(31 * DAY);
+
+/// One of all tokens, or all of an app's. There are few, and they are what is left when a key or a secret has leaked: tokens
+/// that come from elsewhere, and apps that cannot be served now, are to be covered as well.
+const KEPT_FOR_ALL: Duration = Duration::from_secs(400 * DAY);
+
+const DAY: u64 = 24 * 3_600;
 
 /// Whose tokens are to be refused.
 #[derive(Debug)]
@@ -55,7 +61,7 @@ pub struct Resolved {
 ///
 /// # Errors
 /// [`Code::NotFound`] for an app that is not there, [`Code::InvalidToken`] for a token that no app's
-/// keys verify.
+/// keys verify, [`Code::InvalidRequest`] for an end user of ChatBotKit.
 pub fn resolve<'a>(target: Target, apps: impl Iterator<Item = &'a App>, now: Timestamp) -> Result<Resolved, Denial> {
     let issued_before = now;
     let (app, revocation) = match target {
@@ -69,7 +75,16 @@ pub fn resolve<'a>(target: Target, apps: impl Iterator<Item = &'a App>, now: Tim
     if app.is_some() && meant.is_empty() {
         return Err(Denial::because(Code::NotFound, "There is no such app"));
     }
-    Ok(Resolved { revocation, until: all_over(&meant, now), app })
+    let of_end_user = matches!(revocation, Revocation::EndUser { .. });
+    if of_end_user && meant.iter().any(|app| app.dialect == Dialect::ChatBotKit) {
+        // Its tokens name a session, and no end user.
+        return Err(Denial::because(Code::InvalidRequest, "sessions of ChatBotKit have a token, a jti and an app"));
+    }
+    let mut until = all_over(&meant, now);
+    if matches!(revocation, Revocation::App { .. } | Revocation::All { .. }) {
+        until = until.max(now.plus(KEPT_FOR_ALL));
+    }
+    Ok(Resolved { revocation, until, app })
 }
 
 /// When all tokens and sessions of these apps are over that there are now.

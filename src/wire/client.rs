@@ -15,6 +15,7 @@ use tokio::io::AsyncWrite as _;
 use super::client_body::Http1Body;
 use super::request_head::{self, HeadFault, RequestHead};
 use super::{BrokenBody, ClientBody, Framing, Io, Outbox, Scratch, end_of_head};
+use crate::socket;
 
 /// Bytes of requests that a client sends before it has the answer to the last one. Looked for only
 /// to notice when it leaves; more of them wait in the kernel.
@@ -190,6 +191,11 @@ impl ClientWire {
         if poll_fn(|cx| self.poll_shutdown(cx)).await.is_ok() {
             while poll_fn(read).await.is_ok() {}
         }
+    }
+
+    /// What was sent is not all, though it has no other end than the connection's.
+    pub(crate) fn break_off(&self) {
+        socket::reset_at_close(self.state.borrow().io.tcp());
     }
 
     /// The socket, and what was read from it and not yet used.

@@ -2,6 +2,8 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use sidegate::system::System;
+use sidegate_core::clock::{Clock as _, Timestamp};
 
 use crate::support::admin::{BOOTSTRAP, TOKENS, assert_problem as assert_refused, builder, call};
 use crate::support::gate::{APP, Gate, json_of};
@@ -195,6 +197,10 @@ async fn what_cannot_be_revoked_is_said() {
     for body in [json!({ "all": true }), json!({ "app": "another" })] {
         assert_refused(call(&gate, &secret, Method::POST, REVOCATIONS, body).await, 403, "MISSING_SCOPE").await;
     }
-    let own = call(&gate, &secret, Method::POST, REVOCATIONS, json!({ "app": APP, "end_user": "ada" })).await;
-    assert_eq!(own.status(), 201);
+    for (of, days) in [(json!({ "app": APP, "end_user": "ada" }), 31), (json!({ "app": APP }), 400)] {
+        let own = call(&gate, &secret, Method::POST, REVOCATIONS, of).await;
+        assert_eq!(own.status(), 201);
+        let until = json_of(own).await["kept_until"].as_str().and_then(Timestamp::from_rfc3339).expect("a time");
+        assert_eq!((until.since(System.now()).as_secs() + 3_600) / (24 * 3_600), days);
+    }
 }

@@ -2,11 +2,13 @@
 //! the gate serves on.
 
 use serde::Deserialize;
+use tokio::io::AsyncReadExt as _;
 
 use crate::support::cases::cases;
 use crate::support::gate::{Gate, SHOP};
 use crate::support::raw::{Raw, ask, page};
-use crate::support::upstream::Upstream;
+use crate::support::upstream::{Behaviour, Upstream};
+use crate::support::wire::{Wire, head, stream_path, within};
 
 #[derive(Deserialize)]
 struct Case {
@@ -189,4 +191,29 @@ async fn an_http_1_0_client_gets_its_answer_and_an_end() {
     assert_eq!(answer.header("transfer-encoding"), None);
     raw.closed().await;
     assert_eq!(upstream.requests()[0].version, reqwest::Version::HTTP_11);
+}
+
+/// Nothing but the connection's end says that its answer is whole.
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_no_whole_one_for_an_http_1_0_client() {
+    let upstream = Upstream::start().await;
+    let gate = Gate::start(&upstream).await;
+    let token = gate.token("ada").mint().await;
+    let path = stream_path(&gate, &token).await;
+    for is_broken in [false, true] {
+        let (behaviour, stream) = Behaviour::sse();
+        upstream.once(&path, behaviour);
+        let mut wire = Wire::connect(gate.public).await;
+        let head = head("GET", &path, &token).replace("HTTP/1.1", "HTTP/1.0");
+        wire.send(format!("{head}\r\n")).await;
+        stream.chunk("data: 1\n\n");
+        wire.until("data: 1\n\n").await;
+        if is_broken {
+            stream.abort();
+        } else {
+            stream.end();
+        }
+        let rest = within(wire.io.read_to_end(&mut Vec::new())).await;
+        assert_eq!(rest.is_err(), is_broken, "{rest:?}");
+    }
 }

@@ -201,6 +201,22 @@ async fn no_field_of_the_gates_can_be_named_away() {
     assert_eq!(seen.header("host"), upstream.address().to_string());
 }
 
+/// Nor one by which the gate has let it in: the upstream would take it for somebody else's.
+#[tokio::test]
+async fn no_field_that_passes_by_the_apps_will_can_be_named_away() {
+    let upstream = Upstream::start().await;
+    let gate = Gate::builder(&upstream).app("pass = [\"token\", \"cookies\"]").start().await;
+    let token = gate.token("ada").mint().await;
+    let mut raw = Raw::connect(gate.public).await;
+    let named = "Cookie: a=b\r\nConnection: Authorization, cookie\r\nConnection: ORIGIN\r\n";
+    raw.send(format!("GET {TASKS} HTTP/1.1\r\n{}{named}\r\n", page(&gate, &token))).await;
+    assert_eq!(raw.answer().await.status, 200);
+    let (bearer, seen) = (format!("Bearer {token}"), &upstream.requests()[0]);
+    for (name, value) in [("authorization", &*bearer), ("cookie", "a=b"), ("origin", SHOP)] {
+        assert_eq!(seen.header(name), value);
+    }
+}
+
 #[tokio::test]
 async fn fields_of_one_hop_do_not_reach_the_browser() {
     let upstream = Upstream::start().await;

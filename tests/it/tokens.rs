@@ -149,6 +149,18 @@ async fn a_time_at_the_end_of_time_is_only_late() {
     assert_refused(refused, 401, "INVALID_TOKEN").await;
 }
 
+/// Whatever it says: it may have been issued when the app allowed more, or by another who has the key.
+#[tokio::test]
+async fn a_token_is_good_for_no_longer_than_its_app_allows() {
+    let upstream = Upstream::start().await;
+    let gate = Gate::builder(&upstream).app("token.ttl = \"1h\"\ntoken.max_ttl = \"1h\"").start().await;
+    let token = |age: u64| token_with(&json!({ "iat": now() - age, "exp": now() + 30 * 24 * 3_600 }));
+    assert_eq!(ask(&gate, &token(3_500)).await.status(), 200);
+    for old in [token(3_700), token(400 * 24 * 3_600)] {
+        assert_refused(ask(&gate, &old).await, 401, "INVALID_TOKEN").await;
+    }
+}
+
 #[tokio::test]
 async fn a_refusal_says_whether_the_token_is_over_or_early() {
     let upstream = Upstream::start().await;

@@ -2,6 +2,7 @@
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::Method;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -42,10 +43,14 @@ fn status(refused: Result<(Socket, Response), Error>) -> u16 {
 
 /// An upstream by hand that has taken one handshake, the browser's end of it, and the gate.
 pub async fn raw_tunnel(lifetime: &str) -> (Gate, Wire, Wire) {
+    raw_tunnel_with("listen.workers=1", lifetime).await
+}
+
+async fn raw_tunnel_with(setting: &str, lifetime: &str) -> (Gate, Wire, Wire) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     let headers = "[apps.inject]\nheaders = { X-End-User = \"{{claims.sub}}\" }";
-    let gate = Gate::builder_for(&url).app("scoping = \"upstream\"").app(headers).start().await;
+    let gate = Gate::builder_for(&url).app("scoping = \"upstream\"").app(headers).set(setting).start().await;
     let token = gate.token("ada").expires_in(lifetime).mint().await;
     let mut browser = Wire::connect(gate.public).await;
     browser.send(format!("{}{HANDSHAKE}\r\n", head("GET", "/api/v1/tasks/task_1/stream", &token))).await;
@@ -152,6 +157,35 @@ async fn a_tunnel_ends_with_its_token() {
     upstream.closed_bytes().await;
     assert!((900..10_000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
     metric_becomes(&gate, "sidegate_forwards", 0.0).await;
+}
+
+/// While one side takes nothing the other is not heard: neither may hold the places of both for long.
+#[tokio::test]
+async fn who_takes_nothing_is_left() {
+    for is_browser in [true, false] {
+        let (gate, mut browser, mut upstream) = raw_tunnel_with("listen.write_timeout=1s", "1h").await;
+        let (deaf, other) = if is_browser { (&browser, &mut upstream) } else { (&upstream, &mut browser) };
+        let full = async { while other.io.write_all(&[0x81; 64 * 1024]).await.is_ok() {} };
+        within(full).await;
+        metric_becomes(&gate, "sidegate_forwards", 0.0).await;
+        assert!(deaf.io.peer_addr().is_ok(), "it has not left");
+    }
+}
+
+/// Where nobody counts streams, and answers are looked at.
+#[tokio::test]
+async fn elsewhere_it_is_an_ordinary_request() {
+    let upstream = Upstream::start().await;
+    let gate = Gate::start(&upstream).await;
+    let token = gate.token("ada").mint().await;
+    let task = gate.create_task(&token).await;
+    let paths = ["", &*format!("/{task}"), &*format!("/{task}/history")].map(|rest| format!("/api/v1/tasks{rest}"));
+    for path in paths {
+        let mut browser = Wire::connect(gate.public).await;
+        browser.send(format!("{}{HANDSHAKE}\r\n", head("GET", &path, &token))).await;
+        assert!(browser.head().await.starts_with("HTTP/1.1 200"), "{path}");
+        assert_eq!(upstream.requests().pop().expect("a request").header("upgrade"), "");
+    }
 }
 
 #[tokio::test]

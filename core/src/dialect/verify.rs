@@ -28,7 +28,7 @@ impl UnverifiedTarget<'_> {
 
 impl Dialect {
     /// Verifies a token with the keys of the app that `find` knows under its target; `app` looks into
-    /// what was found.
+    /// what was found. It is over when it says so, or `max_ttl` after it was issued.
     ///
     /// # Errors
     /// [`Code::InvalidToken`].
@@ -37,6 +37,21 @@ impl Dialect {
         text: &str,
         find: impl FnOnce(UnverifiedTarget<'_>) -> Option<R>,
         app: impl Fn(&R) -> &App,
+    ) -> Result<(R, Claims), Denial> {
+        let (found, mut claims) = self.as_it_says(text, find, &app)?;
+        // What was issued when the app allowed more, or by another with the same key, is good for no longer: revocations
+        // are kept for as long as that.
+        let longest = policy(app(&found))?.max_ttl;
+        claims.expires_at = claims.expires_at.min(claims.issued_at.plus(longest));
+        Ok((found, claims))
+    }
+
+    /// The same of a token that is over when it says so.
+    fn as_it_says<R>(
+        self,
+        text: &str,
+        find: impl FnOnce(UnverifiedTarget<'_>) -> Option<R>,
+        app: &impl Fn(&R) -> &App,
     ) -> Result<(R, Claims), Denial> {
         let known = |target: UnverifiedTarget<'_>| {
             let found = find(target).filter(|found| app(found).dialect == self);
@@ -71,14 +86,14 @@ impl Dialect {
         }
     }
 
-    /// As [`Self::verify`], for a token of any dialect.
+    /// As [`Self::verify`], for a token of any dialect, which is over when it says so: the app may allow more some day.
     ///
     /// # Errors
     /// [`Code::InvalidToken`].
     pub fn verify_any<'a>(text: &str, apps: &[&'a App]) -> Result<(&'a App, Claims), Denial> {
         let verified = Self::ALL.iter().find_map(|dialect| {
             let find = |target: UnverifiedTarget<'_>| apps.iter().copied().find(|app| target.means(app));
-            dialect.verify(text, find, |app| app).ok()
+            dialect.as_it_says(text, find, &|app: &&'a App| *app).ok()
         });
         verified.ok_or_else(|| Code::InvalidToken.into())
     }

@@ -158,10 +158,15 @@ impl Http1 {
         Poll::Ready(if data.is_empty() { None } else { Some(Ok(data)) })
     }
 
+    /// Whether all of the request is out.
+    pub(super) fn is_sent(&self) -> bool {
+        self.outbound.state() == State::Sent
+    }
+
     /// Whether another request can be sent now. Looks at the socket, so a close that has arrived is
     /// seen; bytes that nobody asked for are as bad.
     pub(super) fn is_ready(&mut self, scratch: &Scratch) -> bool {
-        if self.outbound.state() != State::Sent || !self.reusable {
+        if !self.is_sent() || !self.reusable {
             return false;
         }
         // A task that has used up its budget would see nothing on any socket.
@@ -172,7 +177,8 @@ impl Http1 {
 
     /// The socket, for another protocol (RFC 9110 section 7.8); `None` if the request is not out yet.
     pub(super) fn into_io(self) -> Option<Io> {
-        Some(self.io).filter(|_| self.outbound.state() == State::Sent)
+        let is_sent = self.is_sent();
+        Some(self.io).filter(|_| is_sent)
     }
 }
 

@@ -45,6 +45,16 @@ impl SentBody {
     }
 }
 
+impl GivesUp {
+    /// Whether there is nothing left to give up.
+    pub(super) fn is_over(&self) -> bool {
+        let task = self.0.take();
+        let is_over = task.as_ref().is_none_or(AbortHandle::is_finished);
+        self.0.set(task);
+        is_over
+    }
+}
+
 impl Drop for GivesUp {
     fn drop(&mut self) {
         if let Some(task) = self.0.take() {

@@ -61,7 +61,7 @@ pub(super) struct Http2Body {
     incoming: hyper::body::Incoming,
     _place: Place,
     /// What of the request is still to come is of no use once the answer is over.
-    _sending: GivesUp,
+    sending: GivesUp,
 }
 
 impl Place {
@@ -147,8 +147,9 @@ impl Stream {
         let deadline = endpoint.settings.first_byte_timeout;
         let answer = self.sender.try_send_request(Request::from_parts(head, body));
         match within(deadline, progress, answer).await.ok_or((Failure::ResponseTimeout, None))? {
-            Ok(response) => Ok(response
-                .map(|incoming| UpstreamBody::Http2(Http2Body { incoming, _place: self.place, _sending: sending }))),
+            Ok(response) => {
+                Ok(response.map(|incoming| UpstreamBody::Http2(Http2Body { incoming, _place: self.place, sending })))
+            }
             Err(mut fault) => {
                 let failure = Failure::from(fault.error());
                 let Some(unsent) = fault.take_message() else {
@@ -162,6 +163,13 @@ impl Stream {
                 Err((failure, Some(Again::Unsent)))
             }
         }
+    }
+}
+
+impl Http2Body {
+    /// Whether all of the request is out, as far as its client has a part in that.
+    pub(super) fn is_request_sent(&self) -> bool {
+        self.sending.is_over()
     }
 }
 

@@ -93,10 +93,10 @@ impl Streamed {
     }
 
     /// For how long it is to be read on now that nobody takes it any more: the upstream works for it, and may count what
-    /// is read.
+    /// is read. Not while its client is still to send some of the request: its connection would go on out of sight.
     #[must_use]
     pub fn reads_on(&self) -> Option<Duration> {
-        self.reads_on.filter(|_| !self.over && !self.is_end_stream())
+        self.reads_on.filter(|_| !self.over && !self.is_end_stream() && self.body.is_request_sent())
     }
 
     /// Reads it to its end, but not longer than that. What ends it for browsers ends this as well.

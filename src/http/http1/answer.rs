@@ -106,6 +106,9 @@ impl Answer {
                 return wire.poll_left(cx).map(|()| End::Broken);
             }
             if self.state != State::Streaming {
+                if self.state == State::BrokenOff && self.framing == Framing::UntilClose {
+                    wire.break_off();
+                }
                 return Poll::Ready(self.end());
             }
         }

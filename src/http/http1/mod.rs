@@ -71,7 +71,7 @@ pub(super) async fn serve<S: Service>(
             End::Tunnel(tunnel, _under_way) => {
                 if let Some(wire) = Rc::into_inner(connection.wire) {
                     let (io, read) = wire.into_parts();
-                    tunnel.carry(io, read).await;
+                    tunnel.carry(io, read, connection.limits.write_timeout).await;
                 }
                 return;
             }

@@ -9,6 +9,7 @@ use super::{ACCOUNT, OPEN, WIDGETS, api, create_path, json_of, last, open, page,
 use crate::support::admin::{call, service_token};
 use crate::support::forge::now;
 use crate::support::gate::{Gate, SHOP};
+use crate::support::raw::Raw;
 use crate::support::upstream::{Behaviour, Reply, Upstream};
 
 /// The customer's key at the vendor.
@@ -67,6 +68,37 @@ async fn the_api_is_passed_on_with_the_customers_key() {
     upstream.always(Behaviour::answer(Reply::json(401, &json!({}))));
     let answer = api(&gate, Method::POST, &format!("{WIDGETS}/create"), json!({})).await;
     assert_eq!(answer.status(), 502);
+}
+
+/// The key opens all of the vendor's API, and who may see widgets is to have no more of it.
+#[tokio::test]
+async fn nothing_else_of_the_vendors_api_is_passed_on() {
+    let (upstream, gate) = started().await;
+    opens(&upstream);
+    let token = service_token(&gate, &["widgets:read", "widgets:write"], &[ACCOUNT]).await;
+    for (line, status) in [
+        ("GET /v1/conversation/list", 404),
+        ("GET /v1/conversation/cvc2/message/list", 404),
+        ("GET /api/v1/bot/list", 404),
+        ("GET /v1/blueprint/../secret/list", 404),
+        ("GET /v1/blueprint/%2e%2e/fetch", 404),
+        ("GET /v1/integration/widget//list", 404),
+        ("POST /v1/integration/widget/cw1/session/create", 404),
+        ("POST /v1/conversation/cvc2/session/create/", 404),
+        ("POST /v1/integration/widget/cw1/usage", 404),
+        ("TRACE /v1/integration/widget/list", 405),
+        ("POST /v1/integration/widget/list", 405),
+        ("DELETE /v1/integration/widget/cw1/delete", 405),
+    ] {
+        let mut raw = Raw::connect(gate.private).await;
+        let body = r#"{"conversationId":"cvc2"}"#;
+        let fields = "Host: localhost\r\nContent-Type: application/json\r\nContent-Length: 25\r\n";
+        raw.send(format!("{line} HTTP/1.1\r\n{fields}Authorization: Bearer {token}\r\n\r\n{body}")).await;
+        let answer = raw.answer().await;
+        assert_eq!(answer.status, status, "{line}: {answer:?}");
+        assert!(!answer.body.contains(&vendor_token()), "{line}");
+    }
+    assert_eq!(upstream.take().len(), 0);
 }
 
 #[tokio::test]

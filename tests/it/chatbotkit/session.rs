@@ -8,6 +8,7 @@ use super::{
     ACCOUNT, KEY, WIDGETS, answers, api, create_path, json_of, last, open, opened, page, refused, shop, started, text,
     widget, with_lines,
 };
+use crate::support::admin::{BOOTSTRAP, assert_problem, call};
 use crate::support::forge::now;
 use crate::support::gate::SHOP;
 use crate::support::upstream::{Behaviour, Reply, Upstream};
@@ -20,6 +21,15 @@ fn claims(token: &str) -> (Value, Value) {
     let header = token.split('.').next().expect("a header");
     let header = base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, header).expect("base64url");
     (serde_json::from_slice(&header).expect("JSON"), decoded.expect("it verifies").claims)
+}
+
+/// A token of it names a session, so that it would be acknowledged and do nothing.
+#[tokio::test]
+async fn nobody_is_revoked_by_end_user() {
+    let (_upstream, gate) = started().await;
+    let end_user = json!({ "app": ACCOUNT, "end_user": "ct_1" });
+    let answer = call(&gate, BOOTSTRAP, Method::POST, "/admin/v1/revocations", end_user).await;
+    assert_problem(answer, 400, "INVALID_REQUEST").await;
 }
 
 #[tokio::test]

@@ -2,11 +2,13 @@
 
 use http::Method;
 use reqwest::Response;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpListener;
 
 use super::{begun, opened};
 use crate::support::gate::Gate;
 use crate::support::upstream::{Behaviour, Reply, StreamHandle, Upstream};
-use crate::support::wire::{metric, metric_becomes, stream_path, within};
+use crate::support::wire::{Wire, head, metric, metric_becomes, stream_path, within};
 
 const FORWARDS: &str = "sidegate_forwards";
 const ABORTS: &str = "sidegate_client_aborts_total";
@@ -71,6 +73,27 @@ async fn an_answer_of_known_length_is_drained_as_well() {
     metric_becomes(&gate, ABORTS, 1.0).await;
     stream.chunk(much);
     stream.end();
+    metric_becomes(&gate, FORWARDS, 0.0).await;
+}
+
+/// What it has still to send would be read from its connection, which counts no more.
+#[tokio::test]
+async fn nothing_is_drained_for_a_browser_that_has_not_sent_all_of_its_request() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let scoping = "scoping = \"upstream\"\ninject.headers = { X-End-User = \"{{claims.sub}}\" }";
+    let gate = Gate::builder_for(&url).upstream("on_disconnect = \"drain\"").app(scoping);
+    let gate = gate.set("listen.write_timeout=1s").set("listen.workers=1").start().await;
+    let token = gate.token("ada").mint().await;
+    let mut browser = Wire::connect(gate.public).await;
+    let fields = "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{ \r\n";
+    browser.send(format!("{}{fields}", head("POST", "/api/v1/tasks/task_1/messages", &token))).await;
+    let mut upstream = Wire::over(within(listener.accept()).await.expect("a connection").0);
+    upstream.head().await;
+    upstream.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n").await;
+    browser.head().await;
+    within(async { while upstream.io.write_all(&[b'x'; 64 * 1024]).await.is_ok() {} }).await;
+    browser.closed_bytes().await;
     metric_becomes(&gate, FORWARDS, 0.0).await;
 }
 

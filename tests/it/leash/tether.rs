@@ -64,6 +64,19 @@ async fn a_token_says_so_much_and_another_one_begins_anew() {
 }
 
 #[tokio::test]
+async fn what_is_refused_before_it_is_sent_uses_nothing_up() {
+    let upstream = Upstream::start().await;
+    let gate = gate_with(&upstream, "messages = 1").await;
+    let token = gate.token("ada").mint().await;
+    for _ in 0..3 {
+        let request = gate.chat(Method::POST, "/api/v1/tasks", &token).header("content-type", "text/plain").body("hi");
+        assert_eq!(request.send().await.expect("an answer").status(), 415);
+    }
+    assert_eq!(say(&gate, &token).await.status(), 200);
+    assert_refused(say(&gate, &token).await, 403, "MESSAGES_USED_UP").await;
+}
+
+#[tokio::test]
 async fn a_stream_that_uses_up_the_bytes_ends_and_what_comes_after_is_refused() {
     let upstream = Upstream::start().await;
     let gate = gate_with(&upstream, "bytes = \"1KiB\"").await;

@@ -33,7 +33,7 @@ const TTLS: std::ops::RangeInclusive<u64> = 60..=3_600;
 pub struct Identity {
     /// Who.
     pub user_id: EndUserId,
-    /// When the token was made; the epoch if it does not say.
+    /// When the token was made. If it does not say, an hour before it is over, or at the epoch if that has not come yet.
     pub issued_at: Timestamp,
     /// What else, as it is kept.
     pub fields: BTreeMap<&'static str, String>,
@@ -137,7 +137,7 @@ fn read(payload: &Value, now: Timestamp) -> Result<Identity, NotIdentified> {
     let integer =
         |name: &str| payload.get(name).map(|value| value.as_i64().ok_or(NotIdentified::Malformed)).transpose();
     let expires_at = integer("exp")?.ok_or(NotIdentified::Malformed)?;
-    let issued_at = integer("iat")?.and_then(|iat| u64::try_from(iat).ok()).unwrap_or(0);
+    let issued_at = integer("iat")?;
     let user_id = payload.get("user_id").and_then(Value::as_str).unwrap_or_default();
     let too_long = user_id.chars().count() > MAX_USER_ID;
     if too_long || user_id.trim() != user_id {
@@ -149,7 +149,16 @@ fn read(payload: &Value, now: Timestamp) -> Result<Identity, NotIdentified> {
     if i64::try_from(now.seconds()).is_ok_and(|now| now >= expires_at) {
         return Err(NotIdentified::Expired);
     }
-    Ok(Identity { user_id, issued_at: Timestamp::from_seconds(issued_at), fields: fields.kept().collect() })
+    let issued_at = issued_at.unwrap_or_else(|| made_by(expires_at, now));
+    let issued_at = Timestamp::from_seconds(u64::try_from(issued_at).unwrap_or(0));
+    Ok(Identity { user_id, issued_at, fields: fields.kept().collect() })
+}
+
+/// When a token was made that does not say so: the vendor's SDK makes such, and none that is good for more than an hour.
+/// One that is may be of any time, and is revoked by whatever is revoked at all.
+fn made_by(expires_at: i64, now: Timestamp) -> i64 {
+    let made = u64::try_from(expires_at).map_or(0, |expires_at| expires_at.saturating_sub(*TTLS.end()));
+    if made > now.seconds() { 0 } else { i64::try_from(made).unwrap_or(0) }
 }
 
 /// What a customer's server asks for in a token.

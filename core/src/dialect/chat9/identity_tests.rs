@@ -73,6 +73,25 @@ fn a_token_that_is_asked_for_says_just_that() {
 }
 
 #[test]
+fn when_a_token_was_made_that_does_not_say_so() {
+    let now = NOW.seconds();
+    for (exp, iat, made) in [
+        (now + 300, Some(now - 7), now - 7),
+        (now + 300, None, now - 3_300),
+        (now + 3_600, None, now),
+        // None of the SDK's: it may be of any time.
+        (now + 3_601, None, 0),
+        (now + 300, Some(0), 0),
+    ] {
+        let mut payload = BTreeMap::from([("user_id", Value::from("ada")), ("exp", Value::from(exp))]);
+        payload.extend(iat.map(|iat| ("iat", Value::from(iat))));
+        let token = signed(&payload, &keys()).expect("signed");
+        let identity = verify(&token, Some(&keys()), NOW).expect("identified");
+        assert_eq!(identity.issued_at.seconds(), made, "{payload:?}");
+    }
+}
+
+#[test]
 fn what_cannot_be_signed_is_refused_with_its_code() {
     let long = format!(r#"{{"user_id":"{}"}}"#, "x".repeat(201));
     for (body, code) in [

@@ -21,7 +21,7 @@ pub use answer::{Failure, failure, file_answer, id_answer, refusal};
 pub use fields::{Fields, Patch};
 pub use languages::{LanguageMap, LanguagesAnswer, Texts, default_texts, languages, languages_answer};
 pub use list::{ListFormat, ListQuery, Order, csv_header, csv_row, json_page, jsonl_item, sse_item};
-pub use passed::Opened;
+pub use passed::{Opened, api_method};
 pub use route::{ApiSessionRoute, LanguagesRoute, Operation, SessionRoute, frame_query, framed, is_api, route};
 pub use session::{
     Answer, Asked, Author, Contact, Message, bot_answer, conversation_answer, named_conversation, parse_bot_session,

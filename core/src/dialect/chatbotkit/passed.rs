@@ -1,4 +1,5 @@
-//! Sessions that the vendor opens, for widgets that it keeps: its answer, in which the gate's token stands for the vendor's.
+//! Widgets that the vendor keeps: the calls of its API that are passed on, and its answer to one for a session, in which the
+//! gate's token stands for the vendor's.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -6,10 +7,36 @@ use http::StatusCode;
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
+use super::route::below_prefix;
 use crate::clock::Timestamp;
-use crate::id::ConversationId;
+use crate::id::{ConversationId, FileId, ObjectId};
 use crate::message::Reply;
 use crate::policy::Issued;
+
+/// The method of a path of the vendor's API for widgets and blueprints, if it is one, as sent: an escape or a dot segment makes
+/// it another path. The customer's key opens all of the vendor's API, and the callers are to have this much of it.
+#[must_use]
+pub fn api_method(path: &str) -> Option<&'static str> {
+    let (_, rest) = below_prefix(path)?;
+    let of_widgets = rest.strip_prefix("integration/widget/");
+    let call = of_widgets.or_else(|| rest.strip_prefix("blueprint/"))?;
+    let mut segments = call.split('/');
+    let segments = [(); 5].map(|()| segments.next());
+    let is_id = |text: &str| ObjectId::parse(text).is_ok();
+    match (segments, of_widgets.is_some()) {
+        ([Some("list"), None, ..], _) => Some("GET"),
+        ([Some("create"), None, ..], _) => Some("POST"),
+        ([Some(id), Some("fetch"), None, ..], _) if is_id(id) => Some("GET"),
+        ([Some(id), Some("update" | "delete"), None, ..], _) if is_id(id) => Some("POST"),
+        ([Some(id), Some("clone" | "setup"), None, ..], true) if is_id(id) => Some("POST"),
+        ([Some(id), Some("file"), Some(file), Some("attach" | "detach"), None], true)
+            if is_id(id) && FileId::parse(file).is_ok() =>
+        {
+            Some("POST")
+        }
+        _ => None,
+    }
+}
 
 /// What the vendor has opened.
 pub struct Opened {
@@ -70,6 +97,59 @@ mod tests {
         let claims = json!({ "options": { "engine": { "features": [{ "name": "math" }, { "x": 1 }] } } });
         let payload = URL_SAFE_NO_PAD.encode(claims.to_string());
         json!({ "id": "w1", "conversationId": "cv1", "token": format!("a.{payload}.c"), "expiresAt": 5_000, "messages": [] })
+    }
+
+    #[test]
+    fn calls_that_are_passed_on() {
+        for (method, call) in [
+            ("GET", "integration/widget/list"),
+            ("POST", "integration/widget/create"),
+            ("GET", "integration/widget/cw1/fetch"),
+            ("POST", "integration/widget/cw1/update"),
+            ("POST", "integration/widget/cw1/delete"),
+            ("POST", "integration/widget/cw1/clone"),
+            ("POST", "integration/widget/cw1/setup"),
+            ("POST", "integration/widget/cw1/file/cf1/attach"),
+            ("POST", "integration/widget/cw1/file/cf1/detach"),
+            ("GET", "blueprint/list"),
+            ("POST", "blueprint/create"),
+            ("GET", "blueprint/cb1/fetch"),
+            ("POST", "blueprint/cb1/update"),
+            ("POST", "blueprint/cb1/delete"),
+        ] {
+            for prefix in ["/v1", "/api/v1"] {
+                assert_eq!(api_method(&format!("{prefix}/{call}")), Some(method), "{call}");
+            }
+            for more in ["/", "/x", "%2f", ";a", "/../list"] {
+                assert_eq!(api_method(&format!("/v1/{call}{more}")), None, "{call}{more}");
+            }
+            assert_eq!(api_method(&format!("/v2/{call}")), None, "{call}");
+        }
+    }
+
+    #[test]
+    fn calls_that_are_not_passed_on() {
+        for call in [
+            "integration/widget/cw1/session/create",
+            "integration/widget/cw1/usage",
+            "integration/widget/../list",
+            "integration/widget//fetch",
+            "integration/widget/%2e%2e/fetch",
+            "integration/widget/cw1/file/../attach",
+            "integration/widget",
+            "blueprint/../secret/list",
+            "blueprint/cb1/clone",
+            "blueprint/cb1/file/cf1/attach",
+            "bot/list",
+            "bot/cb1/session/create",
+            "conversation/list",
+            "conversation/cv1/message/list",
+            "conversation/cv1/session/create",
+            "conversation/cv1/session/create/",
+            "secret/list",
+        ] {
+            assert_eq!(api_method(&format!("/v1/{call}")), None, "{call}");
+        }
     }
 
     #[test]

@@ -222,7 +222,7 @@ pub fn is_api(path: &str) -> bool {
     below_prefix(path).is_some_and(|(_, rest)| areas.iter().any(|area| rest.starts_with(area)))
 }
 
-fn below_prefix(path: &str) -> Option<(&'static str, &str)> {
+pub(super) fn below_prefix(path: &str) -> Option<(&'static str, &str)> {
     ["/api/v1/", "/v1/"].into_iter().find_map(|prefix| path.strip_prefix(prefix).map(|rest| (prefix, rest)))
 }
 
