@@ -83,7 +83,7 @@ async fn nothing_is_drained_for_a_browser_that_has_not_sent_all_of_its_request()
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     let scoping = "scoping = \"upstream\"\ninject.headers = { X-End-User = \"{{claims.sub}}\" }";
     let gate = Gate::builder_for(&url).upstream("on_disconnect = \"drain\"").app(scoping);
-    let gate = gate.set("listen.write_timeout=1s").set("listen.workers=1").start().await;
+    let gate = gate.set("listen.write_timeout=1s").set("listen.body_timeout=10m").set("listen.workers=1").start().await;
     let token = gate.token("ada").mint().await;
     let mut browser = Wire::connect(gate.public).await;
     let fields = "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{ \r\n";
