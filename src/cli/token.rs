@@ -7,7 +7,8 @@ use clap::Args;
 use serde_json::{Value, json};
 use sidegate_core::app::App;
 use sidegate_core::clock::{Clock, Timestamp};
-use sidegate_core::dialect::Dialect;
+use sidegate_core::denial::Denial;
+use sidegate_core::dialect::{Dialect, check_life};
 use sidegate_core::token::UnverifiedToken;
 
 use super::app::apps_of;
@@ -66,17 +67,21 @@ fn time(claims: &Value, name: &str) -> Option<String> {
 /// What the gate would say of the token itself; origin and limits depend on the request.
 fn verdict(mut settings: Settings, text: &str) -> Result<Value, Exit> {
     let configured: Vec<_> = settings.apps.iter().map(|configured| &configured.app).collect();
-    let mut verified = Dialect::verify_any(text, &configured).map(|(_, claims)| claims);
-    if verified.is_err() {
+    let mut verdict = check(text, &configured);
+    if verdict.is_err() {
         let kept = kept_apps(&mut settings)?;
-        verified =
-            Dialect::verify_any(text, &kept.iter().map(AsRef::as_ref).collect::<Vec<_>>()).map(|(_, claims)| claims);
+        verdict = check(text, &kept.iter().map(AsRef::as_ref).collect::<Vec<_>>()).or(verdict);
     }
-    let check = || verified?.check_times(System.now());
-    Ok(match check() {
+    Ok(match verdict {
         Ok(()) => json!(true),
         Err(denial) => json!(format!("no: {}", denial.message)),
     })
+}
+
+fn check(text: &str, apps: &[&App]) -> Result<(), Denial> {
+    let (app, claims) = Dialect::verify_any(text, apps)?;
+    check_life(app, &claims)?;
+    claims.check_times(System.now())
 }
 
 /// Apps of the registry that are served; none if there is no store yet, and none is made.

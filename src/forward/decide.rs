@@ -29,6 +29,8 @@ pub(super) struct Decided {
     pub(super) told: Option<(HeaderName, HeaderValue)>,
     /// Whether it is the first thing that is said in its session.
     pub(super) begins: bool,
+    /// Whether it counts as a message, where its route does not say so.
+    pub(super) says: bool,
 }
 
 impl Forward<'_> {
@@ -50,7 +52,7 @@ impl Forward<'_> {
         if let chatbotkit::Place::Name(host, port) = chatbotkit::preview_of(&sent)? {
             check_public(&host, port).await?;
         }
-        Ok(Decided { body: self.injected(&sent)?, answer_use: AnswerUse::Pass, told: None, begins: false })
+        Ok(Decided { body: self.injected(&sent)?, answer_use: AnswerUse::Pass, told: None, begins: false, says: false })
     }
 
     async fn of_workflow(&self, parts: &Parts, body: ClientBody) -> Result<Decided, Refused> {
@@ -67,14 +69,14 @@ impl Forward<'_> {
                 check_owner(&**self.store, self.owner(), conversation).await?;
             }
         }
-        if request.kind.has_events() {
+        let says = request.kind.has_events();
+        if says {
             self.tether_stream()?;
-            self.tether_message()?;
         }
         let body = request.bound_to(workflow)?;
         let rewrites = permit.app().injection.rewrites_body();
         let body = if rewrites { self.injected(&body)? } else { RequestBody::Full(Some(body.into())) };
-        Ok(Decided { body, answer_use: request.kind.answer_use(), told: None, begins: false })
+        Ok(Decided { body, answer_use: request.kind.answer_use(), told: None, begins: false, says })
     }
 
     /// A prompt of a visitor's, or what the page's tools have found out.
@@ -95,7 +97,7 @@ impl Forward<'_> {
             true => self.injected(&checked.body)?,
             false => RequestBody::Full(Some(checked.body.into())),
         };
-        Ok(Decided { body, answer_use, told: None, begins: !session.is_started() })
+        Ok(Decided { body, answer_use, told: None, begins: !session.is_started(), says: false })
     }
 
     /// A message, or a call for a human.
@@ -121,7 +123,7 @@ impl Forward<'_> {
         session.touch(&**self.store, self.admission.permit().app(), self.now, false).await?;
         let answer_use = self.admission.call().operation.answer_use();
         let begins = says && !session.is_started();
-        Ok(Decided { body: self.injected(&body)?, answer_use, told: Some(told), begins })
+        Ok(Decided { body: self.injected(&body)?, answer_use, told: Some(told), begins, says: false })
     }
 }
 

@@ -108,6 +108,9 @@ pub async fn forward(this: &Forward<'_>, parts: Box<Parts>, body: ClientBody) ->
     if operation.may_stream() {
         this.tether_stream()?;
     }
+    if operation.is_message() {
+        this.check_messages()?;
+    }
     let under_way = UnderWay::new(upstream.enter()?, &this.metrics.forwards);
     // Elsewhere it would be a stream that no bound counts, and an answer that nobody looks at.
     if operation.may_stream() && websocket::is_upgrade(&parts, &body) {
@@ -117,9 +120,9 @@ pub async fn forward(this: &Forward<'_>, parts: Box<Parts>, body: ClientBody) ->
     // Refused at once if no address may be asked. One that would try for all asks again when its body is there: its client
     // may take its time.
     let route = Some(this.route()?).filter(|route| !route.tries());
-    let Prepared { mut request, progress, answer_use, begins } = this.request(parts, body).await?;
+    let Prepared { mut request, progress, answer_use, begins, says } = this.request(parts, body).await?;
     this.reserve_owner(answer_use).await?;
-    if operation.is_message() {
+    if says {
         this.tether_message()?;
     }
     if answer_use != AnswerUse::Pass {
@@ -152,6 +155,8 @@ struct Prepared {
     answer_use: AnswerUse,
     /// Whether it is the first thing that is said in its session.
     begins: bool,
+    /// Whether it counts as a message.
+    says: bool,
 }
 
 impl Forward<'_> {
@@ -205,8 +210,13 @@ impl Forward<'_> {
         self.admission.tether().map_or(Ok(()), |tether| tether.stream())
     }
 
+    /// Refuses a message for which there is no room, before anything is done for it.
+    fn check_messages(&self) -> Result<(), Denial> {
+        self.admission.tether().map_or(Ok(()), |tether| tether.check_messages())
+    }
+
     /// Counts a message that is about to be sent, likewise.
-    pub(super) fn tether_message(&self) -> Result<(), Denial> {
+    fn tether_message(&self) -> Result<(), Denial> {
         self.admission.tether().map_or(Ok(()), |tether| tether.say())
     }
 
@@ -247,17 +257,16 @@ impl Forward<'_> {
 
     async fn request(&self, parts: Box<Parts>, body: ClientBody) -> Result<Prepared, Refused> {
         let operation = self.admission.call().operation;
-        let (body, progress, answer_use, told, begins) = match operation.body_use() {
+        let (decided, progress) = match operation.body_use() {
             // In a box, as what it awaits would make room in every request.
-            BodyUse::Decide => {
-                let Decided { body, answer_use, told, begins } = Box::pin(self.decided(&parts, body)).await?;
-                (body, None, answer_use, told, begins)
-            }
+            BodyUse::Decide => (Box::pin(self.decided(&parts, body)).await?, None),
             _ => {
                 let (body, progress) = self.body(&parts, body).await?;
-                (body, progress, operation.answer_use(), None, false)
+                let answer_use = operation.answer_use();
+                (Decided { body, answer_use, told: None, begins: false, says: false }, progress)
             }
         };
+        let Decided { body, answer_use, told, begins, says } = decided;
         // What an upload's answer tells too much is removed whoever keeps users apart; a session ends whoever
         // does.
         let reads = self.scopes() || matches!(answer_use, AnswerUse::RecordUpload | AnswerUse::WatchEnd);
@@ -268,7 +277,7 @@ impl Forward<'_> {
             request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         request.headers_mut().extend(told);
-        Ok(Prepared { request, progress, answer_use, begins })
+        Ok(Prepared { request, progress, answer_use, begins, says: says || operation.is_message() })
     }
 
     /// The request's head as the upstream gets it.

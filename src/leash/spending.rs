@@ -118,6 +118,15 @@ impl Tether {
         Ok(())
     }
 
+    /// Whether there is room for a message.
+    ///
+    /// # Errors
+    /// [`Code::MessagesUsedUp`].
+    pub fn check_messages(&self) -> Result<(), Denial> {
+        let used_up = self.leash.messages.is_some_and(|most| self.spent.messages.load(Ordering::Relaxed) >= most);
+        if used_up { Err(Code::MessagesUsedUp.into()) } else { Ok(()) }
+    }
+
     /// Counts a message.
     ///
     /// # Errors

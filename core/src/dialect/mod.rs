@@ -10,7 +10,7 @@ pub mod sigmic;
 mod verify;
 
 pub use operation::{AnswerUse, BodyUse, Call, NoCall, Operation, methods, route};
-pub use verify::UnverifiedTarget;
+pub use verify::{UnverifiedTarget, check_life};
 
 use http::HeaderMap;
 

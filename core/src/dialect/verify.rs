@@ -4,7 +4,7 @@
 use super::{Dialect, chatbotkit, mitigate, orcheo, sigmic};
 use crate::app::{App, TokenPolicy};
 use crate::denial::{Code, Denial};
-use crate::token::{Claims, UnverifiedToken};
+use crate::token::{CLOCK_LEEWAY, Claims, UnverifiedToken};
 
 /// What an unverified token says of its app.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +28,7 @@ impl UnverifiedTarget<'_> {
 
 impl Dialect {
     /// Verifies a token with the keys of the app that `find` knows under its target; `app` looks into
-    /// what was found. It is over when it says so, or `max_ttl` after it was issued.
+    /// what was found.
     ///
     /// # Errors
     /// [`Code::InvalidToken`].
@@ -38,16 +38,13 @@ impl Dialect {
         find: impl FnOnce(UnverifiedTarget<'_>) -> Option<R>,
         app: impl Fn(&R) -> &App,
     ) -> Result<(R, Claims), Denial> {
-        let (found, mut claims) = self.as_it_says(text, find, &app)?;
-        // What was issued when the app allowed more, or by another with the same key, is good for no longer: revocations
-        // are kept for as long as that.
-        let longest = policy(app(&found))?.max_ttl;
-        claims.expires_at = claims.expires_at.min(claims.issued_at.plus(longest));
+        let (found, claims) = self.of_any_life(text, find, &app)?;
+        check_life(app(&found), &claims)?;
         Ok((found, claims))
     }
 
-    /// The same of a token that is over when it says so.
-    fn as_it_says<R>(
+    /// The same of a token that may be good for longer than its app allows.
+    fn of_any_life<R>(
         self,
         text: &str,
         find: impl FnOnce(UnverifiedTarget<'_>) -> Option<R>,
@@ -86,17 +83,31 @@ impl Dialect {
         }
     }
 
-    /// As [`Self::verify`], for a token of any dialect, which is over when it says so: the app may allow more some day.
+    /// As [`Self::verify`], for a token of any dialect, without [`check_life`]: what is to be revoked may be allowed again some
+    /// day.
     ///
     /// # Errors
     /// [`Code::InvalidToken`].
     pub fn verify_any<'a>(text: &str, apps: &[&'a App]) -> Result<(&'a App, Claims), Denial> {
         let verified = Self::ALL.iter().find_map(|dialect| {
             let find = |target: UnverifiedTarget<'_>| apps.iter().copied().find(|app| target.means(app));
-            dialect.as_it_says(text, find, &|app: &&'a App| *app).ok()
+            dialect.of_any_life(text, find, &|app: &&'a App| *app).ok()
         });
         verified.ok_or_else(|| Code::InvalidToken.into())
     }
+}
+
+/// Refuses a token that is good for longer than its app allows: it was issued when the app allowed more, or by another who
+/// has the key, and may outlive what is kept of its revocation.
+///
+/// # Errors
+/// [`Code::InvalidToken`].
+pub fn check_life(app: &App, claims: &Claims) -> Result<(), Denial> {
+    let latest = claims.issued_at.plus(policy(app)?.max_ttl).plus(CLOCK_LEEWAY);
+    if claims.expires_at > latest {
+        return Err(Denial::because(Code::InvalidToken, "The token is good for longer than its app allows"));
+    }
+    Ok(())
 }
 
 fn policy(app: &App) -> Result<&TokenPolicy, Denial> {

@@ -215,8 +215,7 @@ fn spare(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
 /// (RFC 9113 section 8.7); so it is with one too many before the upstream has said how many it takes.
 fn again(fault: &hyper::Error, request: &Request<RequestBody>) -> Option<Again> {
     let cause = fault.source().and_then(|cause| cause.downcast_ref::<h2::Error>());
-    if cause.is_some_and(|cause| cause.is_remote() && cause.reason() == Some(h2::Reason::REFUSED_STREAM)) {
-        return Some(Again::Unsent);
-    }
-    (is_repeatable(request) && Failure::from(fault) == Failure::Terminated).then_some(Again::Repeatable)
+    let refused = |cause: &h2::Error| cause.is_remote() && cause.reason() == Some(h2::Reason::REFUSED_STREAM);
+    let broken = || is_repeatable(request) && Failure::from(fault) == Failure::Terminated;
+    (cause.is_some_and(refused) || broken()).then_some(Again::Repeatable)
 }

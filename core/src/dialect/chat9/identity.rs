@@ -18,6 +18,7 @@ use crate::context::SessionContext;
 use crate::denial::{Code, Denial};
 use crate::id::EndUserId;
 use crate::json;
+use crate::token::CLOCK_LEEWAY;
 
 /// Bytes of the longest token that is read.
 const MAX_TOKEN: usize = 8 * 1024;
@@ -155,10 +156,10 @@ fn read(payload: &Value, now: Timestamp) -> Result<Identity, NotIdentified> {
 }
 
 /// When a token was made that does not say so: the vendor's SDK makes such, and none that is good for more than an hour.
-/// One that is may be of any time, and is revoked by whatever is revoked at all.
+/// One that is, by more than clocks differ, may be of any time, and is revoked by whatever is revoked at all.
 fn made_by(expires_at: i64, now: Timestamp) -> i64 {
     let made = u64::try_from(expires_at).map_or(0, |expires_at| expires_at.saturating_sub(*TTLS.end()));
-    if made > now.seconds() { 0 } else { i64::try_from(made).unwrap_or(0) }
+    if Timestamp::from_seconds(made) > now.plus(CLOCK_LEEWAY) { 0 } else { i64::try_from(made).unwrap_or(0) }
 }
 
 /// What a customer's server asks for in a token.
