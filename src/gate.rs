@@ -155,6 +155,9 @@ impl Gate {
             tracing::warn!("the store could not be swept");
         }
         self.widgets.guesses.sweep();
+        if let Some(assets) = &self.assets {
+            assets.fetched.sweep();
+        }
         for registered in self.registry.load().apps() {
             registered.limits.sweep();
         }

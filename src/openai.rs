@@ -47,7 +47,8 @@ pub async fn answer(broker: &Broker, request: Request<'_>) -> Result<Reply, Refu
         Call::ClientSecret => client_secret(broker, &request).await?,
     };
     let refused = |status, retry_after| openai::refused(request.call, status, retry_after);
-    let relayed = broker.relay(&registered, ask, &openai::passed_on, &refused).await;
+    let read = if matches!(request.call, Call::ClientSecret) { openai::secret_passed_on } else { openai::passed_on };
+    let relayed = broker.relay(&registered, ask, &read, &refused).await;
     if !matches!(request.call, Call::Cancel(_)) {
         broker.metrics.trade(if relayed.is_ok() { TradeOutcome::Fetched } else { TradeOutcome::Failed });
     }

@@ -26,6 +26,11 @@ pub(super) async fn check(
     (operation, conversation): (Operation, Option<&ConversationId>),
     from: Provenance<'_>,
 ) -> Result<Option<Arc<Served>>, Denial> {
+    // One that was opened when the other kept the widgets would go on with the customer's key, or show this upstream the
+    // vendor's token.
+    if permit.app().is_passed() != session.upstream_token().is_some() {
+        return Err(Code::InvalidToken.into());
+    }
     let call = ConversationCall { operation, conversation, opened_from: session.opened_from() };
     let Some(id) = session.widget() else {
         // Where the upstream keeps the widgets, it knows what they have.

@@ -133,9 +133,10 @@ impl AppSettings {
         ["upstream", "vendor"].iter().any(|name| self.get(name) != before.get(name))
     }
 
-    /// Whether the upstream makes the tokens.
+    /// Whether the upstream makes the tokens. Where it keeps ChatBotKit's widgets, they are the gate's all the same.
     pub(super) fn is_upstreams(&self) -> bool {
-        self.get("authority").and_then(Value::as_str) == Some("upstream")
+        let is = |name: &str, text: &str| self.get(name).and_then(Value::as_str) == Some(text);
+        is("authority", "upstream") && !is("dialect", Dialect::ChatBotKit.name())
     }
 
     /// Takes over from `before` what these settings leave out because it is never shown: digests of

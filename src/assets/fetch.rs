@@ -1,5 +1,6 @@
 //! A worker's way to the CDN: asks for a file, follows redirects on the CDN itself, and keeps what comes.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
@@ -34,6 +35,8 @@ pub struct Fetcher {
     pub metrics: Arc<Metrics>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Whose requests they are.
+    pub address: IpAddr,
 }
 
 /// An answer of the CDN, and what led to it.
@@ -70,7 +73,8 @@ impl Fetcher {
         for _ in 0..ATTEMPTS {
             let (key, known) = assets.keep.look_up(&wanted);
             let stored = match &known {
-                Some(Entry::Passes) => return self.pass(&wanted, key).await,
+                Some(Entry::Passes) if self.may_fetch() => return self.pass(&wanted, key).await,
+                Some(Entry::Passes) => return Found::Failed(Failure::Busy),
                 Some(Entry::Asset(stored)) => Some(Arc::clone(stored)),
                 Some(Entry::Varies) | None => None,
             };
@@ -79,10 +83,14 @@ impl Fetcher {
             if let Some((stored, _)) = policy.filter(|(_, policy)| policy.is_fresh(now)) {
                 return Found::Asset(Arc::clone(stored), AssetResult::Hit);
             }
+            if assets.fetched.may_ask(self.address).is_err() {
+                return self.without_flight(stored.as_ref());
+            }
             let unchanged = || Entry::is_same(known.as_ref(), assets.keep.look_up(&wanted).1.as_ref());
             let (flight, first) = match assets.flights.board(key.clone(), unchanged) {
                 Boarded::Joined(flight) => (flight, false),
                 Boarded::First(flight, takeoff) => {
+                    assets.fetched.wrong(self.address);
                     self.take_off(Rc::clone(&wanted), key.clone(), stored.clone(), takeoff);
                     (flight, true)
                 }
@@ -100,6 +108,13 @@ impl Fetcher {
             // Its worker has stopped, or it was for another `Accept`.
         }
         Found::Failed(Failure::Busy)
+    }
+
+    /// Whether another file may be fetched for the network of this client, which is counted.
+    fn may_fetch(&self) -> bool {
+        let may = self.assets.fetched.may_ask(self.address).is_ok();
+        self.assets.fetched.wrong(self.address);
+        may
     }
 
     /// What there is for those who find no place in any flight.

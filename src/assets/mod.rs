@@ -26,6 +26,7 @@ use self::keep::Keep;
 use self::live::Live;
 use crate::config::AssetSettings;
 use crate::forward::{Failure, Upstream, picked};
+use crate::limits::Guesses;
 use crate::metrics::AssetResult;
 use crate::registry::{CDN_INDEX, Registry};
 
@@ -43,6 +44,8 @@ pub struct Assets {
     keep: Keep,
     flights: Arc<Flights>,
     places: Semaphore,
+    /// What each network of clients has made the gate fetch. No token is asked for, and each query may be another file.
+    pub(crate) fetched: Guesses,
     live: Live,
 }
 
@@ -92,6 +95,7 @@ impl Assets {
             keep: Keep::new(settings.memory),
             flights: Arc::default(),
             places: Semaphore::new(FETCHED_AT_ONCE),
+            fetched: Guesses::default(),
             live: Live::default(),
             settings: settings.clone(),
         };

@@ -11,6 +11,7 @@ use sidegate_core::denial::{Code, Denial};
 use sidegate_core::dialect::Dialect;
 use sidegate_core::dialect::orcheo::{ASSET_METHODS, ASSET_TEMPLATE, AssetPath, is_asset};
 
+use super::public::Incoming;
 use super::service::{Common, Outcome};
 use crate::assets::{Assets, Fetcher, Found, Wanted};
 use crate::gate::Gate;
@@ -23,9 +24,9 @@ pub(super) fn of<'a>(gate: &'a Gate, path: &str) -> Option<&'a Arc<Assets>> {
 }
 
 /// Answers a request for an asset; `cors` is what any page of its dialect may read.
-pub(super) async fn answer(common: &Common, assets: &Arc<Assets>, parts: &Parts, cors: Cors) -> Outcome {
-    let (mut outcome, result) = match wanted(parts) {
-        Ok(wanted) => found(common, assets, parts, wanted, cors).await,
+pub(super) async fn answer(common: &Common, assets: &Arc<Assets>, incoming: &Incoming<'_>, cors: Cors) -> Outcome {
+    let (mut outcome, result) = match wanted(&incoming.parts) {
+        Ok(wanted) => found(common, assets, incoming, wanted, cors).await,
         Err(denial) => (Outcome::refused(Some(Dialect::Orcheo), &denial, cors), AssetResult::Refused),
     };
     common.metrics.asset(result);
@@ -45,7 +46,7 @@ fn wanted(parts: &Parts) -> Result<Wanted, Denial> {
 async fn found(
     common: &Common,
     assets: &Arc<Assets>,
-    parts: &Parts,
+    incoming: &Incoming<'_>,
     wanted: Wanted,
     cors: Cors,
 ) -> (Outcome, AssetResult) {
@@ -55,10 +56,11 @@ async fn found(
         client: Rc::clone(&common.client),
         metrics: Arc::clone(&common.metrics),
         clock: Arc::clone(&gate.clock),
+        address: incoming.arrival.sender(gate, &incoming.parts.headers).address,
     };
     let refused = |code: Code, cors| Outcome::refused(Some(Dialect::Orcheo), &code.into(), cors);
     match fetcher.find(wanted).await {
-        Found::Asset(stored, result) => (Outcome::of(stored.answer(parts, gate.now()), cors), result),
+        Found::Asset(stored, result) => (Outcome::of(stored.answer(&incoming.parts, gate.now()), cors), result),
         Found::Missing => (refused(Code::AssetNotFound, cors), AssetResult::Missing),
         Found::Failed(failure) => (refused(Code::AssetUnavailable, cors).after(Some(failure)), AssetResult::Failed),
     }

@@ -139,7 +139,7 @@ impl Public {
         let cors = self.unproven(&incoming.parts, incoming.named.as_ref(), dialect);
         match (route, assets) {
             (Some(route), _) => token::answer(&self.common, incoming, route, cors).await,
-            (None, Some(assets)) => assets::answer(&self.common, assets, &incoming.parts, cors).await,
+            (None, Some(assets)) => assets::answer(&self.common, assets, &incoming, cors).await,
             (None, None) if self.takes_exchange(&incoming.parts) => self.exchange(incoming).await,
             (None, None) => Outcome::refused(shape_of(path), &Code::NotFound.into(), cors),
         }

@@ -110,7 +110,13 @@ impl State {
     }
 
     fn room_for_owners(&self, capacity: usize) -> usize {
-        (capacity / 2).saturating_sub(self.owned).min(capacity.saturating_sub(self.used))
+        let own = (capacity / 2).saturating_sub(self.owned);
+        own.min(self.room_beside_contexts(capacity)).min(capacity.saturating_sub(self.used))
+    }
+
+    /// What strangers, and callers of the API, may fill together: a quarter is left for contexts.
+    fn room_beside_contexts(&self, capacity: usize) -> usize {
+        (capacity / 4 * 3).saturating_sub(self.owned + self.chatting + self.kept_for_objects)
     }
 
     /// Drops at most `most` entries; how many it were.

@@ -114,6 +114,9 @@ impl State {
             used.saturating_sub(given_back).checked_add(cost).filter(|used| *used <= most).ok_or(Unavailable)
         };
         let (kept, used) = (within(self.kept_for_objects, capacity / 2)?, within(self.used, capacity)?);
+        if cost > given_back + self.room_beside_contexts(capacity) {
+            return Err(Unavailable);
+        }
         (self.kept_for_objects, self.used) = (kept, used);
         Ok(())
     }

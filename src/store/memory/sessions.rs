@@ -57,6 +57,9 @@ impl State {
         let cost = cost(&key, &session);
         let chatting =
             self.chatting.checked_add(cost).filter(|chatting| *chatting <= capacity / 2).ok_or(Unavailable)?;
+        if cost > self.room_beside_contexts(capacity) {
+            return Err(Unavailable);
+        }
         self.reserve(cost, capacity)?;
         self.chatting = chatting;
         self.expiries.insert((session.expires_at, Entry::Session(key.clone())));

@@ -5,8 +5,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{ACCOUNT, OPEN, WIDGETS, api, create_path, json_of, last, open, page, refused, say, text, with_lines};
-use crate::support::admin::{call, service_token};
+use super::{
+    ACCOUNT, OPEN, WIDGETS, api, create_path, json_of, last, open, opened, page, refused, say, shop, text, with_lines,
+};
+use crate::reload::reload;
+use crate::support::admin::{APPS, call, done, service_token};
 use crate::support::forge::now;
 use crate::support::gate::{Gate, SHOP};
 use crate::support::raw::Raw;
@@ -126,6 +129,48 @@ async fn a_page_chats_with_a_token_of_the_gates_and_the_vendor_gets_its_own() {
     refused(say(&gate, &other, "complete", &json!({})).await, 404, "NOT_FOUND", "NOT_FOUND").await;
     assert_eq!(upstream.take().len(), 0);
     assert!(!gate.output().contains(&vendor_token()));
+}
+
+/// A session of the one would go on with the customer's key, one of the other with the vendor's token.
+#[tokio::test]
+async fn sessions_end_when_another_keeps_the_widgets() {
+    let (upstream, gate) = started().await;
+    opens(&upstream);
+    let passed = json_of(open(&gate, WIDGET, &json!({})).await).await;
+    assert_eq!(say(&gate, &passed, "complete", &json!({ "text": "hi" })).await.status(), 200);
+    let with = |authority: &str| {
+        let builder = with_lines(&upstream, &format!("{OPEN}\norigins = [\"{SHOP}\"]\n{authority}"));
+        builder.upstream(&format!("headers = {{ Authorization = \"Bearer {VENDOR_KEY}\" }}")).config()
+    };
+    reload(&gate, &with("")).await;
+    let kept = opened(&gate, &shop(&gate, json!({})).await, &json!({})).await;
+    upstream.take();
+    refused(say(&gate, &passed, "complete", &json!({})).await, 401, "NOT_AUTHENTICATED", "NOT_AUTHENTICATED").await;
+    assert_eq!(upstream.take().len(), 0);
+    assert_eq!(say(&gate, &kept, "complete", &json!({ "text": "hi" })).await.status(), 200);
+    reload(&gate, &with("authority = \"upstream\"")).await;
+    upstream.take();
+    refused(say(&gate, &kept, "complete", &json!({})).await, 401, "NOT_AUTHENTICATED", "NOT_AUTHENTICATED").await;
+    assert_eq!(upstream.take().len(), 0);
+}
+
+/// The gate signs their tokens, whoever keeps the widgets.
+#[tokio::test]
+async fn an_app_of_the_registry_has_a_key_and_keeps_it() {
+    let upstream = Upstream::start().await;
+    let gate = crate::support::admin::builder(&upstream).start().await;
+    opens(&upstream);
+    let app = |more: Value| {
+        let mut app =
+            json!({ "id": "acc_registry", "dialect": "chatbotkit", "upstream": "chat", "authority": "upstream" });
+        app.as_object_mut().expect("an object").extend(more.as_object().cloned().expect("an object"));
+        app
+    };
+    done(&gate, Method::POST, APPS, app(json!({ "origins": [SHOP] }))).await;
+    let session = json_of(open(&gate, WIDGET, &json!({})).await).await;
+    let change = app(json!({ "origins": [SHOP, "https://other.example.com"] }));
+    done(&gate, Method::PUT, &format!("{APPS}/acc_registry"), change).await;
+    assert_eq!(say(&gate, &session, "complete", &json!({ "text": "hi" })).await.status(), 200);
 }
 
 #[tokio::test]

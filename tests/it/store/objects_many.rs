@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use sidegate::store::{
-    Counts, Entries, Mark, Memory, Object, ObjectKind, ObjectQuery, Objects, Postgres, Redis, Sqlite, Store as _,
-    Unavailable, Usage, Vault as _,
+    Counts, Entries, Mark, Memory, Object, ObjectKind, ObjectQuery, Objects, Owners as _, Postgres, Redis, Sqlite,
+    Store as _, Unavailable, Usage, Vault as _,
 };
 use sqlx::Row as _;
 
-use super::conformance::{Ids, after};
+use super::conformance::{Ids, after, task};
 use super::objects::{all_changes_are_told, app, changes, insert, widget};
 use super::sqlite;
 use crate::support::postgres::PostgresServer;
@@ -208,6 +208,22 @@ async fn redis_forgets_removals_that_were_told_for_long() {
     assert_eq!(store.remove(KIND, "w000003").await, Ok(true));
     let names: Vec<String> = server.command(&["KEYS", "*"]).await;
     assert!(!names.iter().any(|name| name.contains(":list:") || name.contains(":object:")), "{names:?}");
+}
+
+/// Owners and objects have a half each, but not both: exchanges with env or secrets go on.
+#[tokio::test]
+async fn a_quarter_of_the_memory_is_kept_free_of_all_that_strangers_fill() {
+    let (store, ids) = (Memory::new(100_000), Ids::new());
+    let mut objects = 0;
+    while store.insert(&Object { document: "x".repeat(1_000), ..widget(&format!("w{objects}")) }).await == Ok(true) {
+        objects += 1;
+    }
+    let mut owners = 0;
+    while store.record(ids.owner(), &task(&format!("task_{owners}"))).await.is_ok() {
+        owners += 1;
+    }
+    assert!(objects > 10 && owners > 10, "{objects}, {owners}");
+    store.put(ids.key("a"), bytes::Bytes::from(vec![1; 20_000]), after(10)).await.expect("room for a context");
 }
 
 #[tokio::test]

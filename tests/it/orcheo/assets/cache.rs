@@ -234,6 +234,24 @@ async fn what_a_redirect_led_to_is_kept_no_longer_than_the_redirect() {
     }
 }
 
+/// Nobody needs a token, and each query may be another file at the CDN.
+#[tokio::test]
+async fn who_has_much_fetched_waits_and_has_what_is_kept() {
+    let (cdn, gate) = started().await;
+    next(&cdn, script("max-age=3600"));
+    assert_eq!(get(&gate, BUNDLE, &[]).await.status(), 200);
+    cdn.always(Behaviour::answer(script("no-store")));
+    let mut fetched = 0;
+    while get(&gate, &format!("{BUNDLE}?x={fetched}"), &[]).await.status() == 200 {
+        fetched += 1;
+        assert!(fetched < 200, "no end");
+    }
+    // A minute's worth, and what that minute has given back by now.
+    assert!((119..150).contains(&fetched), "{fetched}");
+    assert_eq!(cdn.count(), fetched + 1);
+    assert_eq!(read(get(&gate, BUNDLE, &[]).await).await, (200, BODY.to_owned()));
+}
+
 #[tokio::test]
 async fn the_memory_is_bounded_and_what_is_used_stays() {
     let cdn = Upstream::start().await;

@@ -112,6 +112,15 @@ pub fn passed_on(body: &[u8]) -> Option<Reply> {
     Some(Reply::json(StatusCode::OK, body.to_vec()))
 }
 
+/// As [`passed_on`], of a Realtime client secret: the credentials of its tools are the app's, and whoever may ask for a secret
+/// is not to have them.
+#[must_use]
+pub fn secret_passed_on(body: &[u8]) -> Option<Reply> {
+    let mut answer: Value = serde_json::from_str(json::check_object(body).ok()?).ok()?;
+    answer.get_mut("session").into_iter().for_each(without_credentials);
+    Some(Reply::json(StatusCode::OK, answer.to_string().into_bytes()))
+}
+
 /// What a refusal of OpenAI's means to a customer's server, which may have asked for what it does not take. Its
 /// own words stay here.
 #[must_use]
@@ -171,6 +180,18 @@ mod tests {
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_seconds(1_795_000_000);
+
+    #[test]
+    fn a_customers_server_gets_a_secret_without_the_credentials_of_the_apps_tools() {
+        let body = r#"{"value":"ek_1","expires_at":1795000600,"session":{"type":"realtime","tools":[
+            {"type":"mcp","server_url":"https://a.example.com","authorization":"key","headers":{"X-Key":"key"}}]}}"#;
+        let reply = secret_passed_on(body.as_bytes()).expect("an answer");
+        let reply: Value = serde_json::from_slice(&reply.body).expect("JSON");
+        let tool = json!({ "type": "mcp", "server_url": "https://a.example.com" });
+        let session = json!({ "type": "realtime", "tools": [tool] });
+        assert_eq!(reply, json!({ "value": "ek_1", "expires_at": 1_795_000_600, "session": session }));
+        assert!(secret_passed_on(b"[]").is_none());
+    }
 
     #[test]
     fn a_session_is_read_and_what_is_none_is_not() {

@@ -7,7 +7,7 @@ mod realtime;
 mod route;
 mod session;
 
-pub use answer::{client_secret, passed_on, refusal, refused, secret_handed_over, session};
+pub use answer::{client_secret, passed_on, refusal, refused, secret_handed_over, secret_passed_on, session};
 pub use realtime::{RealtimeSettings, RealtimeType, parse_realtime};
 pub use route::{BASE, Call, SessionId, route};
 pub use session::{Asked, SessionSettings, parse_session};
