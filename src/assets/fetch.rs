@@ -83,14 +83,17 @@ impl Fetcher {
             if let Some((stored, _)) = policy.filter(|(_, policy)| policy.is_fresh(now)) {
                 return Found::Asset(Arc::clone(stored), AssetResult::Hit);
             }
-            if assets.fetched.may_ask(self.address).is_err() {
-                return self.without_flight(stored.as_ref());
+            if stored.is_none() && assets.fetched.may_ask(self.address).is_err() {
+                return Found::Failed(Failure::Busy);
             }
             let unchanged = || Entry::is_same(known.as_ref(), assets.keep.look_up(&wanted).1.as_ref());
             let (flight, first) = match assets.flights.board(key.clone(), unchanged) {
                 Boarded::Joined(flight) => (flight, false),
                 Boarded::First(flight, takeoff) => {
-                    assets.fetched.wrong(self.address);
+                    // To ask whether one that is kept has changed costs little.
+                    if stored.is_none() {
+                        assets.fetched.wrong(self.address);
+                    }
                     self.take_off(Rc::clone(&wanted), key.clone(), stored.clone(), takeoff);
                     (flight, true)
                 }
@@ -136,7 +139,8 @@ impl Fetcher {
                 let single = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
                 Some(match single {
                     Some(stored) => Found::Asset(stored, AssetResult::Passed),
-                    None => self.pass(wanted, key).await,
+                    None if self.may_fetch() => self.pass(wanted, key).await,
+                    None => Found::Failed(Failure::Busy),
                 })
             }
             Landed::Missing => Some(Found::Missing),

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use sidegate_core::app::App;
 use sidegate_core::clock::{Clock, Timestamp};
-use sidegate_core::denial::Denial;
+use sidegate_core::denial::{Code, Denial};
 use sidegate_core::dialect::{Dialect, check_life};
 use sidegate_core::token::UnverifiedToken;
 
@@ -67,21 +67,20 @@ fn time(claims: &Value, name: &str) -> Option<String> {
 /// What the gate would say of the token itself; origin and limits depend on the request.
 fn verdict(mut settings: Settings, text: &str) -> Result<Value, Exit> {
     let configured: Vec<_> = settings.apps.iter().map(|configured| &configured.app).collect();
-    let mut verdict = check(text, &configured);
-    if verdict.is_err() {
-        let kept = kept_apps(&mut settings)?;
-        verdict = check(text, &kept.iter().map(AsRef::as_ref).collect::<Vec<_>>()).or(verdict);
-    }
-    Ok(match verdict {
+    let verdict = match check(text, &configured) {
+        Some(verdict) => Some(verdict),
+        None => check(text, &kept_apps(&mut settings)?.iter().map(AsRef::as_ref).collect::<Vec<_>>()),
+    };
+    Ok(match verdict.unwrap_or_else(|| Err(Code::InvalidToken.into())) {
         Ok(()) => json!(true),
         Err(denial) => json!(format!("no: {}", denial.message)),
     })
 }
 
-fn check(text: &str, apps: &[&App]) -> Result<(), Denial> {
-    let (app, claims) = Dialect::verify_any(text, apps)?;
-    check_life(app, &claims)?;
-    claims.check_times(System.now())
+/// `None` if none of their keys verifies it.
+fn check(text: &str, apps: &[&App]) -> Option<Result<(), Denial>> {
+    let (app, claims) = Dialect::verify_any(text, apps).ok()?;
+    Some(check_life(app, &claims).and_then(|()| claims.check_times(System.now())))
 }
 
 /// Apps of the registry that are served; none if there is no store yet, and none is made.

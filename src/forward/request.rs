@@ -122,13 +122,13 @@ pub async fn forward(this: &Forward<'_>, parts: Box<Parts>, body: ClientBody) ->
     let route = Some(this.route()?).filter(|route| !route.tries());
     let Prepared { mut request, progress, answer_use, begins, says } = this.request(parts, body).await?;
     this.reserve_owner(answer_use).await?;
-    if says {
-        this.tether_message()?;
-    }
     if answer_use != AnswerUse::Pass {
         ask_for_identity(request.headers_mut());
     }
     let mut route = route.map_or_else(|| this.route(), Ok)?;
+    if says {
+        this.tether_message()?;
+    }
     let sent = this.send(&mut route, &mut request, progress.as_ref()).await?;
     // A client that sends too much or too slowly breaks the exchange itself: that is not the
     // upstream's failure.

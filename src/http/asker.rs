@@ -78,8 +78,7 @@ impl Asker<'_> {
 pub(super) fn prove(gate: &Gate, app: &App, existing: &ConversationId, headers: &HeaderMap) -> Result<(), Denial> {
     let not_found = |_| Denial::from(Code::NotFound);
     let text = chatbotkit::bearer(headers).map_err(not_found)?;
-    let of_app = |target: sidegate_core::dialect::UnverifiedTarget<'_>| target.means(app).then_some(app);
-    let (_, claims) = Dialect::ChatBotKit.verify(text, of_app, |app| app).map_err(not_found)?;
+    let (_, claims) = Dialect::verify_any(text, &[app]).map_err(not_found)?;
     let is_recent = gate.now() < claims.issued_at.plus(PROOF);
     let is_revoked = gate.revoked.current()?.revokes(&claims, text);
     let is_of_it = chatbotkit::conversation(&claims).is_ok_and(|proven| proven == *existing);

@@ -83,8 +83,8 @@ impl Dialect {
         }
     }
 
-    /// As [`Self::verify`], for a token of any dialect, without [`check_life`]: what is to be revoked may be allowed again some
-    /// day.
+    /// As [`Self::verify`], for a token of any dialect, without [`check_life`]: for what is to be revoked, and may be allowed again
+    /// some day, and where a token stands for its session, whatever its own life.
     ///
     /// # Errors
     /// [`Code::InvalidToken`].

@@ -46,13 +46,15 @@ impl Vault for Memory {
     fn replace<'a>(&'a self, key: ContextKey<'a>, old: &'a Bytes, new: Bytes) -> Answer<'a, bool> {
         Box::pin(async move {
             let mut state = self.state();
+            let used = (state.used + new.len()).saturating_sub(old.len());
             let Some(record) = state.records.get_mut(&owned(key)).filter(|record| record.sealed == *old) else {
                 return Ok(false);
             };
-            let before = std::mem::replace(&mut record.sealed, new);
-            let grown = record.sealed.len();
-            // A record is sealed anew, not changed: the sizes differ by a few bytes at most.
-            state.used = (state.used + grown).saturating_sub(before.len());
+            if used > self.capacity {
+                return Err(Unavailable);
+            }
+            record.sealed = new;
+            state.used = used;
             Ok(true)
         })
     }

@@ -1,5 +1,7 @@
 //! What is kept, for how long, and what becomes of it when its time is over.
 
+use futures_util::future::join_all;
+
 use super::{AT_CDN, BODY, BUNDLE, counted, field, get, next, over, read, script, started};
 use crate::support::gate::Gate;
 use crate::support::upstream::{Behaviour, Reply, Upstream};
@@ -250,6 +252,17 @@ async fn who_has_much_fetched_waits_and_has_what_is_kept() {
     assert!((119..150).contains(&fetched), "{fetched}");
     assert_eq!(cdn.count(), fetched + 1);
     assert_eq!(read(get(&gate, BUNDLE, &[]).await).await, (200, BODY.to_owned()));
+}
+
+/// What one of them got is for that one alone.
+#[tokio::test]
+async fn who_has_the_same_fetched_at_once_waits_as_well() {
+    let (cdn, gate) = started().await;
+    cdn.always(Behaviour::answer(script("no-store")));
+    let answers = join_all((0..200).map(|_| get(&gate, BUNDLE, &[]))).await;
+    let got = answers.iter().filter(|answer| answer.status() == 200).count();
+    assert!((100..150).contains(&got), "{got}");
+    assert_eq!(cdn.count(), got);
 }
 
 #[tokio::test]
