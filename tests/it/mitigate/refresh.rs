@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::{
     REFRESH, chat, entered, guest, issued, known, open, page, refused, sent, started, started_with, text, with_lines,
 };
+use crate::reload::reload;
 use crate::support::admin::done;
 use crate::support::clock::FakeClock;
 use crate::support::gate::{Gate, sidegate};
@@ -54,6 +55,17 @@ async fn a_token_that_is_over_is_made_anew_while_the_session_lives() {
         refused(refresh(&gate, token).await, 401, "INVALID_TOKEN").await;
         refused(chat(&gate, token, &json!({ "prompt": "hi" })).await, 401, "INVALID_TOKEN").await;
     }
+}
+
+#[tokio::test]
+async fn a_token_that_its_app_allows_no_more_is_made_anew_as_well() {
+    let (upstream, gate) = started().await;
+    let token = entered(&gate, &json!({})).await;
+    let shorter = with_lines(&upstream, &format!("token.ttl = \"1m\"\ntoken.max_ttl = \"1m\"\n{}", open()));
+    reload(&gate, &shorter.config()).await;
+    refused(chat(&gate, &token, &json!({ "prompt": "hi" })).await, 401, "INVALID_TOKEN").await;
+    let again = text(&issued(refresh(&gate, &token).await).await["token"]);
+    assert_eq!(chat(&gate, &again, &json!({ "prompt": "hi" })).await.status(), 200);
 }
 
 #[tokio::test]
