@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http_body::{Body, Frame};
+use http_body::{Body, Frame, SizeHint};
 
 /// Bytes that are handed on at once.
 const PIECE: usize = 16 * 1024;
@@ -47,9 +47,14 @@ impl Pieces {
         self.rest.split_to(most.min(PIECE))
     }
 
-    /// Whether all that was read is handed on.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.rest.is_empty()
+    /// Whether nothing more comes.
+    pub(crate) fn is_end_stream<B: Body>(&self, body: &B) -> bool {
+        self.rest.is_empty() && body.is_end_stream()
+    }
+
+    /// How much comes. It is asked for before anything is read.
+    pub(crate) fn size_hint<B: Body>(&self, body: &B) -> SizeHint {
+        if self.rest.is_empty() { body.size_hint() } else { SizeHint::default() }
     }
 }
 
@@ -58,8 +63,6 @@ mod tests {
     use std::collections::VecDeque;
     use std::convert::Infallible;
     use std::future::poll_fn;
-
-    use http_body::SizeHint;
 
     use super::*;
 

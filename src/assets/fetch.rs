@@ -92,7 +92,7 @@ impl Fetcher {
                 Boarded::First(flight, takeoff) => {
                     // To ask whether one that is kept has changed costs little.
                     if stored.is_none() {
-                        assets.fetched.wrong(self.address);
+                        assets.fetched.count(self.address);
                     }
                     self.take_off(Rc::clone(&wanted), key.clone(), stored.clone(), takeoff);
                     (flight, true)
@@ -116,7 +116,7 @@ impl Fetcher {
     /// Whether another file may be fetched for the network of this client, which is counted.
     fn may_fetch(&self) -> bool {
         let may = self.assets.fetched.may_ask(self.address).is_ok();
-        self.assets.fetched.wrong(self.address);
+        self.assets.fetched.count(self.address);
         may
     }
 

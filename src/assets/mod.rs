@@ -26,7 +26,7 @@ use self::keep::Keep;
 use self::live::Live;
 use crate::config::AssetSettings;
 use crate::forward::{Failure, Upstream, picked};
-use crate::limits::Guesses;
+use crate::limits::NetworkRate;
 use crate::metrics::AssetResult;
 use crate::registry::{CDN_INDEX, Registry};
 
@@ -45,7 +45,7 @@ pub struct Assets {
     flights: Arc<Flights>,
     places: Semaphore,
     /// What each network of clients has made the gate fetch. No token is asked for, and each query may be another file.
-    pub(crate) fetched: Guesses,
+    pub(crate) fetched: NetworkRate,
     live: Live,
 }
 
@@ -95,7 +95,7 @@ impl Assets {
             keep: Keep::new(settings.memory),
             flights: Arc::default(),
             places: Semaphore::new(FETCHED_AT_ONCE),
-            fetched: Guesses::default(),
+            fetched: NetworkRate::default(),
             live: Live::default(),
             settings: settings.clone(),
         };

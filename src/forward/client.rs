@@ -70,7 +70,7 @@ impl Client {
         self: &Rc<Self>,
         route: &mut Route<'_>,
         request: &mut Request<RequestBody>,
-        progress: Option<&Rc<Progress>>,
+        progress: Option<&Progress>,
     ) -> Result<Answered, Failure> {
         let mut repeated = false;
         if route.is_one_of_several() {
@@ -130,7 +130,7 @@ impl Client {
         connection: Connection,
         endpoint: &Arc<Endpoint>,
         request: &mut Request<RequestBody>,
-        progress: Option<&Rc<Progress>>,
+        progress: Option<&Progress>,
     ) -> Result<Response<UpstreamBody>, (Failure, Option<Again>)> {
         match connection {
             Connection::Http1(connection) => self.send_http1(connection, endpoint, request, progress).await,
@@ -143,7 +143,7 @@ impl Client {
         mut connection: Box<Http1>,
         endpoint: &Arc<Endpoint>,
         request: &mut Request<RequestBody>,
-        progress: Option<&Rc<Progress>>,
+        progress: Option<&Progress>,
     ) -> Result<Response<UpstreamBody>, (Failure, Option<Again>)> {
         // Before its body goes.
         let is_repeatable = is_repeatable(request);
@@ -183,7 +183,7 @@ pub(super) fn is_repeatable(request: &Request<RequestBody>) -> bool {
 /// long as the client pauses within it.
 pub(super) async fn within<T>(
     deadline: Duration,
-    progress: Option<&Rc<Progress>>,
+    progress: Option<&Progress>,
     work: impl Future<Output = T>,
 ) -> Option<T> {
     let mut work = pin!(work);
@@ -192,7 +192,7 @@ pub(super) async fn within<T>(
         if let Ok(done) = tokio::time::timeout_at(until, work.as_mut()).await {
             return Some(done);
         }
-        let due = progress.and_then(|progress| progress.upstream_idle_since()).map(|since| since + deadline);
+        let due = progress.and_then(Progress::upstream_idle_since).map(|since| since + deadline);
         until = due.filter(|later| *later > until)?;
     }
 }

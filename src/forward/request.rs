@@ -129,7 +129,7 @@ pub async fn forward(this: &Forward<'_>, parts: Box<Parts>, body: ClientBody) ->
     if says {
         this.tether_message()?;
     }
-    let sent = this.send(&mut route, &mut request, progress.as_ref()).await?;
+    let sent = this.send(&mut route, &mut request, progress.as_deref()).await?;
     // A client that sends too much or too slowly breaks the exchange itself: that is not the
     // upstream's failure.
     if let Some(fault) = progress.as_deref().and_then(Progress::fault) {
@@ -245,7 +245,7 @@ impl Forward<'_> {
         &self,
         route: &mut Route<'_>,
         request: &mut Request<RequestBody>,
-        upload: Option<&Rc<Progress>>,
+        upload: Option<&Progress>,
     ) -> Result<Result<Answered, Failure>, Denial> {
         let sending = self.client.send(route, request, upload);
         if upload.is_none() {

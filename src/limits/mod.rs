@@ -4,12 +4,12 @@
 //! A limit has one rate or several, which count by different keys. A request is counted by all of
 //! them or, if one is full, by none.
 
-mod guesses;
 mod local;
+mod network_rate;
 mod shared;
 mod told;
 
-pub use guesses::Guesses;
+pub use network_rate::NetworkRate;
 pub use told::{Sender, Told};
 
 use std::net::{IpAddr, Ipv4Addr};

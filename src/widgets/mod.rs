@@ -29,7 +29,7 @@ use sidegate_core::id::ObjectId;
 use self::languages::Answers;
 use self::served::{Known, Weigh};
 use crate::leash::Changes;
-use crate::limits::Guesses;
+use crate::limits::NetworkRate;
 use crate::store::{Entries, Mark, ObjectKind, Unavailable};
 
 /// About how many are kept at hand, and bytes of them.
@@ -56,7 +56,7 @@ pub struct Widgets {
     /// Up to where changes have been heard of.
     mark: Mutex<Mark>,
     /// Who names widgets that there are not.
-    pub guesses: Guesses,
+    pub guesses: NetworkRate,
     /// What they say in their languages.
     answers: Answers,
     /// How much they are used.
@@ -79,7 +79,7 @@ impl Widgets {
             changes: AtomicU64::new(0),
             told,
             mark,
-            guesses: Guesses::default(),
+            guesses: NetworkRate::default(),
             answers: Answers::default(),
             tally: Tally::default(),
             setups: Arc::default(),
@@ -101,7 +101,7 @@ impl Widgets {
         self.guesses.may_ask(address)?;
         let found = self.find(id).await?;
         if found.is_none() {
-            self.guesses.wrong(address);
+            self.guesses.count(address);
         }
         found.ok_or_else(|| Code::NotFound.into())
     }

@@ -85,11 +85,10 @@ impl Body for SentBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.pieces.is_empty() && self.body.is_end_stream()
+        self.pieces.is_end_stream(&self.body)
     }
 
     fn size_hint(&self) -> SizeHint {
-        // Asked for before anything is read.
-        if self.pieces.is_empty() { self.body.size_hint() } else { SizeHint::default() }
+        self.pieces.size_hint(&self.body)
     }
 }

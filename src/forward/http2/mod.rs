@@ -133,7 +133,7 @@ impl Stream {
         mut self,
         endpoint: &Endpoint,
         request: &mut Request<RequestBody>,
-        progress: Option<&Rc<Progress>>,
+        progress: Option<&Progress>,
     ) -> Result<Response<UpstreamBody>, (Failure, Option<Again>)> {
         // What is left is what may be sent once more.
         let spare = spare(request);

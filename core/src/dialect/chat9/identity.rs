@@ -150,16 +150,16 @@ fn read(payload: &Value, now: Timestamp) -> Result<Identity, NotIdentified> {
     if i64::try_from(now.seconds()).is_ok_and(|now| now >= expires_at) {
         return Err(NotIdentified::Expired);
     }
-    let issued_at = issued_at.unwrap_or_else(|| made_by(expires_at, now));
-    let issued_at = Timestamp::from_seconds(u64::try_from(issued_at).unwrap_or(0));
+    let seconds = |number: i64| Timestamp::from_seconds(u64::try_from(number).unwrap_or(0));
+    let issued_at = issued_at.map_or_else(|| made_at(seconds(expires_at), now), seconds);
     Ok(Identity { user_id, issued_at, fields: fields.kept().collect() })
 }
 
 /// When a token was made that does not say so: the vendor's SDK makes such, and none that is good for more than an hour.
 /// One that is, by more than clocks differ, may be of any time, and is revoked by whatever is revoked at all.
-fn made_by(expires_at: i64, now: Timestamp) -> i64 {
-    let made = u64::try_from(expires_at).map_or(0, |expires_at| expires_at.saturating_sub(*TTLS.end()));
-    if Timestamp::from_seconds(made) > now.plus(CLOCK_LEEWAY) { 0 } else { i64::try_from(made).unwrap_or(0) }
+fn made_at(expires_at: Timestamp, now: Timestamp) -> Timestamp {
+    let made = expires_at.seconds().saturating_sub(*TTLS.end());
+    Timestamp::from_seconds(if made > now.plus(CLOCK_LEEWAY).seconds() { 0 } else { made })
 }
 
 /// What a customer's server asks for in a token.
