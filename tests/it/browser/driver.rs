@@ -196,6 +196,12 @@ fn capabilities(browser: &Path, profile: &Path) -> Capabilities {
 impl Driver {
     /// Starts chromedriver on a free port; the port.
     fn start() -> (Self, u16) {
+        // It chooses a port of IPv4, and ends if the same of IPv6 is taken.
+        (0..20).find_map(|_| Self::try_start()).expect("chromedriver tells its port")
+    }
+
+    /// `None` if it ends before it tells its port.
+    fn try_start() -> Option<(Self, u16)> {
         let mut command = Command::new(find(&DRIVERS));
         command.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().expect("chromedriver starts");
@@ -204,7 +210,7 @@ impl Driver {
         let port = output.find_map(|line| line.split_once(STARTED)?.1.trim_end_matches('.').parse().ok());
         // Reads on, or chromedriver would stall on a full pipe.
         std::thread::spawn(move || output.for_each(drop));
-        (driver, port.expect("chromedriver tells its port"))
+        Some((driver, port?))
     }
 }
 
